@@ -1,0 +1,2 @@
+//! Lambent.
+fn main() {}
