@@ -1,1 +1,21 @@
-//! Lambent.
+//! Lambent runs container-packaged Lambda functions on a Linux machine, without
+//! Docker, in the execution environment that they will meet in production.
+//!
+//! `ARCHITECTURE.md` beside this crate shows the way through the house.
+
+mod api;
+pub mod cli;
+mod environment;
+pub mod model;
+mod sandbox;
+pub mod service;
+mod state;
+mod sys;
+pub mod telemetry;
+
+pub use environment::{
+    EnvironmentGone, ExecutionEnvironment, Invocation, InvocationResult, Outcome,
+};
+pub use sandbox::client::LAUNCHER_COMMAND;
+pub use sandbox::run_launcher;
+pub use state::StateDirectories;

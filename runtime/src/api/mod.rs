@@ -1,0 +1,10 @@
+//! The HTTP interfaces inside an environment: parsing and rendering only. What
+//! a call means is decided by the environment's actor, to which each call goes.
+
+mod error;
+mod runtime;
+mod server;
+
+pub(crate) use error::ApiError;
+pub(crate) use runtime::{ApiCall, NextEvent, Posting};
+pub(crate) use server::serve;

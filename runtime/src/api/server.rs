@@ -1,0 +1,60 @@
+//! Serves the interfaces of one environment on its listening socket.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::runtime::{self, ApiCall};
+
+/// Connections of one environment at a time. Clients keep one or two; what is
+/// above waits in the kernel's queue.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Runtimes send an X-Ray error cause of up to 1 MiB as a request header.
+const MAX_HEAD_BYTES: usize = 2 * 1024 * 1024;
+
+/// Accepts connections until the task is dropped, which ends all of them.
+pub(crate) async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Out of descriptors, or a connection that was reset in the queue.
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        // Small answers must not wait for the acknowledgement of others.
+        let _ = stream.set_nodelay(true);
+        let calls = calls.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let calls = calls.clone();
+                async move { Ok::<_, Infallible>(runtime::handle(&calls, request).await) }
+            });
+            // A client that breaks the protocol loses its connection.
+            let _ = http1::Builder::new()
+                // hyper's limit would also end connections that idle between a
+                // `next` and the answer to it, which may take 15 minutes. A
+                // client that dawdles holds up its own environment only.
+                .header_read_timeout(None)
+                .max_buf_size(MAX_HEAD_BYTES)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,227 @@
+//! The arguments of every command. Types only; their help is their documentation.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lambent_images::ImageReference;
+
+use super::exit_status::CommandError;
+use crate::model::{
+    EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Timeout,
+    parse_assignment, validate_user_environment,
+};
+use crate::state::StateDirectories;
+
+const EXIT_STATUSES: &str = "\
+Exit status:
+  0    success
+  1    the function returned or raised an error, or timed out
+  2    the command line is wrong
+  3    the image is unusable
+  4    this host cannot do what was asked
+  5    a bug in Lambent
+  130  interrupted";
+
+/// Run container-packaged AWS Lambda functions without Docker, in the execution
+/// environment that they meet in production.
+#[derive(Debug, Parser)]
+#[command(name = "lambent", version, max_term_width = 100, after_help = EXIT_STATUSES)]
+pub(super) struct Arguments {
+    /// Keep all state below this directory (default: /var/lib/lambent and
+    /// /run/lambent; the variable LAMBENT_ROOT sets it too)
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Arguments {
+    /// Where the state is kept: the option, else `LAMBENT_ROOT` unless empty.
+    pub(super) fn directories(&self) -> StateDirectories {
+        let variable = || std::env::var_os("LAMBENT_ROOT").filter(|root| !root.is_empty());
+        let root = self.root.clone().or_else(|| variable().map(PathBuf::from));
+        StateDirectories::new(root.as_deref())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a function from an image: one cold start, then warm ones with --repeat
+    #[command(after_help = EXIT_STATUSES)]
+    Invoke(Invoke),
+    /// Show in under a minute what this is for, with a built-in sample function
+    Demo(Demo),
+}
+
+/// `lambent invoke`.
+#[derive(Debug, Args)]
+pub(super) struct Invoke {
+    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], or the
+    /// path of one of these
+    pub(super) image: ImageReference,
+
+    #[command(flatten)]
+    pub(super) function: FunctionSettings,
+
+    /// Read the event from this file (- for standard input)
+    #[arg(long, short, value_name = "FILE", conflicts_with = "payload")]
+    pub(super) event: Option<PathBuf>,
+
+    /// The event as JSON text [default: {}]
+    #[arg(long, short, value_name = "JSON")]
+    pub(super) payload: Option<String>,
+
+    /// Invoke this many times, one after the other, in the same environment
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) repeat: u32,
+
+    /// What to print on standard output: the response, or one JSON object a line
+    /// with the response, the log and the report
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) output: OutputFormat,
+}
+
+/// Forms of standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    Text,
+    Json,
+}
+
+/// The settings of a function, the same wherever there is one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Function")]
+pub(super) struct FunctionSettings {
+    /// Memory size in MB, 128 to 10240; CPU comes in proportion (1769 MB = 1 vCPU)
+    #[arg(long, short, value_name = "MB", default_value_t)]
+    memory: MemorySize,
+
+    /// Time limit of an invocation in seconds, 1 to 900
+    #[arg(long, short, value_name = "S", default_value_t)]
+    timeout: Timeout,
+
+    /// Size of /tmp in MB, 512 to 10240
+    #[arg(
+        long,
+        visible_alias = "ephemeral-storage",
+        value_name = "MB",
+        default_value_t
+    )]
+    tmp: EphemeralStorage,
+
+    /// Set an environment variable; can be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+
+    /// Read environment variables from a file with a NAME=VALUE on each line
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+
+    /// Replace the image's ENTRYPOINT: a program, or a JSON array of strings
+    #[arg(long, value_name = "ARGS", value_parser = parse_arguments)]
+    entrypoint: Option<ArgumentList>,
+
+    /// Replace the image's CMD: a handler, or a JSON array of strings
+    #[arg(long, value_name = "ARGS", value_parser = parse_arguments)]
+    cmd: Option<ArgumentList>,
+
+    /// Replace the image's WORKDIR
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<String>,
+
+    /// The function's name
+    #[arg(long, value_name = "NAME", default_value_t)]
+    name: FunctionName,
+}
+
+/// `lambent demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {}
+
+/// A list of arguments in one command-line argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ArgumentList(Vec<String>);
+
+/// Docker's two forms: `["a","b"]` is a list, anything else one argument.
+fn parse_arguments(text: &str) -> Result<ArgumentList, String> {
+    if !text.trim_start().starts_with('[') {
+        return Ok(ArgumentList(vec![text.to_owned()]));
+    }
+    serde_json::from_str(text)
+        .map(ArgumentList)
+        .map_err(|error| format!("not a JSON array of strings: {error}"))
+}
+
+impl FunctionSettings {
+    /// The configuration that the settings describe.
+    pub(super) fn configuration(self) -> Result<FunctionConfiguration, CommandError> {
+        let usage = |error: crate::model::EnvironmentError| CommandError::Usage(error.to_string());
+        let mut environment = BTreeMap::new();
+        if let Some(path) = &self.env_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                CommandError::Usage(format!("cannot read {}: {error}", path.display()))
+            })?;
+            for line in text.lines() {
+                let line = line.trim();
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let (name, value) = parse_assignment(line).map_err(usage)?;
+                environment.insert(name, value);
+            }
+        }
+        for assignment in &self.env {
+            let (name, value) = parse_assignment(assignment).map_err(usage)?;
+            environment.insert(name, value);
+        }
+        validate_user_environment(&environment).map_err(usage)?;
+        Ok(FunctionConfiguration {
+            function_name: self.name,
+            memory_size: self.memory,
+            timeout: self.timeout,
+            ephemeral_storage: self.tmp,
+            environment,
+            image_config: ImageConfig {
+                entry_point: self.entrypoint.map(|list| list.0),
+                command: self.cmd.map(|list| list.0),
+                working_directory: self.workdir,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn argument_lists() {
+        assert_eq!(parse_arguments("app.handler").unwrap().0, ["app.handler"]);
+        assert_eq!(parse_arguments(r#"["a", "b c"]"#).unwrap().0, ["a", "b c"]);
+        assert!(parse_arguments("[1]").is_err());
+        assert!(parse_arguments(r#"["a""#).is_err());
+    }
+
+    #[test]
+    fn sizes_are_checked_where_they_enter() {
+        for bad in [
+            ["--memory", "127"],
+            ["--memory", "10241"],
+            ["--tmp", "511"],
+            ["--timeout", "901"],
+            ["--repeat", "0"],
+        ] {
+            let arguments = ["lambent", "invoke", "image.tar"].into_iter().chain(bad);
+            assert!(Arguments::try_parse_from(arguments).is_err(), "{bad:?}");
+        }
+    }
+}

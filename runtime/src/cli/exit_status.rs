@@ -1,0 +1,74 @@
+//! The exit statuses, which scripts rely on.
+
+use std::process::ExitCode;
+
+use crate::service::ServiceError;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExitStatus {
+    /// 0.
+    Success,
+    /// 1: the function returned or raised an error, or timed out.
+    FunctionError,
+    /// 2: the command line.
+    Usage,
+    /// 3: the image or a layer is unusable.
+    Image,
+    /// 4: this host cannot do what was asked.
+    Host,
+    /// 5: a bug in Lambent.
+    Internal,
+    /// 130: ended by ctrl-C, as shells say it.
+    Interrupted,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(match status {
+            ExitStatus::Success => 0,
+            ExitStatus::FunctionError => 1,
+            ExitStatus::Usage => 2,
+            ExitStatus::Image => 3,
+            ExitStatus::Host => 4,
+            ExitStatus::Internal => 5,
+            ExitStatus::Interrupted => 130,
+        })
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Image(String),
+    #[error("{0}")]
+    Host(String),
+    #[error("{0} (this is a bug in Lambent)")]
+    Internal(String),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl CommandError {
+    pub(super) fn status(&self) -> ExitStatus {
+        match self {
+            Self::Usage(_) => ExitStatus::Usage,
+            Self::Image(_) => ExitStatus::Image,
+            Self::Host(_) => ExitStatus::Host,
+            Self::Internal(_) => ExitStatus::Internal,
+            Self::Interrupted => ExitStatus::Interrupted,
+        }
+    }
+}
+
+impl From<ServiceError> for CommandError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Image(reason) => Self::Image(reason),
+            ServiceError::Host(reason) => Self::Host(reason),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `lambent invoke`: prepare, start, invoke, print. No daemon is needed.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lambent_images::NoProgress;
+
+use super::args::{Invoke, OutputFormat};
+use super::exit_status::{CommandError, ExitStatus};
+use super::sink::StandardError;
+use super::{interrupted, output};
+use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
+use crate::model::{Failure, MAX_EVENT_BYTES};
+use crate::service::Service;
+use crate::state::StateDirectories;
+
+pub(super) async fn run(
+    command: Invoke,
+    directories: StateDirectories,
+) -> Result<ExitStatus, CommandError> {
+    let image = command.image;
+    let function = command.function.configuration()?;
+    let event = event(command.event.as_deref(), command.payload)?;
+    let service = Service::open(directories)?;
+    let invoking = async {
+        let image = service.prepare(image, Arc::new(NoProgress)).await?;
+        for warning in &image.image.warnings {
+            output::diagnostic(&format!("warning: {warning}"));
+        }
+        let function = service.environment(Arc::new(image), function, Arc::new(StandardError))?;
+        let invoked = invoke(
+            &function.environment,
+            &event,
+            command.repeat,
+            command.output,
+        )
+        .await;
+        function.environment.shutdown().await;
+        invoked
+    };
+    let result = tokio::select! {
+        result = invoking => result,
+        error = interrupted() => Err(error),
+    };
+    // However it ended: the command returns when nothing is left.
+    service.shutdown().await;
+    result
+}
+
+/// Invokes `repeat` times. The status is that of the worst invocation.
+async fn invoke(
+    environment: &ExecutionEnvironment,
+    event: &Bytes,
+    repeat: u32,
+    format: OutputFormat,
+) -> Result<ExitStatus, CommandError> {
+    let mut worst = ExitStatus::Success;
+    for number in 0..repeat {
+        let result = environment
+            .invoke(Invocation::new(event.clone()))
+            .await
+            .map_err(|gone| CommandError::Host(gone.to_string()))?;
+        if number == 0 {
+            for warning in &result.warnings {
+                output::diagnostic(&format!("warning: {warning}"));
+            }
+        }
+        let printed = match format {
+            OutputFormat::Text => output::response(&result.payload()),
+            OutputFormat::Json => output::json_line(&result),
+        };
+        printed.map_err(|error| CommandError::Host(format!("write the response: {error}")))?;
+        worst = worst.max(judge(&result));
+    }
+    Ok(worst)
+}
+
+/// The exit status for a result, with a word on failures that are not the
+/// function's but the image's.
+fn judge(result: &InvocationResult) -> ExitStatus {
+    match &result.outcome {
+        Outcome::Response(_) => ExitStatus::Success,
+        Outcome::FunctionError(_) => ExitStatus::FunctionError,
+        Outcome::Failure(Failure::InvalidEntrypoint(reason)) => {
+            output::diagnostic(&format!(
+                "the entry point cannot be run: {reason}. Lambda executes ENTRYPOINT (or CMD \
+                 without one) as uid 993: it must exist in the image, be executable by everyone \
+                 and be for this architecture; check it with --entrypoint"
+            ));
+            ExitStatus::Image
+        }
+        Outcome::Failure(Failure::InvalidWorkingDirectory(reason)) => {
+            output::diagnostic(&format!(
+                "the working directory cannot be entered: {reason}. WORKDIR must be a directory in \
+                 the image; check it with --workdir"
+            ));
+            ExitStatus::Image
+        }
+        Outcome::Failure(_) => ExitStatus::FunctionError,
+    }
+}
+
+/// The event's bytes, checked as Lambda checks them.
+fn event(file: Option<&Path>, payload: Option<String>) -> Result<Bytes, CommandError> {
+    let (name, bytes) = match (file, payload) {
+        (None, None) => return Ok(Bytes::from_static(b"{}")),
+        (None, Some(text)) => ("--payload".to_owned(), text.into_bytes()),
+        (Some(path), _) => {
+            let (name, bytes) = if path == Path::new("-") {
+                let limit = MAX_EVENT_BYTES as u64 + 1;
+                let mut bytes = vec![];
+                let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
+                ("standard input".to_owned(), read.map(|_| bytes))
+            } else {
+                (path.display().to_string(), std::fs::read(path))
+            };
+            let bytes = bytes.map_err(|error| {
+                CommandError::Usage(format!("cannot read the event from {name}: {error}"))
+            })?;
+            (name, bytes)
+        }
+    };
+    if bytes.len() > MAX_EVENT_BYTES {
+        return Err(CommandError::Usage(format!(
+            "the event from {name} has more than {MAX_EVENT_BYTES} bytes, Lambda's limit for a \
+             synchronous invocation"
+        )));
+    }
+    // Only whether it is JSON: the function gets the bytes as they are.
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+        return Err(CommandError::Usage(format!(
+            "the event from {name} is not JSON, which Lambda requires: {error}"
+        )));
+    }
+    Ok(bytes.into())
+}

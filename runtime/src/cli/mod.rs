@@ -1,0 +1,91 @@
+//! The command line: arguments in, exit status out. One file per command.
+
+mod args;
+mod demo;
+mod exit_status;
+mod invoke;
+mod output;
+mod sink;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use self::args::{Arguments, Command};
+use self::exit_status::CommandError;
+pub use self::exit_status::ExitStatus;
+
+/// Runs the program's command line.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output and are no failure.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitStatus::Success,
+                _ => ExitStatus::Usage,
+            }
+            .into();
+        }
+    };
+    start_logging();
+    let directories = arguments.directories();
+    let result = match arguments.command {
+        Command::Invoke(command) => block_on(invoke::run(command, directories)),
+        Command::Demo(command) => block_on(demo::run(command, directories)),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(error) => {
+            output::diagnostic(&error.to_string());
+            error.status().into()
+        }
+    }
+}
+
+/// For the launcher, which has no other way to say why it ends.
+pub fn report_launcher_error(error: &std::io::Error) {
+    output::diagnostic(&format!("launcher: {error}"));
+}
+
+fn block_on(
+    command: impl Future<Output = Result<ExitStatus, CommandError>>,
+) -> Result<ExitStatus, CommandError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::Internal(format!("start the event loop: {error}")))?
+        .block_on(command)
+}
+
+/// `LAMBENT_LOG=debug` shows what Lambent does; by default it is silent.
+fn start_logging() {
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("LAMBENT_LOG") else {
+        return;
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// Resolves when the user or the system wants the command to end.
+async fn interrupted() -> CommandError {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    CommandError::Interrupted
+}

@@ -1,0 +1,684 @@
+//! The actor of an environment. It turns everything that happens into events of
+//! the phase machine and performs the effects, one after the other; so there is
+//! one order of things, and nothing is shared.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::log::FunctionLog;
+use super::meter::Meter;
+use super::{Command, EnvironmentGone, EnvironmentSettings, Invocation, InvocationResult, Outcome};
+use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
+use crate::model::{
+    Answer, Deadline, Effect, Event, ExitStatus, Failure, InitKind, Phase, Report, RequestId,
+    RuntimeCall, RuntimeState, Status,
+};
+use crate::sandbox::StartError;
+use crate::sandbox::client::{Sandbox, SandboxEvent};
+use crate::telemetry;
+
+/// Lambda's limit for an on-demand INIT.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often memory is looked at while something runs.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Log bytes taken per turn of the loop.
+const LOG_TURN: usize = 256 * 1024;
+
+/// Runs an environment until its handle is dropped, then removes it.
+pub(super) async fn run(
+    settings: EnvironmentSettings,
+    sandbox: Sandbox,
+    mut events: mpsc::UnboundedReceiver<SandboxEvent>,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let log = match FunctionLog::new() {
+        Ok(log) => log,
+        Err(error) => {
+            tracing::error!(%error, "cannot create a pipe for a function's log");
+            return;
+        }
+    };
+    let (calls_sender, mut calls) = mpsc::channel(16);
+    let mut actor = Actor {
+        settings,
+        sandbox,
+        log,
+        calls: calls_sender,
+        phase: Phase::Fresh,
+        runtime: None,
+        generation: 0,
+        waiting: VecDeque::new(),
+        storage_warning: None,
+        memory_peak: 0,
+        deadline: None,
+        open: None,
+        host_failure: None,
+    };
+    let mut sampler = tokio::time::interval(SAMPLE_INTERVAL);
+    sampler.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ending = false;
+    while actor.phase != Phase::Gone {
+        actor.accept_waiting();
+        let busy = actor.phase.has_invocation();
+        let deadline = actor.deadline;
+        tokio::select! {
+            command = commands.recv(), if !ending => match command {
+                Some(Command::Invoke(invocation, reply)) => {
+                    actor.waiting.push_back((invocation, reply));
+                }
+                None => {
+                    ending = true;
+                    actor.handle(Event::Shutdown);
+                }
+            },
+            event = events.recv() => actor.on_sandbox(event),
+            Some((generation, call)) = calls.recv() => actor.on_call(generation, call),
+            () = actor.log.readable(), if busy => actor.read_log(),
+            () = sleep_until(deadline), if deadline.is_some() => {
+                actor.deadline = None;
+                actor.handle(Event::DeadlinePassed);
+            }
+            _ = sampler.tick(), if busy => actor.sample(),
+        }
+    }
+    actor.runtime = None;
+    actor.sandbox.remove();
+    while let Some(event) = events.recv().await {
+        if matches!(event, SandboxEvent::Removed) {
+            break;
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+}
+
+/// Where the result of an invocation goes.
+type ReplySender = oneshot::Sender<Result<InvocationResult, EnvironmentGone>>;
+
+/// A call from the server of one runtime's socket, with the number of that
+/// runtime: what a dead one still had in flight must not reach its successor.
+type NumberedCall = (u64, ApiCall);
+
+struct Actor {
+    settings: EnvironmentSettings,
+    sandbox: Sandbox,
+    log: FunctionLog,
+    calls: mpsc::Sender<NumberedCall>,
+    phase: Phase,
+    runtime: Option<Runtime>,
+    /// The number of the runtime that was started last.
+    generation: u64,
+    /// Invocations behind the open one.
+    waiting: VecDeque<(Invocation, ReplySender)>,
+    storage_warning: Option<String>,
+    memory_peak: u64,
+    deadline: Option<Instant>,
+    open: Option<OpenInvocation>,
+    /// Why the host failed, for the caller.
+    host_failure: Option<String>,
+}
+
+/// The runtime process, from the time that its entry point runs.
+struct Runtime {
+    state: RuntimeState,
+    meter: Meter,
+    server: JoinHandle<()>,
+    init_started: Instant,
+    pending_next: Option<oneshot::Sender<Result<Arc<NextEvent>, ApiError>>>,
+    posting: Option<Posting>,
+    init_error: Option<Bytes>,
+    killed_for_memory: bool,
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// The invocation that the environment works on.
+struct OpenInvocation {
+    invocation: Invocation,
+    event: Option<Arc<NextEvent>>,
+    reply: ReplySender,
+    cold_start: bool,
+    init_duration: Option<Duration>,
+    /// When the invocation's clock started.
+    started: Option<Instant>,
+    /// What the runtime posted, until it becomes the outcome.
+    posted: Option<Outcome>,
+    outcome: Option<Outcome>,
+    logs: Vec<u8>,
+}
+
+impl Actor {
+    /// Opens the next invocation if one waits and the phase allows it.
+    fn accept_waiting(&mut self) {
+        if !self.phase.accepts_invocation() {
+            return;
+        }
+        let Some((invocation, reply)) = self.waiting.pop_front() else {
+            return;
+        };
+        self.open = Some(OpenInvocation {
+            invocation,
+            event: None,
+            reply,
+            cold_start: self.phase != Phase::Idle,
+            init_duration: None,
+            started: None,
+            posted: None,
+            outcome: None,
+            logs: vec![],
+        });
+        self.handle(Event::Invoke);
+    }
+
+    /// Feeds the phase machine and does what it says.
+    fn handle(&mut self, event: Event) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Gone);
+        let (phase, effects) = phase.on(event);
+        tracing::debug!(?phase, ?effects, "phase");
+        self.phase = phase;
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::StartRuntime => self.start_runtime(),
+            Effect::KillRuntime => {
+                self.sample_memory();
+                self.sandbox.kill();
+            }
+            Effect::Thaw => self.set_frozen(false),
+            Effect::Freeze => {
+                self.read_log_to_now();
+                self.set_frozen(true);
+            }
+            Effect::LimitCpu => self.limit_cpu(),
+            Effect::Arm(deadline) => self.arm(deadline),
+            Effect::Disarm => self.deadline = None,
+            Effect::InitSucceeded => {
+                let elapsed = self
+                    .runtime
+                    .as_ref()
+                    .map(|runtime| runtime.init_started.elapsed());
+                if let Some(open) = &mut self.open {
+                    open.init_duration = elapsed;
+                }
+            }
+            Effect::ReportInit(kind, status) => self.report_init(kind, status),
+            Effect::BeginInvoke => {
+                self.read_log_to_now();
+                if let Some(request_id) = self.request_id() {
+                    self.emit(&telemetry::Event::Start { request_id });
+                }
+                if let Some(runtime) = &mut self.runtime {
+                    runtime.meter.reset_cpu();
+                }
+            }
+            Effect::HandOut => self.hand_out(),
+            Effect::Reply(answer) => self.answer(answer),
+            Effect::EndInvoke(status) => self.end_invoke(status),
+            Effect::Abandon => self.abandon(),
+        }
+    }
+
+    // Starting and stopping.
+
+    fn start_runtime(&mut self) {
+        match self.log.writer() {
+            Ok(writer) => self.sandbox.start(self.settings.spec.clone(), writer),
+            Err(error) => self.fail_host(format!("cannot duplicate the log's pipe: {error}")),
+        }
+    }
+
+    fn on_sandbox(&mut self, event: Option<SandboxEvent>) {
+        match event {
+            Some(SandboxEvent::Started {
+                started,
+                listener,
+                tmp,
+                status,
+            }) => {
+                self.storage_warning =
+                    super::storage_warning(started.storage, &self.settings.function);
+                if let Err(error) = self.runtime_started(started.at_ns, listener, tmp, status) {
+                    self.fail_host(format!("cannot watch the function: {error}"));
+                }
+            }
+            Some(SandboxEvent::StartFailed(error)) => match error {
+                StartError::Entrypoint(reason) => {
+                    self.runtime_ended(Failure::InvalidEntrypoint(reason));
+                }
+                StartError::WorkingDirectory(reason) => {
+                    self.runtime_ended(Failure::InvalidWorkingDirectory(reason));
+                }
+                StartError::Killed => self.runtime_ended(Failure::Exit(ExitStatus::Signal(9))),
+                StartError::Host(reason) => self.fail_host(reason),
+            },
+            Some(SandboxEvent::Exited(status)) => {
+                let out_of_memory = self.runtime.as_ref().is_some_and(|runtime| {
+                    runtime.killed_for_memory || runtime.meter.out_of_memory()
+                });
+                self.runtime_ended(if out_of_memory {
+                    Failure::OutOfMemory
+                } else {
+                    Failure::Exit(status)
+                });
+            }
+            Some(SandboxEvent::Removed) => self.fail_host("the sandbox was removed".to_owned()),
+            None => self.fail_host("the launcher is gone".to_owned()),
+        }
+    }
+
+    fn runtime_started(
+        &mut self,
+        at_ns: u64,
+        listener: std::os::fd::OwnedFd,
+        tmp: std::os::fd::OwnedFd,
+        status: std::os::fd::OwnedFd,
+    ) -> std::io::Result<()> {
+        let listener = TcpListener::from_std(listener.into())?;
+        let cgroup = self.sandbox.cgroup()?;
+        self.generation += 1;
+        let generation = self.generation;
+        let (sender, mut receiver) = mpsc::channel(16);
+        let calls = self.calls.clone();
+        let server = tokio::spawn(async move {
+            let number = async move {
+                while let Some(call) = receiver.recv().await {
+                    if calls.send((generation, call)).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::join!(api::serve(listener, sender), number);
+        });
+        let since = crate::sandbox::monotonic_ns().saturating_sub(at_ns);
+        let now = Instant::now();
+        self.runtime = Some(Runtime {
+            state: RuntimeState::Started,
+            meter: Meter::new(cgroup, status, tmp, self.memory_peak),
+            server,
+            init_started: now.checked_sub(Duration::from_nanos(since)).unwrap_or(now),
+            pending_next: None,
+            posting: None,
+            init_error: None,
+            killed_for_memory: false,
+        });
+        Ok(())
+    }
+
+    /// The runtime is gone, with everything that it started.
+    fn runtime_ended(&mut self, failure: Failure) {
+        if failure == Failure::OutOfMemory {
+            self.memory_peak = self.settings.spec.memory_bytes;
+        }
+        self.read_log_to_now();
+        self.handle(Event::RuntimeEnded(failure));
+        // A successor that was just asked for is known only when it has started.
+        self.runtime = None;
+    }
+
+    fn fail_host(&mut self, reason: String) {
+        self.host_failure = Some(reason);
+        self.handle(Event::HostFailed);
+    }
+
+    fn abandon(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let gone = self
+            .host_failure
+            .take()
+            .map_or_else(EnvironmentGone::ended, EnvironmentGone::new);
+        let _ = open.reply.send(Err(gone));
+    }
+
+    // Limits and meters.
+
+    fn limit_cpu(&mut self) {
+        let quota = self.settings.function.memory_size.cpu_quota_us();
+        let Some(runtime) = &self.runtime else { return };
+        if let Err(error) = runtime.meter.cgroup().set_cpu_quota(quota) {
+            self.warn_once(format!("the CPU quota could not be set: {error}"));
+        }
+    }
+
+    fn set_frozen(&mut self, frozen: bool) {
+        let Some(runtime) = &self.runtime else { return };
+        if let Err(error) = runtime.meter.cgroup().set_frozen(frozen) {
+            self.warn_once(format!("the environment could not be frozen: {error}"));
+        }
+    }
+
+    fn warn_once(&mut self, warning: String) {
+        self.storage_warning.get_or_insert(warning);
+    }
+
+    fn arm(&mut self, deadline: Deadline) {
+        let now = Instant::now();
+        let limit = match deadline {
+            Deadline::Init => INIT_LIMIT,
+            Deadline::Invoke => {
+                if let Some(open) = &mut self.open {
+                    open.started = Some(now);
+                }
+                self.settings.function.timeout.duration()
+            }
+        };
+        self.deadline = Some(now + limit);
+    }
+
+    fn sample(&mut self) {
+        self.sample_memory();
+        // The kernel kills one process; Lambda's environment dies as a whole.
+        if let Some(runtime) = &mut self.runtime
+            && !runtime.killed_for_memory
+            && runtime.meter.out_of_memory()
+        {
+            runtime.killed_for_memory = true;
+            self.sandbox.kill();
+        }
+    }
+
+    fn sample_memory(&mut self) {
+        if let Some(runtime) = &mut self.runtime {
+            runtime.meter.sample_memory();
+            self.memory_peak = self.memory_peak.max(runtime.meter.memory_peak());
+        }
+    }
+
+    // Log and reports.
+
+    fn read_log(&mut self) {
+        let (log, settings, open) = (&mut self.log, &self.settings, &mut self.open);
+        log.read(LOG_TURN, |line| {
+            record(settings, open, &telemetry::Event::Function(line))
+        });
+    }
+
+    fn read_log_to_now(&mut self) {
+        let (log, settings, open) = (&mut self.log, &self.settings, &mut self.open);
+        log.drain(|line| record(settings, open, &telemetry::Event::Function(line)));
+    }
+
+    fn emit(&mut self, event: &telemetry::Event) {
+        record(&self.settings, &mut self.open, event);
+    }
+
+    fn report_init(&mut self, kind: InitKind, status: Status) {
+        let duration = match kind {
+            InitKind::OnDemand => self
+                .runtime
+                .as_ref()
+                .map(|runtime| runtime.init_started.elapsed()),
+            InitKind::Suppressed => self
+                .open
+                .as_ref()
+                .and_then(|open| open.started)
+                .map(|started| started.elapsed()),
+        };
+        self.emit(&telemetry::Event::InitFailed {
+            kind,
+            duration: duration.unwrap_or_default(),
+            status,
+        });
+    }
+
+    fn end_invoke(&mut self, status: Status) {
+        self.read_log_to_now();
+        self.sample_memory();
+        let timeout = self.settings.function.timeout.duration();
+        let Some(open) = &self.open else { return };
+        let elapsed = open
+            .started
+            .map(|started| started.elapsed())
+            .unwrap_or_default();
+        let (cpu_used, cpu_throttled, tmp_used) =
+            self.runtime
+                .as_ref()
+                .map_or_else(Default::default, |runtime| {
+                    let (used, throttled) = runtime.meter.cpu_since();
+                    (used, throttled, runtime.meter.tmp_used())
+                });
+        let report = Report {
+            duration: if status == Status::Timeout {
+                timeout
+            } else {
+                elapsed.min(timeout)
+            },
+            init_duration: open.init_duration,
+            memory_size: self.settings.function.memory_size,
+            max_memory_used: self.memory_peak,
+            cpu_used,
+            cpu_throttled,
+            tmp_used,
+            status,
+        };
+        let request_id = open.invocation.request_id;
+        self.emit(&telemetry::Event::Report {
+            request_id,
+            report: report.clone(),
+        });
+        let Some(open) = self.open.take() else { return };
+        let result = open.outcome.map_or_else(
+            || Err(EnvironmentGone::ended()),
+            |outcome| {
+                Ok(InvocationResult {
+                    request_id,
+                    outcome,
+                    cold_start: open.cold_start,
+                    report,
+                    logs: open.logs,
+                    warnings: self.storage_warning.iter().cloned().collect(),
+                })
+            },
+        );
+        // A caller that has left does not need it.
+        let _ = open.reply.send(result);
+    }
+
+    // The Runtime API.
+
+    fn on_call(&mut self, generation: u64, call: ApiCall) {
+        let current = generation == self.generation;
+        let Some(runtime) = self.runtime.as_mut().filter(|_| current) else {
+            // Dropping the call answers it: the environment is gone.
+            return;
+        };
+        match call {
+            ApiCall::Next(answer) => match runtime.state.after(RuntimeCall::Next) {
+                Ok(state) => {
+                    runtime.state = state;
+                    runtime.pending_next = Some(answer);
+                    self.handle(Event::RuntimeNext);
+                }
+                Err(error) => {
+                    let _ = answer.send(Err(ApiError::State(error)));
+                }
+            },
+            ApiCall::Begin(posting, answer) => {
+                let _ = answer.send(self.begin(posting));
+            }
+            ApiCall::Finish(body, answer) => {
+                let _ = answer.send(Ok(()));
+                self.finish(body);
+            }
+        }
+    }
+
+    /// Whether a posting is allowed now.
+    fn begin(&mut self, posting: Posting) -> Result<(), ApiError> {
+        let runtime = self.runtime.as_mut().ok_or(ApiError::Gone)?;
+        let state = runtime.state.after(posting.call).map_err(ApiError::State)?;
+        if posting.call != RuntimeCall::InitError {
+            let current = self.open.as_ref().and_then(|open| open.event.as_ref());
+            let current = current.ok_or(ApiError::InvalidRequestId)?;
+            if posting.request_id != Some(current.request_id.to_string()) {
+                return Err(ApiError::InvalidRequestId);
+            }
+            if posting
+                .invocation_id
+                .as_ref()
+                .is_some_and(|echoed| *echoed != current.invocation_id)
+            {
+                return Err(ApiError::InvalidInvocationId);
+            }
+        }
+        runtime.state = state;
+        runtime.posting = Some(posting);
+        Ok(())
+    }
+
+    /// The body of the posting that was allowed.
+    fn finish(&mut self, body: Result<Bytes, ApiError>) {
+        let Some(runtime) = &mut self.runtime else {
+            return;
+        };
+        let Some(posting) = runtime.posting.take() else {
+            return;
+        };
+        let outcome = match (posting.call, body) {
+            (RuntimeCall::InitError, body) => {
+                runtime.init_error = Some(body.unwrap_or_default());
+                let error_type = reported_error_type(posting.error_type.as_deref());
+                self.handle(Event::RuntimeInitError(error_type));
+                return;
+            }
+            (RuntimeCall::Response, Ok(body)) => Outcome::Response(body),
+            (_, Ok(body)) => Outcome::FunctionError(body),
+            (_, Err(ApiError::TooLarge)) => Outcome::Failure(Failure::ResponseTooLarge),
+            (_, Err(_)) => Outcome::Failure(Failure::TruncatedResponse),
+        };
+        runtime.state = RuntimeState::ResponseSent;
+        if let Some(open) = &mut self.open {
+            open.posted = Some(outcome);
+        }
+        self.handle(Event::RuntimeAnswered(Answer::Runtime));
+    }
+
+    fn hand_out(&mut self) {
+        let (Some(runtime), Some(open)) = (&mut self.runtime, &mut self.open) else {
+            return;
+        };
+        let Some(answer) = runtime.pending_next.take() else {
+            return;
+        };
+        let settings = &self.settings;
+        let event = open.event.get_or_insert_with(|| {
+            Arc::new(NextEvent {
+                request_id: open.invocation.request_id,
+                invocation_id: RequestId::random().to_string(),
+                deadline: deadline_on_the_clock(self.deadline),
+                function_arn: settings.function_arn.clone(),
+                trace_id: open.invocation.trace_id.as_str().to_owned(),
+                client_context: open.invocation.client_context.clone(),
+                payload: open.invocation.payload.clone(),
+            })
+        });
+        runtime.state = RuntimeState::Running;
+        // A client that has hung up asks again.
+        let _ = answer.send(Ok(Arc::clone(event)));
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let init_error = self
+            .runtime
+            .as_mut()
+            .and_then(|runtime| runtime.init_error.take());
+        let timeout = self.settings.function.timeout;
+        let Some(open) = &mut self.open else { return };
+        open.outcome = match answer {
+            Answer::Runtime => open.posted.take(),
+            Answer::InitError => Some(Outcome::FunctionError(init_error.unwrap_or_default())),
+            Answer::Timeout => Some(Outcome::Failure(Failure::Timeout(timeout))),
+            Answer::Failure(failure) => Some(Outcome::Failure(failure)),
+        };
+    }
+
+    fn request_id(&self) -> Option<RequestId> {
+        self.open.as_ref().map(|open| open.invocation.request_id)
+    }
+}
+
+/// Emits an event, and keeps its text with the open invocation.
+fn record(
+    settings: &EnvironmentSettings,
+    open: &mut Option<OpenInvocation>,
+    event: &telemetry::Event,
+) {
+    settings.sink.emit(event);
+    if let Some(open) = open {
+        let lines = telemetry::log_lines(event);
+        let room = MAX_KEPT_LOG.saturating_sub(open.logs.len());
+        open.logs.extend_from_slice(&lines[..lines.len().min(room)]);
+    }
+}
+
+/// Log bytes kept per invocation; the sink has seen all of it.
+const MAX_KEPT_LOG: usize = 6 * 1024 * 1024;
+
+/// Lambda keeps a reported type of its own form and replaces any other.
+fn reported_error_type(header: Option<&str>) -> String {
+    let own_form = |text: &str| {
+        let name = text
+            .strip_prefix("Runtime.")
+            .or_else(|| text.strip_prefix("Function."))?;
+        let (first, rest) = name.split_at_checked(1)?;
+        (first.bytes().all(|byte| byte.is_ascii_uppercase())
+            && !rest.is_empty()
+            && rest.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        .then(|| text.to_owned())
+    };
+    let header = header.unwrap_or_default();
+    own_form(header).unwrap_or_else(|| {
+        if header.starts_with("Function.") {
+            "Function.Unknown".to_owned()
+        } else {
+            "Runtime.Unknown".to_owned()
+        }
+    })
+}
+
+fn deadline_on_the_clock(deadline: Option<Instant>) -> SystemTime {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    SystemTime::now() + left.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_types_of_another_form_are_unknown() {
+        for (header, expected) in [
+            (
+                Some("Runtime.ImportModuleError"),
+                "Runtime.ImportModuleError",
+            ),
+            (Some("Function.Custom"), "Function.Custom"),
+            (Some("Function.custom"), "Function.Unknown"),
+            (Some("Runtime.X"), "Runtime.Unknown"),
+            (Some("KeyError"), "Runtime.Unknown"),
+            (Some("Runtime.Bad\ntype"), "Runtime.Unknown"),
+            (None, "Runtime.Unknown"),
+        ] {
+            assert_eq!(reported_error_type(header), expected, "{header:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! One invocation: what goes in, what comes out.
+
+use bytes::Bytes;
+
+use crate::model::{Failure, Report, RequestId, TraceId};
+
+/// A request to invoke a function.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Identifies it everywhere.
+    pub request_id: RequestId,
+    /// The event.
+    pub payload: Bytes,
+    /// The X-Ray header.
+    pub trace_id: TraceId,
+    /// The client context as JSON text.
+    pub client_context: Option<String>,
+}
+
+impl Invocation {
+    /// An invocation with `payload` and fresh identifiers.
+    pub fn new(payload: Bytes) -> Self {
+        Self {
+            request_id: RequestId::random(),
+            payload,
+            trace_id: TraceId::random(),
+            client_context: None,
+        }
+    }
+}
+
+/// How an invocation was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The function returned this.
+    Response(Bytes),
+    /// The function reported an error: its body, byte for byte.
+    FunctionError(Bytes),
+    /// Lambda's own error.
+    Failure(Failure),
+}
+
+/// A completed invocation.
+#[derive(Debug, Clone)]
+pub struct InvocationResult {
+    /// Of the invocation.
+    pub request_id: RequestId,
+    /// The answer.
+    pub outcome: Outcome,
+    /// Whether the environment was initialised for it.
+    pub cold_start: bool,
+    /// What it cost.
+    pub report: Report,
+    /// The log of this invocation, initialisation included, as Lambda prints it.
+    pub logs: Vec<u8>,
+    /// Limits that this host does not enforce as Lambda does.
+    pub warnings: Vec<String>,
+}
+
+impl InvocationResult {
+    /// The body that a caller of Lambda would get.
+    pub fn payload(&self) -> Bytes {
+        match &self.outcome {
+            Outcome::Response(body) | Outcome::FunctionError(body) => body.clone(),
+            Outcome::Failure(failure) => failure.body(self.request_id).into(),
+        }
+    }
+
+    /// Lambda's `X-Amz-Function-Error`.
+    pub fn function_error(&self) -> Option<&'static str> {
+        match self.outcome {
+            Outcome::Response(_) => None,
+            Outcome::FunctionError(_) | Outcome::Failure(_) => Some("Unhandled"),
+        }
+    }
+}
+
+/// An environment ended without an answer that Lambda would give.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub struct EnvironmentGone {
+    reason: String,
+}
+
+impl EnvironmentGone {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn ended() -> Self {
+        Self::new("the execution environment was ended")
+    }
+}

@@ -1,0 +1,94 @@
+//! Execution environments: one actor each, which owns the sandbox, the phase,
+//! the Runtime API's state and the open invocation.
+
+mod actor;
+mod invocation;
+mod log;
+mod meter;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub use invocation::{EnvironmentGone, Invocation, InvocationResult, Outcome};
+
+use crate::model::FunctionConfiguration;
+use crate::sandbox::client::Launcher;
+use crate::sandbox::{SandboxSpec, StorageKind};
+use crate::telemetry::Sink;
+
+/// What an environment is made of.
+#[derive(Debug)]
+pub(crate) struct EnvironmentSettings {
+    pub(crate) function: FunctionConfiguration,
+    pub(crate) function_arn: String,
+    pub(crate) spec: SandboxSpec,
+    pub(crate) sink: Arc<dyn Sink>,
+}
+
+/// A handle on one execution environment. It serves one invocation at a time
+/// and stays warm between them.
+#[derive(Debug)]
+pub struct ExecutionEnvironment {
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Invoke(
+        Invocation,
+        oneshot::Sender<Result<InvocationResult, EnvironmentGone>>,
+    ),
+}
+
+impl ExecutionEnvironment {
+    pub(crate) fn new(launcher: &Launcher, settings: EnvironmentSettings) -> Self {
+        let (commands, receiver) = mpsc::channel(1);
+        let (sandbox, events) = launcher.sandbox();
+        let task = tokio::spawn(actor::run(settings, sandbox, events, receiver));
+        Self { commands, task }
+    }
+
+    /// Runs one invocation to its end, after those before it.
+    ///
+    /// # Errors
+    /// The host could not run the function, or the environment was ended.
+    pub async fn invoke(
+        &self,
+        invocation: Invocation,
+    ) -> Result<InvocationResult, EnvironmentGone> {
+        let (sender, result) = oneshot::channel();
+        self.commands
+            .send(Command::Invoke(invocation, sender))
+            .await
+            .map_err(|_| EnvironmentGone::ended())?;
+        result
+            .await
+            .unwrap_or_else(|_| Err(EnvironmentGone::ended()))
+    }
+
+    /// Ends the environment and waits until nothing is left of it.
+    pub async fn shutdown(self) {
+        drop(self.commands);
+        // A panic in the actor has been reported by the runtime already.
+        let _ = self.task.await;
+    }
+}
+
+/// A limit that this host does not enforce as Lambda does.
+pub(crate) fn storage_warning(
+    kind: StorageKind,
+    function: &FunctionConfiguration,
+) -> Option<String> {
+    match kind {
+        StorageKind::Loop => None,
+        StorageKind::ChargedTmpfs => Some(format!(
+            "this host offers no loop device, so /tmp is charged to the function's memory: the \
+             memory limit is raised by {} MB, and a function may use up to that much more memory \
+             than Lambda would give it",
+            function.ephemeral_storage
+        )),
+    }
+}

@@ -1,0 +1,31 @@
+//! What Lambda's words mean: functions, limits, phases, failures, reports.
+//!
+//! Nothing here does I/O. Numbers and strings come from Lambda's public
+//! documentation and from recorded behaviour of the service.
+
+mod failure;
+mod function;
+mod identifiers;
+mod limits;
+mod phase;
+mod report;
+mod runtime_state;
+mod variables;
+
+pub use failure::{ExitStatus, Failure};
+pub use function::{FunctionConfiguration, ImageConfig};
+pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};
+pub(crate) use limits::CPU_PERIOD_US;
+pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
+pub use phase::{AfterStop, Answer, Deadline, Effect, Event, InitKind, Phase};
+pub use report::{Report, Status};
+pub use runtime_state::{RuntimeCall, RuntimeState, StateTransitionError};
+pub use variables::{
+    EnvironmentError, Identity, function_environment, parse_assignment, validate_user_environment,
+};
+
+/// Largest event of a synchronous invocation, in bytes (Lambda: 6 MB).
+pub const MAX_EVENT_BYTES: usize = 6_291_456;
+
+/// Largest buffered response, in bytes: Lambda enforces 6 MiB and 100 bytes.
+pub const MAX_RESPONSE_BYTES: usize = 6_291_556;

@@ -1,0 +1,539 @@
+//! The life of an execution environment, as a pure transition function.
+//!
+//! ```text
+//! Fresh ──invoke──► Init(on demand) ──next──► Invoking ──answer──► Answered ──next──► Idle
+//!                     │ failure                  │ failure              │              │ invoke
+//!                     ▼                          ▼                      ▼              ▼
+//!                   Init(suppressed) ◄─invoke── Down ◄──────────────────┘           Invoking
+//! ```
+//!
+//! `Stopping` lies between a decision to kill the runtime and the news that it
+//! is gone. The environment's actor turns what happens into an [`Event`] and
+//! performs the [`Effect`]s, in order; it decides nothing by itself.
+
+use super::{Failure, Status};
+
+/// Which INIT is running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitKind {
+    /// The first, with a limit of its own (10 s) and its own duration.
+    OnDemand,
+    /// After a failure, inside the invocation and its timeout.
+    Suppressed,
+}
+
+/// Where an execution environment is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Never initialised.
+    Fresh,
+    /// The runtime was started for a waiting invocation.
+    Init(InitKind),
+    /// The runtime waits for an event; frozen.
+    Idle,
+    /// An event is out.
+    Invoking,
+    /// The answer has come; the runtime has not yet asked for the next event.
+    Answered,
+    /// The runtime has been killed and is not yet gone.
+    Stopping {
+        /// What follows.
+        then: AfterStop,
+        /// The status to close the invocation with, if one is open.
+        finish: Option<Status>,
+    },
+    /// No runtime: it ended or was killed. `/tmp` is still there.
+    Down,
+    /// The environment is over.
+    Gone,
+}
+
+/// What follows when a killed runtime is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterStop {
+    /// Initialise again, for the invocation that still waits.
+    InitAgain,
+    /// Wait for the next invocation.
+    Rest,
+    /// Nothing: the environment ends.
+    End,
+}
+
+/// What happened to an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An invocation was assigned to it.
+    Invoke,
+    /// The runtime asked for the next event.
+    RuntimeNext,
+    /// The invocation was answered.
+    RuntimeAnswered(Answer),
+    /// The runtime reported an error of this type instead of initialising.
+    RuntimeInitError(String),
+    /// The runtime could not be started, or ended.
+    RuntimeEnded(Failure),
+    /// The armed deadline passed.
+    DeadlinePassed,
+    /// The environment shall end.
+    Shutdown,
+    /// This host failed: the sandbox cannot be created or was lost.
+    HostFailed,
+}
+
+/// Whose answer the caller gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// What the runtime posted: a result or an error of the function.
+    Runtime,
+    /// What the runtime reported while it initialised.
+    InitError,
+    /// Lambda's own, because the timeout passed.
+    Timeout,
+    /// Lambda's own, for another failure.
+    Failure(Failure),
+}
+
+/// Deadlines that can be armed; one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// 10 s for the on-demand INIT.
+    Init,
+    /// The function timeout. The clock of the invocation starts with it.
+    Invoke,
+}
+
+/// What the actor has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Start the runtime, with the CPU of the INIT phase.
+    StartRuntime,
+    /// Kill everything in the sandbox; keep `/tmp`.
+    KillRuntime,
+    /// Let the processes run.
+    Thaw,
+    /// Stop the processes where they are.
+    Freeze,
+    /// From now on CPU in proportion to memory.
+    LimitCpu,
+    /// (Re)start the deadline timer.
+    Arm(Deadline),
+    /// Stop the deadline timer.
+    Disarm,
+    /// The on-demand INIT succeeded: its duration belongs to this invocation.
+    InitSucceeded,
+    /// Log how an INIT failed.
+    ReportInit(InitKind, Status),
+    /// Log the START of the invocation.
+    BeginInvoke,
+    /// Give the event to the runtime that waits in `next`.
+    HandOut,
+    /// Give the caller its answer.
+    Reply(Answer),
+    /// Log END and REPORT and close the invocation.
+    EndInvoke(Status),
+    /// Tell the caller that this host failed or that the environment was ended.
+    Abandon,
+}
+
+impl Phase {
+    /// Whether an invocation can be assigned now.
+    pub fn accepts_invocation(&self) -> bool {
+        matches!(self, Self::Fresh | Self::Idle | Self::Down)
+    }
+
+    /// Whether an invocation is open.
+    pub fn has_invocation(&self) -> bool {
+        match self {
+            Self::Init(_) | Self::Invoking | Self::Answered => true,
+            Self::Stopping { then, finish } => *then == AfterStop::InitAgain || finish.is_some(),
+            Self::Fresh | Self::Idle | Self::Down | Self::Gone => false,
+        }
+    }
+
+    /// The phase after `event`, and what has to be done.
+    ///
+    /// Events that mean nothing in a phase (a deadline that passed while it was
+    /// being disarmed, say) change nothing.
+    #[must_use]
+    pub fn on(self, event: Event) -> (Self, Vec<Effect>) {
+        use Effect as Do;
+        use Event as On;
+        use InitKind::{OnDemand, Suppressed};
+        match (self, event) {
+            (Self::Gone, _) => (Self::Gone, vec![]),
+            (phase, On::HostFailed) => {
+                let open = phase.has_invocation();
+                (
+                    Self::Gone,
+                    if open {
+                        vec![Do::Disarm, Do::Abandon]
+                    } else {
+                        vec![]
+                    },
+                )
+            }
+            (phase, On::Shutdown) => phase.shut_down(),
+
+            (Self::Fresh, On::Invoke) => (
+                Self::Init(OnDemand),
+                vec![Do::StartRuntime, Do::Arm(Deadline::Init)],
+            ),
+            (Self::Down, On::Invoke) => (
+                Self::Init(Suppressed),
+                vec![Do::Arm(Deadline::Invoke), Do::StartRuntime],
+            ),
+            (Self::Idle, On::Invoke) => (
+                Self::Invoking,
+                vec![
+                    Do::Thaw,
+                    Do::BeginInvoke,
+                    Do::Arm(Deadline::Invoke),
+                    Do::HandOut,
+                ],
+            ),
+            (Self::Idle, On::RuntimeEnded(_)) => (Self::Down, vec![]),
+
+            (Self::Init(OnDemand), On::RuntimeNext) => (
+                Self::Invoking,
+                vec![
+                    Do::InitSucceeded,
+                    Do::LimitCpu,
+                    Do::BeginInvoke,
+                    Do::Arm(Deadline::Invoke),
+                    Do::HandOut,
+                ],
+            ),
+            (Self::Init(Suppressed), On::RuntimeNext) => (
+                Self::Invoking,
+                vec![Do::LimitCpu, Do::BeginInvoke, Do::HandOut],
+            ),
+            (Self::Init(OnDemand), On::DeadlinePassed) => (
+                Self::stopping(AfterStop::InitAgain, None),
+                vec![Do::ReportInit(OnDemand, Status::Timeout), Do::KillRuntime],
+            ),
+            (Self::Init(Suppressed), On::DeadlinePassed) => (
+                Self::stopping(AfterStop::Rest, Some(Status::Timeout)),
+                vec![
+                    Do::ReportInit(Suppressed, Status::Timeout),
+                    Do::BeginInvoke,
+                    Do::Reply(Answer::Timeout),
+                    Do::KillRuntime,
+                ],
+            ),
+            (Self::Init(OnDemand), On::RuntimeInitError(error_type)) => (
+                Self::stopping(AfterStop::InitAgain, None),
+                vec![
+                    Do::Disarm,
+                    Do::ReportInit(OnDemand, Status::Error(error_type)),
+                    Do::KillRuntime,
+                ],
+            ),
+            (Self::Init(Suppressed), On::RuntimeInitError(error_type)) => (
+                Self::stopping(AfterStop::Rest, Some(Status::Error(error_type.clone()))),
+                vec![
+                    Do::Disarm,
+                    Do::ReportInit(Suppressed, Status::Error(error_type)),
+                    Do::BeginInvoke,
+                    Do::Reply(Answer::InitError),
+                    Do::KillRuntime,
+                ],
+            ),
+            (Self::Init(OnDemand), On::RuntimeEnded(failure)) => (
+                Self::Init(Suppressed),
+                vec![
+                    Do::ReportInit(OnDemand, error(&failure)),
+                    Do::Arm(Deadline::Invoke),
+                    Do::StartRuntime,
+                ],
+            ),
+            (Self::Init(Suppressed), On::RuntimeEnded(failure)) => (
+                Self::Down,
+                vec![
+                    Do::Disarm,
+                    Do::ReportInit(Suppressed, error(&failure)),
+                    Do::BeginInvoke,
+                    Do::Reply(Answer::Failure(failure.clone())),
+                    Do::EndInvoke(error(&failure)),
+                ],
+            ),
+
+            // The runtime lost its connection and asks again: the same event.
+            (Self::Invoking, On::RuntimeNext) => (Self::Invoking, vec![Do::HandOut]),
+            (Self::Invoking, On::RuntimeAnswered(answer)) => {
+                (Self::Answered, vec![Do::Reply(answer)])
+            }
+            (Self::Invoking, On::DeadlinePassed) => (
+                Self::stopping(AfterStop::Rest, Some(Status::Timeout)),
+                vec![Do::Reply(Answer::Timeout), Do::KillRuntime],
+            ),
+            (Self::Invoking, On::RuntimeEnded(failure)) => (
+                Self::Down,
+                vec![
+                    Do::Disarm,
+                    Do::Reply(Answer::Failure(failure.clone())),
+                    Do::EndInvoke(error(&failure)),
+                ],
+            ),
+
+            (Self::Answered, On::RuntimeNext) => (
+                Self::Idle,
+                vec![Do::Disarm, Do::Freeze, Do::EndInvoke(Status::Success)],
+            ),
+            // The caller has its answer, but the invoke phase goes on until the
+            // runtime is ready again, and the timeout covers all of it.
+            (Self::Answered, On::DeadlinePassed) => (
+                Self::stopping(AfterStop::Rest, Some(Status::Timeout)),
+                vec![Do::KillRuntime],
+            ),
+            (Self::Answered, On::RuntimeEnded(failure)) => {
+                (Self::Down, vec![Do::Disarm, Do::EndInvoke(error(&failure))])
+            }
+
+            (Self::Stopping { then, finish }, On::RuntimeEnded(_)) => {
+                let mut effects: Vec<Effect> = finish.map(Do::EndInvoke).into_iter().collect();
+                let phase = match then {
+                    AfterStop::InitAgain => {
+                        effects.extend([Do::Arm(Deadline::Invoke), Do::StartRuntime]);
+                        Self::Init(Suppressed)
+                    }
+                    AfterStop::Rest => Self::Down,
+                    AfterStop::End => Self::Gone,
+                };
+                (phase, effects)
+            }
+
+            (phase, _) => (phase, vec![]),
+        }
+    }
+
+    fn shut_down(self) -> (Self, Vec<Effect>) {
+        let open = self.has_invocation();
+        match self {
+            Self::Fresh | Self::Down | Self::Gone => (Self::Gone, vec![]),
+            Self::Stopping {
+                finish: Some(status),
+                ..
+            } => (Self::stopping(AfterStop::End, Some(status)), vec![]),
+            Self::Stopping { .. } => (
+                Self::stopping(AfterStop::End, None),
+                if open { vec![Effect::Abandon] } else { vec![] },
+            ),
+            Self::Init(_) | Self::Idle | Self::Invoking | Self::Answered => {
+                let mut effects = vec![Effect::Disarm];
+                if open {
+                    effects.push(Effect::Abandon);
+                }
+                effects.push(Effect::KillRuntime);
+                (Self::stopping(AfterStop::End, None), effects)
+            }
+        }
+    }
+
+    fn stopping(then: AfterStop, finish: Option<Status>) -> Self {
+        Self::Stopping { then, finish }
+    }
+}
+
+fn error(failure: &Failure) -> Status {
+    Status::Error(failure.error_type().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::ExitStatus;
+    use super::*;
+
+    fn exited() -> Event {
+        Event::RuntimeEnded(Failure::Exit(ExitStatus::Code(1)))
+    }
+
+    /// Runs `events` and returns the phase and all effects.
+    fn run(events: &[Event]) -> (Phase, Vec<Effect>) {
+        let mut phase = Phase::Fresh;
+        let mut all = vec![];
+        for event in events {
+            let (next, effects) = phase.on(event.clone());
+            phase = next;
+            all.extend(effects);
+        }
+        (phase, all)
+    }
+
+    #[test]
+    fn a_cold_and_a_warm_invocation() {
+        use Event::{Invoke, RuntimeAnswered, RuntimeNext};
+        let (phase, effects) = run(&[
+            Invoke,
+            RuntimeNext,
+            RuntimeAnswered(Answer::Runtime),
+            RuntimeNext,
+            Invoke,
+            RuntimeAnswered(Answer::Runtime),
+            RuntimeNext,
+        ]);
+        assert_eq!(phase, Phase::Idle);
+        assert_eq!(
+            effects,
+            vec![
+                Effect::StartRuntime,
+                Effect::Arm(Deadline::Init),
+                Effect::InitSucceeded,
+                Effect::LimitCpu,
+                Effect::BeginInvoke,
+                Effect::Arm(Deadline::Invoke),
+                Effect::HandOut,
+                Effect::Reply(Answer::Runtime),
+                Effect::Disarm,
+                Effect::Freeze,
+                Effect::EndInvoke(Status::Success),
+                Effect::Thaw,
+                Effect::BeginInvoke,
+                Effect::Arm(Deadline::Invoke),
+                Effect::HandOut,
+                Effect::Reply(Answer::Runtime),
+                Effect::Disarm,
+                Effect::Freeze,
+                Effect::EndInvoke(Status::Success),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_crash_at_import_is_tried_twice_and_reported_twice() {
+        let (phase, effects) = run(&[Event::Invoke, exited(), exited()]);
+        assert_eq!(phase, Phase::Down);
+        let error = Status::Error("Runtime.ExitError".to_owned());
+        assert_eq!(
+            effects,
+            vec![
+                Effect::StartRuntime,
+                Effect::Arm(Deadline::Init),
+                Effect::ReportInit(InitKind::OnDemand, error.clone()),
+                Effect::Arm(Deadline::Invoke),
+                Effect::StartRuntime,
+                Effect::Disarm,
+                Effect::ReportInit(InitKind::Suppressed, error.clone()),
+                Effect::BeginInvoke,
+                Effect::Reply(Answer::Failure(Failure::Exit(ExitStatus::Code(1)))),
+                Effect::EndInvoke(error),
+            ]
+        );
+    }
+
+    #[test]
+    fn after_a_timeout_the_next_invocation_initialises_inside_itself() {
+        use Event::{DeadlinePassed, Invoke, RuntimeNext};
+        let (phase, effects) = run(&[Invoke, RuntimeNext, DeadlinePassed, exited()]);
+        assert_eq!(phase, Phase::Down);
+        assert!(effects.ends_with(&[
+            Effect::Reply(Answer::Timeout),
+            Effect::KillRuntime,
+            Effect::EndInvoke(Status::Timeout),
+        ]));
+        let (phase, effects) = phase.on(Invoke);
+        assert_eq!(phase, Phase::Init(InitKind::Suppressed));
+        assert_eq!(
+            effects,
+            vec![Effect::Arm(Deadline::Invoke), Effect::StartRuntime]
+        );
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Invoke),
+            Just(Event::RuntimeNext),
+            Just(Event::RuntimeAnswered(Answer::Runtime)),
+            Just(Event::RuntimeAnswered(Answer::Failure(
+                Failure::ResponseTooLarge
+            ))),
+            Just(Event::RuntimeInitError(
+                "Runtime.ImportModuleError".to_owned()
+            )),
+            Just(exited()),
+            Just(Event::RuntimeEnded(Failure::OutOfMemory)),
+            Just(Event::DeadlinePassed),
+            Just(Event::Shutdown),
+            Just(Event::HostFailed),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: every invocation is answered
+        /// exactly once and closed exactly once, the runtime is started only
+        /// when there is none, and no event goes to a runtime that is not there.
+        #[test]
+        fn the_books_balance(events in prop::collection::vec(any_event(), 0..60)) {
+            let mut phase = Phase::Fresh;
+            let mut runtime_alive = false;
+            let mut frozen = false;
+            let mut answers_due = 0;
+            let mut closings_due = 0;
+            for event in events {
+                if event == Event::Invoke && !phase.accepts_invocation() {
+                    continue;
+                }
+                if event == Event::Invoke {
+                    answers_due += 1;
+                    closings_due += 1;
+                }
+                // A process that does not exist does nothing.
+                let from_runtime = matches!(
+                    event,
+                    Event::RuntimeNext
+                        | Event::RuntimeAnswered(_)
+                        | Event::RuntimeInitError(_)
+                        | Event::RuntimeEnded(_)
+                );
+                if from_runtime && !runtime_alive {
+                    continue;
+                }
+                if matches!(event, Event::RuntimeEnded(_)) {
+                    runtime_alive = false;
+                    frozen = false;
+                }
+                if event == Event::HostFailed {
+                    runtime_alive = false;
+                }
+                let (next, effects) = phase.on(event);
+                phase = next;
+                for effect in effects {
+                    match effect {
+                        Effect::StartRuntime => {
+                            prop_assert!(!runtime_alive);
+                            runtime_alive = true;
+                        }
+                        Effect::HandOut => {
+                            prop_assert!(runtime_alive && !frozen);
+                        }
+                        Effect::Freeze => {
+                            prop_assert!(runtime_alive && !frozen);
+                            frozen = true;
+                        }
+                        Effect::Thaw => {
+                            prop_assert!(frozen);
+                            frozen = false;
+                        }
+                        Effect::KillRuntime => prop_assert!(runtime_alive),
+                        Effect::Reply(_) => answers_due -= 1,
+                        Effect::EndInvoke(_) => closings_due -= 1,
+                        Effect::Abandon => {
+                            // Ends what is open, answered or not.
+                            answers_due = 0;
+                            closings_due = 0;
+                        }
+                        _ => {}
+                    }
+                    prop_assert!(answers_due >= 0 && closings_due >= 0);
+                }
+                let open = i32::from(phase.has_invocation());
+                prop_assert_eq!(closings_due, open, "in {:?}", phase);
+                prop_assert!(answers_due <= open);
+                if phase.accepts_invocation() {
+                    prop_assert_eq!(answers_due, 0);
+                }
+            }
+        }
+    }
+}

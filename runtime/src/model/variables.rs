@@ -1,0 +1,273 @@
+//! The environment variables of a function's processes.
+
+use std::collections::BTreeMap;
+
+use super::FunctionConfiguration;
+
+/// Lambda's limit on all variables together, measured on their JSON, in bytes.
+const MAX_ENVIRONMENT_BYTES: usize = 4_096;
+
+/// Names that a user cannot set. The credentials are not among them here: on
+/// Lambda they come from the role, locally there is no role to take them from.
+const RESERVED: &[&str] = &[
+    "AWS_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+    "AWS_LAMBDA_METADATA_API",
+    "AWS_LAMBDA_METADATA_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
+
+/// A variable that Lambda would refuse.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// No `=`.
+    #[error("environment variable \"{}\" has no value: write NAME=VALUE", .0.escape_debug())]
+    NoValue(String),
+    /// A name outside of Lambda's grammar.
+    #[error(
+        "environment variable name \"{}\" is not a letter followed by letters, digits and \
+         underscores (two characters or more)",
+        .0.escape_debug()
+    )]
+    Name(String),
+    /// A reserved name, with the beginning of Lambda's text.
+    #[error(
+        "the environment variables you have provided contain reserved keys that are currently \
+         not supported for modification. Reserved keys used in this request: {0}"
+    )]
+    Reserved(String),
+    /// A value that cannot be in an environment.
+    #[error("the value of environment variable {0} contains a NUL character")]
+    Nul(String),
+    /// Too much, with Lambda's text.
+    #[error(
+        "Lambda was unable to configure your environment variables because the environment \
+         variables you have provided exceeded the 4KB limit. String measured: {0}"
+    )]
+    TooLarge(String),
+}
+
+/// Splits `NAME=VALUE`.
+///
+/// # Errors
+/// There is no `=`.
+pub fn parse_assignment(text: &str) -> Result<(String, String), EnvironmentError> {
+    text.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| EnvironmentError::NoValue(text.to_owned()))
+}
+
+/// Checks `Environment.Variables` as Lambda does when a function is created.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn validate_user_environment(
+    variables: &BTreeMap<String, String>,
+) -> Result<(), EnvironmentError> {
+    for (name, value) in variables {
+        let mut bytes = name.bytes();
+        let grammatical = name.len() >= 2
+            && bytes
+                .next()
+                .is_some_and(|first| first.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        // `_HANDLER` and its like are reserved; say that rather than "grammar".
+        if RESERVED.contains(&name.as_str()) || name == "_HANDLER" || name == "_X_AMZN_TRACE_ID" {
+            return Err(EnvironmentError::Reserved(name.clone()));
+        }
+        if !grammatical {
+            return Err(EnvironmentError::Name(name.clone()));
+        }
+        if value.contains('\0') {
+            return Err(EnvironmentError::Nul(name.clone()));
+        }
+    }
+    let measured = serde_json::to_string(variables).unwrap_or_default();
+    if measured.len() > MAX_ENVIRONMENT_BYTES {
+        return Err(EnvironmentError::TooLarge(measured));
+    }
+    Ok(())
+}
+
+/// What of a function's environment does not come from its configuration.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// `AWS_REGION`.
+    pub region: String,
+    /// `AWS_LAMBDA_RUNTIME_API`, host and port.
+    pub runtime_api: String,
+    /// `AWS_LAMBDA_LOG_STREAM_NAME`.
+    pub log_stream_name: String,
+}
+
+/// The environment of an image function's runtime: the image's `ENV`, then the
+/// function's configuration, then what the platform reserves.
+///
+/// Returned as `NAME=VALUE`. Entries of the image that no process can have
+/// (without `=`, or with an empty name) are dropped; a name that appears twice
+/// keeps its last value.
+pub fn function_environment(
+    image_env: &[String],
+    function: &FunctionConfiguration,
+    identity: &Identity,
+) -> Vec<String> {
+    let mut variables: BTreeMap<&str, &str> = BTreeMap::new();
+    for entry in image_env {
+        if let Some((name, value)) = entry.split_once('=')
+            && !name.is_empty()
+            && !entry.contains('\0')
+        {
+            variables.insert(name, value);
+        }
+    }
+    for (name, placeholder) in [
+        ("AWS_ACCESS_KEY_ID", "lambent"),
+        ("AWS_SECRET_ACCESS_KEY", "lambent"),
+        ("AWS_SESSION_TOKEN", "lambent"),
+    ] {
+        variables.insert(name, placeholder);
+    }
+    for (name, value) in &function.environment {
+        variables.insert(name, value);
+    }
+    let memory_size = function.memory_size.to_string();
+    let log_group = format!("/aws/lambda/{}", function.function_name);
+    let reserved = [
+        ("AWS_DEFAULT_REGION", identity.region.as_str()),
+        ("AWS_EXECUTION_ENV", "AWS_Lambda_Image"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory_size),
+        ("AWS_LAMBDA_FUNCTION_NAME", function.function_name.as_str()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", &identity.log_stream_name),
+        ("AWS_LAMBDA_RUNTIME_API", &identity.runtime_api),
+        ("AWS_REGION", &identity.region),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
+        ("LAMBDA_TASK_ROOT", "/var/task"),
+    ];
+    variables.extend(reserved);
+    // What only the platform or the runtime itself may define.
+    for name in [
+        "AWS_ACCESS_KEY",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+        "_X_AMZN_TRACE_ID",
+    ] {
+        variables.remove(name);
+    }
+    variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn user_variables_follow_lambdas_rules() {
+        for good in ["AB", "a_1", "PATH", "LD_PRELOAD", "AWS_ACCESS_KEY_ID"] {
+            assert_eq!(
+                validate_user_environment(&user(&[(good, "x")])),
+                Ok(()),
+                "{good}"
+            );
+        }
+        for bad in ["A", "_AB", "1A", "A-B", "", "A B", "Ä1"] {
+            assert!(
+                matches!(
+                    validate_user_environment(&user(&[(bad, "x")])),
+                    Err(EnvironmentError::Name(_))
+                ),
+                "{bad}"
+            );
+        }
+        for reserved in RESERVED.iter().chain(&["_HANDLER"]) {
+            assert!(
+                matches!(
+                    validate_user_environment(&user(&[(reserved, "x")])),
+                    Err(EnvironmentError::Reserved(_))
+                ),
+                "{reserved}"
+            );
+        }
+        // {"AB":"…"} has nine bytes around the value.
+        assert_eq!(
+            validate_user_environment(&user(&[("AB", &"x".repeat(4_096 - 9))])),
+            Ok(())
+        );
+        assert!(matches!(
+            validate_user_environment(&user(&[("AB", &"x".repeat(4_096 - 8))])),
+            Err(EnvironmentError::TooLarge(_))
+        ));
+    }
+
+    #[test]
+    fn the_platform_wins_over_the_function_over_the_image() {
+        let function = FunctionConfiguration {
+            environment: user(&[("LANG", "function"), ("AWS_SESSION_TOKEN", "mine")]),
+            ..FunctionConfiguration::default()
+        };
+        let identity = Identity {
+            region: "us-east-1".to_owned(),
+            runtime_api: "127.0.0.1:9001".to_owned(),
+            log_stream_name: "2026/01/01/[$LATEST]0".to_owned(),
+        };
+        let image: Vec<String> = [
+            "PATH=/bin",
+            "LANG=image",
+            "AWS_LAMBDA_RUNTIME_API=evil:80",
+            "_X_AMZN_TRACE_ID=Root=evil",
+            "broken",
+            "=x",
+            "PATH=/last",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        let environment = function_environment(&image, &function, &identity);
+        for expected in [
+            "PATH=/last",
+            "LANG=function",
+            "AWS_SESSION_TOKEN=mine",
+            "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001",
+            "AWS_EXECUTION_ENV=AWS_Lambda_Image",
+        ] {
+            assert!(
+                environment.iter().any(|entry| entry == expected),
+                "{expected}: {environment:?}"
+            );
+        }
+        for absent in [
+            "_X_AMZN_TRACE_ID",
+            "broken",
+            "_HANDLER",
+            "TZ",
+            "HOME",
+            "LD_LIBRARY_PATH",
+        ] {
+            assert!(
+                !environment.iter().any(|entry| entry.starts_with(absent)),
+                "{absent}: {environment:?}"
+            );
+        }
+    }
+}

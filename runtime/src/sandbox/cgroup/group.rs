@@ -1,0 +1,198 @@
+//! One environment's groups, by descriptors.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Hierarchies;
+use crate::model::CPU_PERIOD_US;
+
+/// CPU time so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct CpuUsage {
+    pub(crate) used: Duration,
+    pub(crate) throttled: Duration,
+}
+
+/// Open files of an environment's groups. A host has either the v1 or the v2
+/// form of the controllers; the freezer is v2's wherever there is a v2.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    controllers: Controllers,
+    freezer: Option<Freezer>,
+}
+
+#[derive(Debug)]
+enum Controllers {
+    V1 {
+        quota: File,
+        cpu_stat: File,
+        cpu_usage: File,
+        memory_stat: File,
+        oom_control: File,
+    },
+    V2 {
+        cpu_max: File,
+        cpu_stat: File,
+        memory_stat: File,
+        memory_events: File,
+    },
+}
+
+#[derive(Debug)]
+enum Freezer {
+    V1(File),
+    V2(File),
+}
+
+impl Cgroup {
+    /// Opens the group `path` (absolute, below each hierarchy's root), which
+    /// exists since the environment was started.
+    pub(crate) fn open(hierarchies: &Hierarchies, path: &Path) -> io::Result<Self> {
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let open = |root: Option<&Path>, file: &str, write: bool| -> io::Result<File> {
+            let path = root
+                .ok_or_else(|| {
+                    io::Error::new(
+                        io::ErrorKind::NotFound,
+                        format!("no mounted cgroup hierarchy has {file}"),
+                    )
+                })?
+                .join(below)
+                .join(file);
+            File::options()
+                .read(!write)
+                .write(write)
+                .open(&path)
+                .map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })
+        };
+        let controllers = if hierarchies.unified() {
+            let root = hierarchies.v2();
+            Controllers::V2 {
+                cpu_max: open(root, "cpu.max", true)?,
+                cpu_stat: open(root, "cpu.stat", false)?,
+                memory_stat: open(root, "memory.stat", false)?,
+                memory_events: open(root, "memory.events", false)?,
+            }
+        } else {
+            let v1 = |controller| hierarchies.v1(controller);
+            Controllers::V1 {
+                quota: open(v1("cpu"), "cpu.cfs_quota_us", true)?,
+                cpu_stat: open(v1("cpu"), "cpu.stat", false)?,
+                cpu_usage: open(v1("cpuacct"), "cpuacct.usage", false)?,
+                memory_stat: open(v1("memory"), "memory.stat", false)?,
+                oom_control: open(v1("memory"), "memory.oom_control", false)?,
+            }
+        };
+        let freezer = match open(hierarchies.v2(), "cgroup.freeze", true) {
+            Ok(file) => Some(Freezer::V2(file)),
+            Err(_) => open(hierarchies.v1("freezer"), "freezer.state", true)
+                .ok()
+                .map(Freezer::V1),
+        };
+        Ok(Self {
+            controllers,
+            freezer,
+        })
+    }
+
+    /// Limits the CPU time per period of 20 ms.
+    pub(crate) fn set_cpu_quota(&self, quota_us: u64) -> io::Result<()> {
+        match &self.controllers {
+            Controllers::V1 { quota, .. } => write(quota, &quota_us.to_string()),
+            Controllers::V2 { cpu_max, .. } => {
+                write(cpu_max, &format!("{quota_us} {CPU_PERIOD_US}"))
+            }
+        }
+    }
+
+    /// Stops or continues all processes. Without a freezer nothing happens.
+    pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
+        match &self.freezer {
+            Some(Freezer::V1(state)) => write(state, if frozen { "FROZEN" } else { "THAWED" }),
+            Some(Freezer::V2(freeze)) => write(freeze, if frozen { "1" } else { "0" }),
+            None => Ok(()),
+        }
+    }
+
+    /// CPU time that the environment has used and been denied.
+    pub(crate) fn cpu_usage(&self) -> io::Result<CpuUsage> {
+        match &self.controllers {
+            Controllers::V1 {
+                cpu_stat,
+                cpu_usage,
+                ..
+            } => Ok(CpuUsage {
+                used: Duration::from_nanos(read(cpu_usage)?.trim().parse().unwrap_or(0)),
+                throttled: Duration::from_nanos(field(&read(cpu_stat)?, "throttled_time")),
+            }),
+            Controllers::V2 { cpu_stat, .. } => {
+                let stat = read(cpu_stat)?;
+                Ok(CpuUsage {
+                    used: Duration::from_micros(field(&stat, "usage_usec")),
+                    throttled: Duration::from_micros(field(&stat, "throttled_usec")),
+                })
+            }
+        }
+    }
+
+    /// Bytes of memory that belong to the processes now: anonymous memory and
+    /// what of files is mapped, which is what cannot simply be dropped. Cached
+    /// files, those of `/tmp` first of all, do not count.
+    pub(crate) fn memory_used(&self) -> io::Result<u64> {
+        match &self.controllers {
+            Controllers::V1 { memory_stat, .. } => {
+                let stat = read(memory_stat)?;
+                Ok(field(&stat, "rss") + field(&stat, "mapped_file"))
+            }
+            Controllers::V2 { memory_stat, .. } => {
+                let stat = read(memory_stat)?;
+                Ok(field(&stat, "anon") + field(&stat, "file_mapped"))
+            }
+        }
+    }
+
+    /// How many processes the kernel has killed because of the memory limit.
+    pub(crate) fn oom_kills(&self) -> io::Result<u64> {
+        let events = match &self.controllers {
+            Controllers::V1 { oom_control, .. } => read(oom_control)?,
+            Controllers::V2 { memory_events, .. } => read(memory_events)?,
+        };
+        Ok(field(&events, "oom_kill"))
+    }
+}
+
+fn write(file: &File, text: &str) -> io::Result<()> {
+    file.write_all_at(text.as_bytes(), 0)
+}
+
+fn read(file: &File) -> io::Result<String> {
+    let mut buffer = [0; 8192];
+    let length = file.read_at(&mut buffer, 0)?;
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// The number behind `name` in a file of `name value` lines; 0 without it.
+fn field(text: &str, name: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let text = "rss_huge 7\nrss 5\nmapped_file 3\n";
+        assert_eq!(field(text, "rss"), 5);
+        assert_eq!(field(text, "mapped_file"), 3);
+        assert_eq!(field(text, "mapped"), 0);
+    }
+}

@@ -1,0 +1,134 @@
+//! Which cgroup hierarchies this host has mounted, and where.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The mounted hierarchies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Hierarchies {
+    /// v1: (controllers or name, mount point).
+    v1: Vec<(Vec<String>, PathBuf)>,
+    /// v2: mount point.
+    v2: Option<PathBuf>,
+}
+
+impl Hierarchies {
+    /// Reads this process's mount table.
+    pub(crate) fn discover() -> io::Result<Self> {
+        Ok(parse_mounts(&std::fs::read_to_string("/proc/self/mounts")?))
+    }
+
+    /// Whether the controllers are v2's. Mixed hosts have theirs in v1.
+    pub(crate) fn unified(&self) -> bool {
+        !self.v1.iter().any(|(controllers, _)| {
+            controllers
+                .iter()
+                .any(|controller| controller == "memory" || controller == "cpu")
+        })
+    }
+
+    /// The v2 hierarchy, wherever it is mounted.
+    pub(crate) fn v2(&self) -> Option<&Path> {
+        self.v2.as_deref()
+    }
+
+    /// The v1 hierarchy of a controller.
+    pub(crate) fn v1(&self, controller: &str) -> Option<&Path> {
+        self.v1
+            .iter()
+            .find(|(controllers, _)| controllers.iter().any(|name| name == controller))
+            .map(|(_, path)| path.as_path())
+    }
+
+    /// Every mount point, each once.
+    pub(crate) fn mount_points(&self) -> impl Iterator<Item = &Path> {
+        self.v1
+            .iter()
+            .map(|(_, path)| path.as_path())
+            .chain(self.v2.as_deref())
+    }
+}
+
+/// Parses a mount table in the form of `/proc/self/mounts`. The first mount of
+/// a hierarchy wins.
+fn parse_mounts(table: &str) -> Hierarchies {
+    let mut found = Hierarchies::default();
+    for line in table.lines() {
+        let mut fields = line.split(' ').skip(1);
+        let (Some(path), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        // Spaces and the like are octal escapes, which no cgroup mount uses.
+        let path = PathBuf::from(path);
+        match kind {
+            "cgroup2" if found.v2.is_none() => found.v2 = Some(path),
+            "cgroup" => {
+                let controllers: Vec<String> = options
+                    .split(',')
+                    .filter(|option| !GENERIC_OPTIONS.contains(option))
+                    .map(str::to_owned)
+                    .collect();
+                if !found.v1.iter().any(|(known, _)| *known == controllers) {
+                    found.v1.push((controllers, path));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Mount options that are not controllers.
+const GENERIC_OPTIONS: &[&str] = &[
+    "rw",
+    "ro",
+    "nosuid",
+    "nodev",
+    "noexec",
+    "relatime",
+    "noatime",
+    "seclabel",
+    "xattr",
+    "clone_children",
+    "noprefix",
+    "favordynmods",
+    "nofavordynmods",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+proc /proc proc rw,relatime 0 0
+cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu 0 0
+cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0
+cgroup /sys/fs/cgroup/systemd cgroup rw,relatime,name=systemd 0 0
+cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0
+";
+    const UNIFIED: &str =
+        "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate 0 0\n";
+    const COMOUNTED: &str = "cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,nosuid,nodev,noexec,relatime,cpu,cpuacct 0 0\n";
+
+    #[test]
+    fn the_three_layouts() {
+        let hybrid = parse_mounts(HYBRID);
+        assert!(!hybrid.unified());
+        assert_eq!(
+            hybrid.v1("memory"),
+            Some(Path::new("/sys/fs/cgroup/memory"))
+        );
+        assert_eq!(hybrid.v1("freezer"), None);
+        assert_eq!(hybrid.v2(), Some(Path::new("/sys/fs/cgroup/unified")));
+        assert_eq!(hybrid.mount_points().count(), 4);
+
+        let unified = parse_mounts(UNIFIED);
+        assert!(unified.unified());
+        assert_eq!(unified.v2(), Some(Path::new("/sys/fs/cgroup")));
+
+        let comounted = parse_mounts(COMOUNTED);
+        assert_eq!(comounted.v1("cpuacct"), comounted.v1("cpu"));
+        assert_eq!(comounted.v2(), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! The service's side of the launcher.
+//!
+//! One task owns the socket. Environments get a [`Sandbox`] to command and a
+//! channel on which they hear what becomes of it.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::cgroup::{Cgroup, Hierarchies};
+use super::protocol::{
+    EnvironmentId, Hello, Notice, Request, SandboxSpec, StartError, StartRequest, Started,
+};
+use super::{channel, seal};
+use crate::model::ExitStatus;
+
+/// The hidden subcommand that runs the launcher.
+pub const LAUNCHER_COMMAND: &str = "__launcher";
+
+/// What became of a sandbox.
+#[derive(Debug)]
+pub(crate) enum SandboxEvent {
+    /// The entry point runs.
+    Started {
+        started: Started,
+        /// The Runtime API's listening socket.
+        listener: OwnedFd,
+        /// `/tmp`, for its size.
+        tmp: OwnedFd,
+        /// `/proc/<init>/status`.
+        status: OwnedFd,
+    },
+    StartFailed(StartError),
+    Exited(ExitStatus),
+    Removed,
+}
+
+enum ClientCommand {
+    Register(EnvironmentId, mpsc::UnboundedSender<SandboxEvent>),
+    Request(Request, Option<OwnedFd>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A running launcher. Dropping it ends every environment in the background;
+/// [`Launcher::shutdown`] waits until nothing is left.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    commands: mpsc::UnboundedSender<ClientCommand>,
+    next_id: AtomicU64,
+    service: String,
+    hierarchies: Hierarchies,
+    task: JoinHandle<()>,
+    child: Child,
+}
+
+impl std::fmt::Debug for ClientCommand {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Register(..) => "Register",
+            Self::Request(..) => "Request",
+            Self::Close(..) => "Close",
+        })
+    }
+}
+
+impl Launcher {
+    /// Starts the launcher process.
+    pub(crate) fn spawn(
+        service: String,
+        mount_point: &Path,
+        storage_directory: &Path,
+    ) -> io::Result<Self> {
+        let program = seal::sealed_copy_of_self()?;
+        let (ours, theirs) = channel::pair()?;
+        let path = format!(
+            "/proc/self/fd/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&program)
+        );
+        // The launcher's environment is what a worker's is until the entry
+        // point is executed: nothing of the user's belongs there.
+        let child = Command::new(path)
+            .arg(LAUNCHER_COMMAND)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        let hello = Hello {
+            service: service.clone(),
+            mount_point: mount_point.to_owned(),
+            storage_directory: storage_directory.to_owned(),
+        };
+        channel::send(&ours, &hello, &[])?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        // A packet socket with connections; tokio has a type only for those
+        // without, and asks of it no more than when it is ready.
+        let socket = UnixDatagram::from_std(ours.into())?;
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let task = tokio::spawn(converse(socket, receiver));
+        Ok(Self {
+            commands,
+            next_id: AtomicU64::new(1),
+            service,
+            hierarchies: Hierarchies::discover()?,
+            task,
+            child,
+        })
+    }
+
+    /// A new, empty sandbox.
+    pub(crate) fn sandbox(&self) -> (Sandbox, mpsc::UnboundedReceiver<SandboxEvent>) {
+        let id = EnvironmentId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let (sender, events) = mpsc::unbounded_channel();
+        // A conversation that has ended drops the sender, which the receiver sees.
+        let _ = self.commands.send(ClientCommand::Register(id, sender));
+        let sandbox = Sandbox {
+            id,
+            cgroup: Path::new("/lambent")
+                .join(&self.service)
+                .join(id.to_string()),
+            hierarchies: self.hierarchies.clone(),
+            commands: self.commands.clone(),
+        };
+        (sandbox, events)
+    }
+
+    /// Ends every environment and waits until nothing is left of them.
+    pub(crate) async fn shutdown(mut self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(ClientCommand::Close(done)).is_ok() {
+            let _ = closed.await;
+        }
+        self.task.abort();
+        let _ = self.child.wait().await;
+    }
+}
+
+/// One environment's place with the launcher.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    id: EnvironmentId,
+    cgroup: PathBuf,
+    hierarchies: Hierarchies,
+    commands: mpsc::UnboundedSender<ClientCommand>,
+}
+
+impl Sandbox {
+    /// Starts a runtime whose standard output and error are `log`.
+    pub(crate) fn start(&self, spec: SandboxSpec, log: OwnedFd) {
+        let request = StartRequest {
+            environment: self.id,
+            spec,
+        };
+        self.request(Request::Start(Box::new(request)), Some(log));
+    }
+
+    /// Kills the runtime. `Exited` (or `StartFailed`) follows.
+    pub(crate) fn kill(&self) {
+        self.request(
+            Request::Kill {
+                environment: self.id,
+            },
+            None,
+        );
+    }
+
+    /// Removes everything. `Removed` follows.
+    pub(crate) fn remove(&self) {
+        self.request(
+            Request::Remove {
+                environment: self.id,
+            },
+            None,
+        );
+    }
+
+    /// The cgroups of a started runtime.
+    pub(crate) fn cgroup(&self) -> io::Result<Cgroup> {
+        Cgroup::open(&self.hierarchies, &self.cgroup)
+    }
+
+    fn request(&self, request: Request, descriptor: Option<OwnedFd>) {
+        // Without a conversation the event channel is closed, and its end tells.
+        let _ = self
+            .commands
+            .send(ClientCommand::Request(request, descriptor));
+    }
+}
+
+type Subscribers = HashMap<EnvironmentId, mpsc::UnboundedSender<SandboxEvent>>;
+
+/// Carries requests one way and notices the other until either side ends. Then
+/// all subscribers' channels close.
+async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<ClientCommand>) {
+    let mut subscribers = Subscribers::new();
+    loop {
+        tokio::select! {
+            notice = socket.async_io(Interest::READABLE, || channel::receive::<Notice>(&socket)) => {
+                match notice {
+                    Ok(Some((notice, descriptors))) => dispatch(&mut subscribers, notice, descriptors),
+                    Ok(None) => return,
+                    Err(error) => {
+                        tracing::error!(%error, "lost the launcher");
+                        return;
+                    }
+                }
+            }
+            command = commands.recv() => match command {
+                None => return,
+                Some(ClientCommand::Register(id, sender)) => {
+                    subscribers.insert(id, sender);
+                }
+                Some(ClientCommand::Request(request, descriptor)) => {
+                    let descriptors: Vec<_> = descriptor.iter().map(AsFd::as_fd).collect();
+                    let sent = socket
+                        .async_io(Interest::WRITABLE, || channel::send(&socket, &request, &descriptors))
+                        .await;
+                    if let Err(error) = sent {
+                        refuse(&subscribers, &request, &error);
+                    }
+                }
+                Some(ClientCommand::Close(done)) => {
+                    drop(socket);
+                    let _ = done.send(());
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// A request that could not be sent: too large, or the launcher is gone.
+fn refuse(subscribers: &Subscribers, request: &Request, error: &io::Error) {
+    if let Request::Start(start) = request
+        && let Some(subscriber) = subscribers.get(&start.environment)
+    {
+        let error = StartError::Host(error.to_string());
+        let _ = subscriber.send(SandboxEvent::StartFailed(error));
+    }
+}
+
+fn dispatch(subscribers: &mut Subscribers, notice: Notice, descriptors: Vec<OwnedFd>) {
+    let (id, event) = match notice {
+        Notice::Started {
+            environment,
+            started,
+        } => {
+            let Ok([listener, tmp, status]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+                tracing::error!("a start came without its descriptors");
+                return;
+            };
+            let event = SandboxEvent::Started {
+                started,
+                listener,
+                tmp,
+                status,
+            };
+            (environment, event)
+        }
+        Notice::StartFailed { environment, error } => {
+            (environment, SandboxEvent::StartFailed(error))
+        }
+        Notice::Exited {
+            environment,
+            status,
+        } => (environment, SandboxEvent::Exited(status)),
+        Notice::Removed { environment } => (environment, SandboxEvent::Removed),
+    };
+    let removed = matches!(event, SandboxEvent::Removed);
+    if let Some(subscriber) = subscribers.get(&id) {
+        // An environment that is gone is not interested.
+        let _ = subscriber.send(event);
+    }
+    if removed {
+        subscribers.remove(&id);
+    }
+}

@@ -1,0 +1,283 @@
+//! The launcher: one process with one thread per service, the parent of every
+//! container.
+//!
+//! It runs from a sealed copy of the program, with its end of the control socket
+//! as standard input. It knows nothing of HTTP, images or policy: it forks a
+//! [`worker`] for each start, reaps what ends, and removes cgroups. When the
+//! socket closes, the service is gone, however it ended; then everything goes.
+
+mod environment;
+mod groups;
+
+pub(super) use groups::remove_dead_service;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, WaitOptions};
+
+use self::environment::Environment;
+use super::cgroup::Hierarchies;
+use super::channel;
+use super::protocol::{EnvironmentId, Hello, Notice, Request, StartError, StartRequest};
+use super::seccomp;
+use crate::model::ExitStatus;
+
+/// How long the launcher tries to remove everything after its service is gone.
+const CLEANUP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often it looks again while a killed environment's cgroups are not empty.
+const CLEANUP_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Runs the launcher on `control` until the service is gone.
+///
+/// # Errors
+/// The host lacks what the launcher itself needs. The service learns that from
+/// the closed socket and the launcher's standard error.
+pub fn run(control: OwnedFd) -> io::Result<()> {
+    // Its own session: a ctrl-C is for the service, which then tells us.
+    let _ = rustix::process::setsid();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let Some((hello, _)) = channel::receive::<Hello>(&control)? else {
+        return Ok(());
+    };
+    let mut launcher = Launcher {
+        control,
+        hello,
+        hierarchies: Hierarchies::discover()?,
+        seccomp: seccomp::compile(&seccomp::lambda_profile()).into(),
+        environments: BTreeMap::new(),
+        unclaimed: BTreeMap::new(),
+    };
+    launcher.serve()?;
+    launcher.clean_up();
+    Ok(())
+}
+
+struct Launcher {
+    control: OwnedFd,
+    hello: Hello,
+    hierarchies: Hierarchies,
+    seccomp: Rc<[libc::sock_filter]>,
+    environments: BTreeMap<EnvironmentId, Environment>,
+    /// Exit statuses of children that no environment has claimed yet: an init
+    /// may end before its worker has told us its pid.
+    unclaimed: BTreeMap<i32, ExitStatus>,
+}
+
+/// Which descriptor [`Launcher::wait`] woke up for.
+enum Ready {
+    Control,
+    Worker(EnvironmentId),
+    Child,
+}
+
+impl Launcher {
+    fn serve(&mut self) -> io::Result<()> {
+        loop {
+            for ready in self.wait(true)? {
+                match ready {
+                    Ready::Control => match channel::receive::<Request>(&self.control)? {
+                        None => return Ok(()),
+                        Some((request, descriptors)) => self.perform(request, descriptors)?,
+                    },
+                    Ready::Worker(id) => self.read_report(id)?,
+                    Ready::Child => {}
+                }
+            }
+            self.settle()?;
+        }
+    }
+
+    /// Waits for something to do. With `control` unset, only for children.
+    fn wait(&self, control: bool) -> io::Result<Vec<Ready>> {
+        let mut sources: Vec<(Ready, BorrowedFd<'_>)> = vec![];
+        if control {
+            sources.push((Ready::Control, self.control.as_fd()));
+        }
+        for (id, environment) in &self.environments {
+            if let Some(report) = environment.report() {
+                sources.push((Ready::Worker(*id), report));
+            }
+            sources.extend(environment.children().map(|child| (Ready::Child, child)));
+        }
+        let removing = self.environments.values().any(Environment::is_removing);
+        let timeout = (removing || !control).then(|| Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(CLEANUP_INTERVAL.subsec_nanos()),
+        });
+        let mut polled: Vec<PollFd<'_>> = sources
+            .iter()
+            .map(|(_, source)| PollFd::from_borrowed_fd(*source, PollFlags::IN))
+            .collect();
+        match rustix::event::poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready: Vec<bool> = polled
+            .iter()
+            .map(|source| !source.revents().is_empty())
+            .collect();
+        Ok(sources
+            .into_iter()
+            .zip(ready)
+            .filter_map(|((source, _), ready)| ready.then_some(source))
+            .collect())
+    }
+
+    fn perform(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        match request {
+            Request::Start(request) => self.start(&request, descriptors),
+            Request::Kill { environment } => {
+                if let Some(environment) = self.environments.get_mut(&environment) {
+                    environment.kill(&self.hierarchies);
+                }
+                Ok(())
+            }
+            Request::Remove { environment } => match self.environments.get_mut(&environment) {
+                Some(environment) => {
+                    environment.remove(&self.hierarchies);
+                    Ok(())
+                }
+                None => self.notify(&Notice::Removed { environment }, &[]),
+            },
+        }
+    }
+
+    fn start(&mut self, request: &StartRequest, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let id = request.environment;
+        let started = match descriptors.into_iter().next() {
+            None => Err(StartError::Host("no log descriptor came along".to_owned())),
+            Some(log) => {
+                let environment = self
+                    .environments
+                    .entry(id)
+                    .or_insert_with(|| Environment::new(&self.hello, id));
+                environment.start(
+                    &self.hello,
+                    &self.hierarchies,
+                    &self.seccomp,
+                    &request.spec,
+                    log,
+                )
+            }
+        };
+        match started {
+            Ok(()) => Ok(()),
+            Err(error) => self.notify(
+                &Notice::StartFailed {
+                    environment: id,
+                    error,
+                },
+                &[],
+            ),
+        }
+    }
+
+    /// A worker has reported, or has ended without a word.
+    fn read_report(&mut self, id: EnvironmentId) -> io::Result<()> {
+        let Some(environment) = self.environments.get_mut(&id) else {
+            return Ok(());
+        };
+        match environment.take_report(&self.hierarchies) {
+            Ok((started, descriptors)) => {
+                let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+                self.notify(
+                    &Notice::Started {
+                        environment: id,
+                        started,
+                    },
+                    &descriptors,
+                )
+            }
+            Err(error) => self.notify(
+                &Notice::StartFailed {
+                    environment: id,
+                    error,
+                },
+                &[],
+            ),
+        }
+    }
+
+    /// Reaps what has ended, tells the service, and removes what can go.
+    fn settle(&mut self) -> io::Result<()> {
+        self.reap()?;
+        let mut notices = vec![];
+        for (id, environment) in &mut self.environments {
+            if let Some(status) = environment.claim_exit(&mut self.unclaimed) {
+                notices.push(Notice::Exited {
+                    environment: *id,
+                    status,
+                });
+            }
+        }
+        let hierarchies = &self.hierarchies;
+        self.environments.retain(|id, environment| {
+            let gone = environment.try_remove(hierarchies);
+            if gone {
+                notices.push(Notice::Removed { environment: *id });
+            }
+            !gone
+        });
+        if self.environments.values().all(Environment::is_settled) {
+            // Workers and intermediate processes that nobody asks about.
+            self.unclaimed.clear();
+        }
+        for notice in notices {
+            self.notify(&notice, &[])?;
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self) -> io::Result<()> {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    let status = status.terminating_signal().map_or_else(
+                        || ExitStatus::Code(status.exit_status().unwrap_or(0)),
+                        ExitStatus::Signal,
+                    );
+                    self.unclaimed.insert(Pid::as_raw(Some(pid)), status);
+                }
+                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Tells the service. If it is gone, the next turn of the loop finds out.
+    fn notify(&self, notice: &Notice, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match channel::send(&self.control, notice, descriptors) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// The service is gone: leave nothing.
+    fn clean_up(&mut self) {
+        for environment in self.environments.values_mut() {
+            environment.remove(&self.hierarchies);
+        }
+        let deadline = Instant::now() + CLEANUP_LIMIT;
+        while !self.environments.is_empty() && Instant::now() < deadline {
+            // Reports of workers are of no interest any more, their ends are.
+            if self.wait(false).is_err() || self.settle().is_err() {
+                break;
+            }
+        }
+        groups::remove_service(&self.hierarchies, &self.hello.service);
+    }
+}

@@ -1,0 +1,255 @@
+//! What the launcher keeps of one execution environment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::super::cgroup::Hierarchies;
+use super::super::channel;
+use super::super::protocol::{EnvironmentId, Hello, SandboxSpec, StartError, Started};
+use super::super::storage::LoopDevice;
+use super::super::worker::{self, Assignment};
+use super::groups;
+use crate::model::ExitStatus;
+use crate::sys::{self, Fork};
+/// A child, named by a descriptor that cannot come to mean another process.
+#[derive(Debug)]
+pub(super) struct Child {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Child {
+    pub(super) fn open(pid: i32) -> io::Result<Self> {
+        let pid_checked = Pid::from_raw(pid).ok_or_else(|| io::Error::other("not a pid"))?;
+        Ok(Self {
+            pid,
+            pidfd: rustix::process::pidfd_open(pid_checked, PidfdFlags::empty())?,
+        })
+    }
+
+    pub(super) fn kill(&self) {
+        // It may be dead already, which is what we want.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+}
+
+/// The process that is between us and the entry point.
+#[derive(Debug)]
+struct Worker {
+    child: Child,
+    report: OwnedFd,
+}
+
+/// One environment: at most one worker or one init, `/tmp`, and cgroups.
+#[derive(Debug)]
+pub(super) struct Environment {
+    cgroup: PathBuf,
+    storage: Option<LoopDevice>,
+    worker: Option<Worker>,
+    init: Option<Child>,
+    /// Workers that have reported, until they have been reaped.
+    leaving: Vec<Child>,
+    killed: bool,
+    removing: bool,
+}
+
+impl Environment {
+    pub(super) fn new(hello: &Hello, id: EnvironmentId) -> Self {
+        Self {
+            cgroup: Path::new("/lambent")
+                .join(&hello.service)
+                .join(id.to_string()),
+            storage: None,
+            worker: None,
+            init: None,
+            leaving: vec![],
+            killed: false,
+            removing: false,
+        }
+    }
+
+    /// Forks a worker that starts a runtime.
+    pub(super) fn start(
+        &mut self,
+        hello: &Hello,
+        hierarchies: &Hierarchies,
+        seccomp: &Rc<[libc::sock_filter]>,
+        spec: &SandboxSpec,
+        log: OwnedFd,
+    ) -> Result<(), StartError> {
+        if self.worker.is_some() || self.init.is_some() || self.removing {
+            return Err(StartError::Host("the environment is in use".to_owned()));
+        }
+        if self.storage.is_none() {
+            // Without loop devices the worker falls back to a tmpfs and says so.
+            self.storage = LoopDevice::create(&hello.storage_directory, spec.tmp_bytes).ok();
+        }
+        self.killed = false;
+        let (report, report_sender) =
+            channel::pair().map_err(|error| StartError::Host(format!("socketpair: {error}")))?;
+        match sys::fork().map_err(|error| StartError::Host(format!("fork: {error}")))? {
+            Fork::Child => {
+                worker::run(
+                    Assignment {
+                        hello,
+                        hierarchies,
+                        seccomp,
+                        spec,
+                        cgroup: &self.cgroup,
+                        storage: self.storage.as_ref(),
+                        log,
+                    },
+                    &report_sender,
+                );
+                sys::exit_now(0)
+            }
+            Fork::Parent(pid) => {
+                let child = Child::open(Pid::as_raw(Some(pid)))
+                    .map_err(|error| StartError::Host(format!("pidfd_open: {error}")))?;
+                self.worker = Some(Worker { child, report });
+                Ok(())
+            }
+        }
+    }
+
+    /// The socket on which a report is expected.
+    pub(super) fn report(&self) -> Option<BorrowedFd<'_>> {
+        self.worker.as_ref().map(|worker| worker.report.as_fd())
+    }
+
+    /// Descriptors that become readable when a child ends. A worker's report
+    /// ends with it, so the worker itself is not among them.
+    pub(super) fn children(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.init
+            .iter()
+            .chain(&self.leaving)
+            .map(|child| child.pidfd.as_fd())
+    }
+
+    /// Reads the worker's report and lets it go.
+    pub(super) fn take_report(
+        &mut self,
+        hierarchies: &Hierarchies,
+    ) -> Result<(Started, Vec<OwnedFd>), StartError> {
+        let Some(worker) = self.worker.take() else {
+            return Err(StartError::Host("a report without a worker".to_owned()));
+        };
+        let report = channel::receive::<Result<Started, StartError>>(&worker.report);
+        self.leaving.push(worker.child);
+        let result = match report {
+            Ok(Some((Ok(started), mut descriptors))) => {
+                let init = Child::open(started.init);
+                // Not reaped yet, so the pid still means this process.
+                let status = fs::File::open(format!("/proc/{}/status", started.init));
+                match (init, status) {
+                    (Ok(init), Ok(status)) => {
+                        self.init = Some(init);
+                        descriptors.push(status.into());
+                        Ok((started, descriptors))
+                    }
+                    (Err(error), _) | (_, Err(error)) => Err(StartError::Host(format!(
+                        "open the container's init: {error}"
+                    ))),
+                }
+            }
+            Ok(Some((Err(error), _))) => Err(error),
+            Ok(None) => Err(StartError::Host(
+                "the worker ended without a report".to_owned(),
+            )),
+            Err(error) => Err(StartError::Host(format!(
+                "read the worker's report: {error}"
+            ))),
+        };
+        if result.is_err() {
+            groups::kill(hierarchies, &self.cgroup);
+        }
+        match result {
+            Err(_) if self.killed => Err(StartError::Killed),
+            other => other,
+        }
+    }
+
+    /// Kills the runtime, or its start. Init takes its whole pid namespace along.
+    pub(super) fn kill(&mut self, hierarchies: &Hierarchies) {
+        self.killed = true;
+        if let Some(worker) = &self.worker {
+            worker.child.kill();
+            groups::kill(hierarchies, &self.cgroup);
+        }
+        if let Some(init) = &self.init {
+            init.kill();
+            // A v1 freezer holds even dead processes.
+            groups::thaw(hierarchies, &self.cgroup);
+        }
+    }
+
+    pub(super) fn remove(&mut self, hierarchies: &Hierarchies) {
+        self.kill(hierarchies);
+        self.removing = true;
+    }
+
+    pub(super) fn is_removing(&self) -> bool {
+        self.removing
+    }
+
+    /// Whether no child of this environment is still to be told apart.
+    pub(super) fn is_settled(&self) -> bool {
+        self.worker.is_none() && self.init.is_none() && self.leaving.is_empty()
+    }
+
+    /// The exit status of init, once.
+    pub(super) fn claim_exit(
+        &mut self,
+        unclaimed: &mut BTreeMap<i32, ExitStatus>,
+    ) -> Option<ExitStatus> {
+        self.leaving
+            .retain(|worker| unclaimed.remove(&worker.pid).is_none());
+        let init = self.init.as_ref()?;
+        let status = unclaimed.remove(&init.pid)?;
+        self.init = None;
+        Some(status)
+    }
+
+    /// If the environment is to be removed and its processes are gone, removes
+    /// its groups. Returns whether nothing is left.
+    pub(super) fn try_remove(&mut self, hierarchies: &Hierarchies) -> bool {
+        if !self.removing {
+            return false;
+        }
+        if self.worker.is_some() {
+            // Its report (at least the end of it) is not read when the service
+            // is gone; reading it there is cheap and keeps one path.
+            if self
+                .worker
+                .as_ref()
+                .is_some_and(|worker| ended(&worker.child))
+            {
+                let _ = self.take_report(hierarchies);
+            }
+            return false;
+        }
+        if self.init.is_some() {
+            return false;
+        }
+        groups::kill(hierarchies, &self.cgroup);
+        groups::remove(hierarchies, &self.cgroup)
+    }
+}
+
+fn ended(child: &Child) -> bool {
+    let mut poll = [rustix::event::PollFd::new(
+        &child.pidfd,
+        rustix::event::PollFlags::IN,
+    )];
+    let now = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(count) if count > 0)
+}

@@ -1,0 +1,34 @@
+//! The door to libcontainer: everything between "these directories and these
+//! settings" and "a process runs in there, with these limits".
+//!
+//! | file | runs in | does |
+//! |---|---|---|
+//! | `client` | service | asks the launcher, hears what happened |
+//! | `launcher` | launcher | parent of all containers |
+//! | `worker`, `executor` | forks of the launcher | drive libcontainer, end in the entry point |
+//! | `spec`, `seccomp`, `protocol` | anywhere | pure: what a sandbox is |
+//! | `storage`, `network`, `cgroup` | where the table's rows call them | one kernel facility each |
+
+pub(crate) mod cgroup;
+mod channel;
+pub(crate) mod client;
+mod executor;
+mod launcher;
+mod network;
+mod protocol;
+mod seal;
+mod seccomp;
+mod spec;
+pub(crate) mod storage;
+pub(crate) mod sweep;
+mod worker;
+
+pub use launcher::run as run_launcher;
+pub(crate) use network::RUNTIME_API;
+pub(crate) use protocol::{SandboxSpec, StartError, StorageKind};
+
+/// The system's monotonic clock in nanoseconds, comparable between processes.
+pub(crate) fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}

@@ -1,0 +1,133 @@
+//! What the service and the launcher say to each other.
+//!
+//! One message per datagram, as JSON, descriptors beside it. Both ends are the
+//! same build (the launcher is a sealed copy of the service's own binary), so
+//! the messages need no versions.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ExitStatus;
+
+/// Names an execution environment towards the launcher. Part of cgroup paths,
+/// so it is a number and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct EnvironmentId(pub(crate) u64);
+
+impl fmt::Display for EnvironmentId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}
+
+/// What the launcher needs to know once, as its first message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// Names this service in cgroup paths: `/lambent/<service>/<environment>`.
+    pub(crate) service: String,
+    /// An empty directory, private to Lambent, over which each worker mounts
+    /// its own file systems in its own mount namespace.
+    pub(crate) mount_point: PathBuf,
+    /// Where files that back ephemeral storage are created.
+    pub(crate) storage_directory: PathBuf,
+}
+
+/// Service to launcher.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Start a runtime; with the descriptor of its log pipe's writing end.
+    Start(Box<StartRequest>),
+    /// Kill the runtime; `/tmp` and cgroups stay.
+    Kill { environment: EnvironmentId },
+    /// Kill the runtime if there is one and remove everything.
+    Remove { environment: EnvironmentId },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StartRequest {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) spec: SandboxSpec,
+}
+
+/// Everything that defines a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SandboxSpec {
+    /// Directories of the root file system, topmost first.
+    pub(crate) lower_dirs: Vec<PathBuf>,
+    /// Program and arguments.
+    pub(crate) args: Vec<String>,
+    /// `NAME=VALUE`.
+    pub(crate) env: Vec<String>,
+    /// Working directory inside the root.
+    pub(crate) working_directory: PathBuf,
+    /// Memory limit in bytes.
+    pub(crate) memory_bytes: u64,
+    /// CPU time per 20 ms period during INIT, in microseconds.
+    pub(crate) init_cpu_quota_us: u64,
+    /// Size of `/tmp` in bytes.
+    pub(crate) tmp_bytes: u64,
+}
+
+/// Launcher to service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Notice {
+    /// The entry point is running; with the descriptors of the Runtime API's
+    /// listening socket, of `/tmp`, and of init's status file in `/proc`.
+    Started {
+        environment: EnvironmentId,
+        started: Started,
+    },
+    /// There is no runtime.
+    StartFailed {
+        environment: EnvironmentId,
+        error: StartError,
+    },
+    /// The runtime that was started is gone, and all that it started.
+    Exited {
+        environment: EnvironmentId,
+        status: ExitStatus,
+    },
+    /// Nothing is left of the environment.
+    Removed { environment: EnvironmentId },
+}
+
+/// A runtime that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Started {
+    /// Pid of the container's init; meaningful to the launcher only.
+    pub(crate) init: i32,
+    pub(crate) storage: StorageKind,
+    /// When the entry point was let go, on the system's monotonic clock, in
+    /// nanoseconds: INIT counts from here.
+    pub(crate) at_ns: u64,
+}
+
+/// How `/tmp` is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StorageKind {
+    /// A file system of its own on a loop device: exact, and not charged to
+    /// the function's memory.
+    Loop,
+    /// A tmpfs, whose pages are charged to the function: the memory limit was
+    /// raised by the size of `/tmp` to make up for it.
+    ChargedTmpfs,
+}
+
+/// Why a runtime could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The program could not be executed: the image's or the user's fault.
+    #[error("{0}")]
+    Entrypoint(String),
+    /// The working directory could not be entered: the same.
+    #[error("{0}")]
+    WorkingDirectory(String),
+    /// It was killed on request before it ran.
+    #[error("killed while it was started")]
+    Killed,
+    /// This host cannot do what is needed.
+    #[error("{0}")]
+    Host(String),
+}

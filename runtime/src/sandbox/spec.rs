@@ -1,0 +1,309 @@
+//! The OCI runtime spec of a sandbox. Pure: settings in, spec out.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{
+    Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroup,
+    LinuxDeviceCgroupBuilder, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
+    LinuxNamespaceType, LinuxPidsBuilder, LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimit,
+    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
+};
+
+use super::protocol::SandboxSpec;
+use crate::model::CPU_PERIOD_US;
+
+/// Lambda's user (`sbx_user1051`) and its nameless group.
+const USER_ID: u32 = 993;
+const GROUP_ID: u32 = 990;
+
+/// Open descriptors, soft and hard.
+const MAX_DESCRIPTORS: u64 = 1_024;
+
+/// Processes and threads together. Through the pids cgroup: an rlimit would be
+/// shared by all environments, because they share the user.
+const MAX_PROCESSES: i64 = 1_024;
+
+/// Makes a function the first choice of the host's OOM killer, before anything
+/// that the user cares about more.
+const OOM_SCORE_ADJ: i32 = 500;
+
+/// What containers must not read (Docker's list, 2026).
+const MASKED_PATHS: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// What containers must not write (Docker's list).
+const READONLY_PATHS: &[&str] = &[
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// Where the worker has put things, and what it found out.
+#[derive(Debug, Clone)]
+pub(crate) struct Placement<'a> {
+    /// The mounted root file system.
+    pub(crate) rootfs: &'a Path,
+    /// What becomes `/tmp`.
+    pub(crate) tmp: &'a Path,
+    /// Absolute path below the root of each cgroup hierarchy.
+    pub(crate) cgroup: &'a Path,
+    /// Bytes that `/tmp` may charge to the memory limit: 0 when it is exact.
+    pub(crate) tmp_charged_bytes: u64,
+}
+
+/// Builds the spec of a sandbox.
+///
+/// There is no network namespace in it: the worker has already moved into a new
+/// one, where it bound the Runtime API's socket, and the container inherits it.
+pub(crate) fn build(
+    sandbox: &SandboxSpec,
+    placement: &Placement<'_>,
+) -> Result<Spec, OciSpecError> {
+    SpecBuilder::default()
+        .version("1.2.0")
+        .root(
+            RootBuilder::default()
+                .path(placement.rootfs)
+                // The overlay has no upper directory: it is read-only below
+                // the mount flag, and a remount would cost time for nothing.
+                .readonly(false)
+                .build()?,
+        )
+        .hostname("localhost")
+        .process(process(sandbox)?)
+        .mounts(mounts(placement.tmp)?)
+        .linux(linux(sandbox, placement)?)
+        .build()
+}
+
+fn process(sandbox: &SandboxSpec) -> Result<Process, OciSpecError> {
+    ProcessBuilder::default()
+        .terminal(false)
+        .user(
+            UserBuilder::default()
+                .uid(USER_ID)
+                .gid(GROUP_ID)
+                .additional_gids([])
+                .umask(0o022_u32)
+                .build()?,
+        )
+        .args(sandbox.args.clone())
+        .env(sandbox.env.clone())
+        .cwd(sandbox.working_directory.clone())
+        .capabilities(
+            LinuxCapabilitiesBuilder::default()
+                .bounding([])
+                .effective([])
+                .inheritable([])
+                .permitted([])
+                .ambient([])
+                .build()?,
+        )
+        .rlimits([
+            rlimit(PosixRlimitType::RlimitNofile, MAX_DESCRIPTORS)?,
+            // A core file would be the host's business: core_pattern is global.
+            rlimit(PosixRlimitType::RlimitCore, 0)?,
+        ])
+        .no_new_privileges(true)
+        .oom_score_adj(OOM_SCORE_ADJ)
+        .build()
+}
+
+fn rlimit(kind: PosixRlimitType, value: u64) -> Result<PosixRlimit, OciSpecError> {
+    PosixRlimitBuilder::default()
+        .typ(kind)
+        .soft(value)
+        .hard(value)
+        .build()
+}
+
+/// No `/dev/shm` and no `/dev/mqueue`: Lambda has none, and functions that need
+/// them fail there. No `/dev/pts`: there are no terminals.
+fn mounts(tmp: &Path) -> Result<Vec<Mount>, OciSpecError> {
+    let mount = |destination: &str, kind: &str, source: PathBuf, options: &[&str]| {
+        MountBuilder::default()
+            .destination(destination)
+            .typ(kind)
+            .source(source)
+            .options(
+                options
+                    .iter()
+                    .map(|option| (*option).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+            .build()
+    };
+    Ok(vec![
+        mount(
+            "/proc",
+            "proc",
+            "proc".into(),
+            &["nosuid", "noexec", "nodev"],
+        )?,
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs".into(),
+            &["nosuid", "noexec", "mode=755", "size=64k", "nr_inodes=64"],
+        )?,
+        mount(
+            "/sys",
+            "sysfs",
+            "sysfs".into(),
+            &["nosuid", "noexec", "nodev", "ro"],
+        )?,
+        mount("/tmp", "bind", tmp.to_owned(), &["bind", "nosuid", "nodev"])?,
+    ])
+}
+
+fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciSpecError> {
+    let memory =
+        i64::try_from(sandbox.memory_bytes + placement.tmp_charged_bytes).unwrap_or(i64::MAX);
+    LinuxBuilder::default()
+        .namespaces(namespaces()?)
+        .cgroups_path(placement.cgroup)
+        .resources(
+            LinuxResourcesBuilder::default()
+                .devices([deny_all_devices()?])
+                // Equal limits for memory and memory with swap: no swap.
+                .memory(
+                    LinuxMemoryBuilder::default()
+                        .limit(memory)
+                        .swap(memory)
+                        .build()?,
+                )
+                .cpu(
+                    LinuxCpuBuilder::default()
+                        .period(CPU_PERIOD_US)
+                        .quota(i64::try_from(sandbox.init_cpu_quota_us).unwrap_or(i64::MAX))
+                        .build()?,
+                )
+                .pids(LinuxPidsBuilder::default().limit(MAX_PROCESSES).build()?)
+                .build()?,
+        )
+        .masked_paths(
+            MASKED_PATHS
+                .iter()
+                .map(|path| (*path).to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .readonly_paths(
+            READONLY_PATHS
+                .iter()
+                .map(|path| (*path).to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .build()
+}
+
+fn namespaces() -> Result<Vec<LinuxNamespace>, OciSpecError> {
+    [
+        LinuxNamespaceType::Pid,
+        LinuxNamespaceType::Mount,
+        LinuxNamespaceType::Ipc,
+        LinuxNamespaceType::Uts,
+        LinuxNamespaceType::Cgroup,
+    ]
+    .into_iter()
+    .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build())
+    .collect()
+}
+
+/// libcontainer adds the few devices that every container has.
+fn deny_all_devices() -> Result<LinuxDeviceCgroup, OciSpecError> {
+    LinuxDeviceCgroupBuilder::default()
+        .allow(false)
+        .access("rwm")
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox() -> SandboxSpec {
+        SandboxSpec {
+            lower_dirs: vec![],
+            args: vec!["/main".to_owned()],
+            env: vec!["A=b".to_owned()],
+            working_directory: "/var/task".into(),
+            memory_bytes: 128 << 20,
+            init_cpu_quota_us: 20_000,
+            tmp_bytes: 512 << 20,
+        }
+    }
+
+    fn built(tmp_charged_bytes: u64) -> serde_json::Value {
+        let spec = build(
+            &sandbox(),
+            &Placement {
+                rootfs: Path::new("/mnt/rootfs"),
+                tmp: Path::new("/mnt/tmp"),
+                cgroup: Path::new("/lambent/s/1"),
+                tmp_charged_bytes,
+            },
+        )
+        .unwrap();
+        serde_json::to_value(spec).unwrap()
+    }
+
+    #[test]
+    fn the_sandbox_is_lambdas() {
+        let spec = built(0);
+        let process = &spec["process"];
+        assert_eq!(process["user"]["uid"], 993);
+        assert_eq!(process["user"]["gid"], 990);
+        assert_eq!(process["noNewPrivileges"], true);
+        for set in [
+            "bounding",
+            "effective",
+            "inheritable",
+            "permitted",
+            "ambient",
+        ] {
+            assert_eq!(process["capabilities"][set], serde_json::json!([]), "{set}");
+        }
+        let resources = &spec["linux"]["resources"];
+        assert_eq!(resources["memory"]["limit"], 128 << 20);
+        assert_eq!(resources["memory"]["swap"], 128 << 20);
+        assert_eq!(resources["cpu"]["quota"], 20_000);
+        assert_eq!(resources["cpu"]["period"], 20_000);
+        assert_eq!(resources["pids"]["limit"], 1_024);
+        let destinations: Vec<_> = spec["mounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|mount| mount["destination"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(destinations, ["/proc", "/dev", "/sys", "/tmp"]);
+        let namespaces: Vec<_> = spec["linux"]["namespaces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|namespace| namespace["type"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(namespaces, ["pid", "mount", "ipc", "uts", "cgroup"]);
+    }
+
+    #[test]
+    fn a_charged_tmp_raises_the_memory_limit_by_its_size() {
+        let spec = built(512 << 20);
+        assert_eq!(spec["linux"]["resources"]["memory"]["limit"], 640 << 20);
+    }
+}

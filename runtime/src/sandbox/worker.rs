@@ -1,0 +1,262 @@
+//! Starts one runtime and exits: the only code that drives libcontainer.
+//!
+//! A worker is a fork of the launcher. It moves into a mount and a network
+//! namespace of its own, so that nothing it mounts is ever visible on the host
+//! and all of it is gone with the container: there is no unmounting anywhere.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::thread::UnshareFlags;
+
+use super::cgroup::Hierarchies;
+use super::executor::FunctionExecutor;
+use super::protocol::{Hello, SandboxSpec, StartError, Started, StorageKind};
+use super::spec::Placement;
+use super::storage::{self, LoopDevice};
+use super::{channel, network};
+use crate::sys;
+
+/// What a worker is given.
+#[derive(Debug)]
+pub(super) struct Assignment<'a> {
+    pub(super) hello: &'a Hello,
+    pub(super) hierarchies: &'a Hierarchies,
+    pub(super) seccomp: &'a Rc<[libc::sock_filter]>,
+    pub(super) spec: &'a SandboxSpec,
+    /// Absolute path below the root of each cgroup hierarchy.
+    pub(super) cgroup: &'a Path,
+    /// The environment's `/tmp`; `None` where there are no loop devices.
+    pub(super) storage: Option<&'a LoopDevice>,
+    /// The writing end of the environment's log.
+    pub(super) log: OwnedFd,
+}
+
+/// The whole life of a worker. The result goes through `report`, on success with
+/// the descriptors of the Runtime API's socket and of `/tmp`.
+pub(super) fn run(assignment: Assignment<'_>, report: &OwnedFd) {
+    let result = start(assignment);
+    // A launcher that is gone needs no report.
+    let _ = match &result {
+        Ok((started, listener, tmp)) => channel::send(
+            report,
+            &Ok::<_, StartError>(started),
+            &[listener.as_fd(), tmp.as_fd()],
+        ),
+        Err(error) => channel::send(report, &Err::<Started, _>(error), &[]),
+    };
+}
+
+fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), StartError> {
+    let Assignment { hello, spec, .. } = assignment;
+    let work = &hello.mount_point;
+    // A worker that outlives the launcher would have nobody to report to.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(io::Error::from)
+        .map_err(step("set the parent death signal"))?;
+    sys::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET)
+        .map_err(step("create a mount and a network namespace"))?;
+    rustix::mount::mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )
+    .map_err(io::Error::from)
+    .map_err(step("make mounts private"))?;
+    let listener = network::listen().map_err(step("bind the Runtime API's socket"))?;
+
+    // Everything below this mount is memory of this namespace and dies with it.
+    rustix::mount::mount(
+        "tmpfs",
+        work,
+        "tmpfs",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        Some(c"mode=700,size=4m"),
+    )
+    .map_err(io::Error::from)
+    .map_err(step("mount the work area"))?;
+    let rootfs = work.join("rootfs");
+    let tmp_directory = work.join("tmp");
+    let bundle = work.join("bundle");
+    let state = work.join("state");
+    for directory in [&rootfs, &tmp_directory, &bundle, &state] {
+        fs::create_dir(directory).map_err(step("create a directory in the work area"))?;
+    }
+    lambent_images::overlay::mount(&spec.lower_dirs, &rootfs)
+        .map_err(|error| StartError::Host(format!("mount the root file system: {error}")))?;
+    let storage = mount_tmp(assignment.storage, &tmp_directory, spec.tmp_bytes)?;
+    let tmp = rustix::fs::openat(
+        CWD,
+        &tmp_directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(io::Error::from)
+    .map_err(step("open /tmp"))?;
+
+    let runtime_spec = super::spec::build(
+        spec,
+        &Placement {
+            rootfs: &rootfs,
+            tmp: &tmp_directory,
+            cgroup: assignment.cgroup,
+            tmp_charged_bytes: match storage {
+                StorageKind::Loop => 0,
+                StorageKind::ChargedTmpfs => spec.tmp_bytes,
+            },
+        },
+    )
+    .map_err(|error| StartError::Host(format!("build the runtime spec: {error}")))?;
+    runtime_spec
+        .save(bundle.join("config.json"))
+        .map_err(|error| StartError::Host(format!("write the runtime spec: {error}")))?;
+
+    check_working_directory(&rootfs, &spec.working_directory)?;
+    join_freezer(assignment.hierarchies, assignment.cgroup)
+        .map_err(step("join the cgroup that freezes"))?;
+    let (init, at_ns) = run_container(&bundle, &state, assignment.seccomp, assignment.log)?;
+    let started = Started {
+        init,
+        storage,
+        at_ns,
+    };
+    Ok((started, listener, tmp))
+}
+
+fn mount_tmp(
+    device: Option<&LoopDevice>,
+    target: &Path,
+    bytes: u64,
+) -> Result<StorageKind, StartError> {
+    match device {
+        Some(device) => {
+            device.mount(target).map_err(step("mount /tmp"))?;
+            Ok(StorageKind::Loop)
+        }
+        None => {
+            storage::mount_tmpfs(target, bytes).map_err(step("mount /tmp"))?;
+            Ok(StorageKind::ChargedTmpfs)
+        }
+    }
+}
+
+/// Lambda's own error for a working directory that is not there. libcontainer
+/// would enter it as root and say only an errno.
+fn check_working_directory(rootfs: &Path, directory: &Path) -> Result<(), StartError> {
+    let fail = |reason: &str| {
+        Err(StartError::WorkingDirectory(format!(
+            "chdir {}: {reason}",
+            directory.display()
+        )))
+    };
+    // The mounts over the root are not there yet; they are always directories.
+    if ["/tmp", "/proc", "/dev", "/sys"]
+        .iter()
+        .any(|mount| directory == Path::new(mount))
+    {
+        return Ok(());
+    }
+    let Ok(root) = rustix::fs::openat(
+        CWD,
+        rootfs,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) else {
+        return fail("the root file system cannot be opened");
+    };
+    match rustix::fs::openat2(
+        root,
+        directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+        rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS,
+    ) {
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::NOENT) => fail("no such file or directory"),
+        Err(rustix::io::Errno::NOTDIR) => fail("not a directory"),
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// On hosts with v1 controllers libcontainer leaves the v2 hierarchy alone.
+/// The worker joins it, and all that it starts is born there.
+fn join_freezer(hierarchies: &Hierarchies, cgroup: &Path) -> io::Result<()> {
+    let Some(v2) = hierarchies.v2().filter(|_| !hierarchies.unified()) else {
+        return Ok(());
+    };
+    let group = v2.join(cgroup.strip_prefix("/").unwrap_or(cgroup));
+    fs::create_dir_all(&group)?;
+    fs::write(group.join("cgroup.procs"), "0")
+}
+
+/// Creates and starts the container. Returns when its entry point runs, with
+/// init's pid and the time when it was let go.
+fn run_container(
+    bundle: &Path,
+    state: &Path,
+    seccomp: &Rc<[libc::sock_filter]>,
+    log: OwnedFd,
+) -> Result<(i32, u64), StartError> {
+    let (receiver, sender) = channel::pair().map_err(step("create a pipe"))?;
+    let null = rustix::fs::openat(
+        CWD,
+        "/dev/null",
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(io::Error::from)
+    .map_err(step("open /dev/null"))?;
+    let log_again = log.try_clone().map_err(step("duplicate the log"))?;
+    let mut container = ContainerBuilder::new("function".to_owned(), SyscallType::default())
+        .with_executor(FunctionExecutor {
+            seccomp: Rc::clone(seccomp),
+            report: Rc::new(sender),
+        })
+        .with_stdin(null)
+        .with_stdout(log)
+        .with_stderr(log_again)
+        .with_root_path(state)
+        .map_err(container_error)?
+        .as_init(bundle)
+        .with_systemd(false)
+        // The launcher, not this worker, becomes the parent of init.
+        .as_sibling(true)
+        .with_detach(true)
+        .build()
+        .map_err(container_error)?;
+    let init = container
+        .pid()
+        .ok_or_else(|| StartError::Host("libcontainer reports no pid".to_owned()))?
+        .as_raw();
+    let at_ns = super::monotonic_ns();
+    container.start().map_err(container_error)?;
+    // `build` has dropped this process's copy of the sender: the last one closed
+    // when the entry point was executed.
+    match channel::receive::<StartError>(&receiver).map_err(step("wait for the entry point"))? {
+        None => Ok((init, at_ns)),
+        Some((error, _)) => Err(error),
+    }
+}
+
+fn container_error(error: libcontainer::error::LibcontainerError) -> StartError {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    StartError::Host(format!("libcontainer: {text}"))
+}
+
+fn step(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |error| StartError::Host(format!("{what}: {error}"))
+}

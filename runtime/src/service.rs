@@ -1,0 +1,244 @@
+//! The facade that commands use: images in, execution environments out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lambent_images::{ContentStore, FileKind, Image, ImageReference, Platform, Progress, Rootfs};
+
+use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
+use crate::model::{FunctionConfiguration, Identity, function_environment};
+use crate::sandbox::client::Launcher;
+use crate::sandbox::sweep::ServiceLock;
+use crate::sandbox::{RUNTIME_API, SandboxSpec, storage};
+use crate::state::StateDirectories;
+use crate::telemetry::Sink;
+
+/// What a service cannot do, by whose fault it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The image (or a layer) is unusable.
+    #[error("{0}")]
+    Image(String),
+    /// This host cannot do what was asked.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl From<lambent_images::Error> for ServiceError {
+    fn from(error: lambent_images::Error) -> Self {
+        use lambent_images::ErrorKind;
+        let message = with_sources(&error);
+        match error.kind() {
+            ErrorKind::Io => Self::Host(message),
+            _ => Self::Image(message),
+        }
+    }
+}
+
+/// An error and what caused it, on one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+/// A running service: the store, and the launcher with its environments.
+#[derive(Debug)]
+pub struct Service {
+    directories: StateDirectories,
+    store: Arc<ContentStore>,
+    launcher: Launcher,
+    _lock: ServiceLock,
+    region: String,
+}
+
+/// An image that is ready to run: imported, with its layers held in the store.
+#[derive(Debug)]
+pub struct PreparedImage {
+    /// What was imported.
+    pub image: Image,
+    rootfs: Rootfs,
+}
+
+/// A function's environment, with the layers that it runs from.
+#[derive(Debug)]
+pub struct FunctionEnvironment {
+    /// The environment.
+    pub environment: ExecutionEnvironment,
+    /// Keeps the layers in the store for as long as the environment may start
+    /// again.
+    _rootfs: Arc<PreparedImage>,
+}
+
+impl Service {
+    /// Opens the store and starts the launcher.
+    ///
+    /// # Errors
+    /// This host lacks what is needed; the text says what.
+    pub fn open(directories: StateDirectories) -> Result<Self, ServiceError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(ServiceError::Host(
+                "Lambent needs root on this host to create namespaces, mounts and cgroups: run it \
+                 with sudo"
+                    .to_owned(),
+            ));
+        }
+        let host = |error: std::io::Error| ServiceError::Host(error.to_string());
+        directories.create().map_err(host)?;
+        let store = ContentStore::open(&directories.images())?;
+        let lock = ServiceLock::claim(&directories.services()).map_err(host)?;
+        let launcher = Launcher::spawn(
+            lock.name().to_owned(),
+            &directories.mount_point(),
+            &directories.storage(),
+        )
+        .map_err(|error| ServiceError::Host(format!("start the launcher: {error}")))?;
+        Ok(Self {
+            directories,
+            store: Arc::new(store),
+            launcher,
+            _lock: lock,
+            region: region(),
+        })
+    }
+
+    /// Brings an image into the store, unless it is there, and prepares it.
+    ///
+    /// # Errors
+    /// The image is unusable, or the store cannot be written.
+    pub async fn prepare(
+        &self,
+        reference: ImageReference,
+        progress: Arc<dyn Progress + Send + Sync>,
+    ) -> Result<PreparedImage, ServiceError> {
+        let store = Arc::clone(&self.store);
+        let prepared = tokio::task::spawn_blocking(move || {
+            let image = store.import(&reference, &Platform::host(), progress.as_ref())?;
+            let rootfs = store.rootfs(&image)?;
+            Ok::<_, lambent_images::Error>(PreparedImage { image, rootfs })
+        });
+        match prepared.await {
+            Ok(prepared) => Ok(prepared?),
+            Err(panic) => Err(ServiceError::Host(format!("the import failed: {panic}"))),
+        }
+    }
+
+    /// A new execution environment of a function. Nothing runs in it until its
+    /// first invocation.
+    ///
+    /// # Errors
+    /// The image has nothing to run, or the host cannot make its `/tmp`.
+    pub fn environment(
+        &self,
+        image: Arc<PreparedImage>,
+        function: FunctionConfiguration,
+        sink: Arc<dyn Sink>,
+    ) -> Result<FunctionEnvironment, ServiceError> {
+        let tmp_bytes = function.ephemeral_storage.bytes();
+        // The worker falls back to a tmpfs when there are no loop devices; a
+        // missing mkfs is a different matter, and easily mended.
+        storage::prepare_template(&self.directories.storage(), tmp_bytes)
+            .map_err(|error| ServiceError::Host(format!("make a file system for /tmp: {error}")))?;
+        let identity = Identity {
+            region: self.region.clone(),
+            runtime_api: RUNTIME_API.to_string(),
+            log_stream_name: log_stream_name(),
+        };
+        let spec = SandboxSpec {
+            lower_dirs: image.rootfs.lower_dirs().to_vec(),
+            args: command(&image.image, &function)?,
+            env: function_environment(&image.image.config.env, &function, &identity),
+            working_directory: working_directory(&image, &function)?,
+            memory_bytes: function.memory_size.bytes(),
+            init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
+            tmp_bytes,
+        };
+        let settings = EnvironmentSettings {
+            function_arn: function.arn(&self.region),
+            function,
+            spec,
+            sink,
+        };
+        Ok(FunctionEnvironment {
+            environment: ExecutionEnvironment::new(&self.launcher, settings),
+            _rootfs: image,
+        })
+    }
+
+    /// Ends every environment and waits until nothing is left.
+    pub async fn shutdown(self) {
+        self.launcher.shutdown().await;
+    }
+}
+
+/// `ENTRYPOINT` and `CMD`, each with its override.
+fn command(image: &Image, function: &FunctionConfiguration) -> Result<Vec<String>, ServiceError> {
+    let overrides = &function.image_config;
+    let entry_point = overrides
+        .entry_point
+        .as_ref()
+        .unwrap_or(&image.config.entrypoint);
+    let command = overrides.command.as_ref().unwrap_or(&image.config.cmd);
+    let args: Vec<String> = entry_point.iter().chain(command).cloned().collect();
+    if args.is_empty() {
+        return Err(ServiceError::Image(
+            "the image has neither ENTRYPOINT nor CMD, so there is nothing to run: set one in the \
+             image, or pass --entrypoint"
+                .to_owned(),
+        ));
+    }
+    Ok(args)
+}
+
+/// `WORKDIR` or its override; else `/var/task` if the image has it, else `/`.
+fn working_directory(
+    image: &PreparedImage,
+    function: &FunctionConfiguration,
+) -> Result<PathBuf, ServiceError> {
+    let chosen = function
+        .image_config
+        .working_directory
+        .as_ref()
+        .or(image.image.config.working_dir.as_ref())
+        .filter(|directory| !directory.is_empty());
+    if let Some(directory) = chosen {
+        if !directory.starts_with('/') {
+            return Err(ServiceError::Image(format!(
+                "the working directory \"{}\" is not an absolute path",
+                directory.escape_debug()
+            )));
+        }
+        return Ok(PathBuf::from(directory));
+    }
+    let task_root = PathBuf::from("/var/task");
+    match image.rootfs.lookup(&task_root)? {
+        Some(FileKind::Directory { .. }) => Ok(task_root),
+        _ => Ok(PathBuf::from("/")),
+    }
+}
+
+/// The region that functions are told, from the caller's environment.
+fn region() -> String {
+    ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .filter(|region| {
+            !region.is_empty()
+                && region
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
+        .unwrap_or_else(|| "us-east-1".to_owned())
+}
+
+fn log_stream_name() -> String {
+    format!(
+        "{}/[$LATEST]{}",
+        chrono::Utc::now().format("%Y/%m/%d"),
+        uuid::Uuid::new_v4().simple()
+    )
+}

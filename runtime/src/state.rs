@@ -1,0 +1,76 @@
+//! Where Lambent keeps its state.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The directories of one installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDirectories {
+    /// Survives a reboot: images, templates.
+    persistent: PathBuf,
+    /// Does not need to: locks, mount points.
+    volatile: PathBuf,
+}
+
+impl StateDirectories {
+    /// `/var/lib/lambent` and `/run/lambent`, or both below `root`.
+    pub fn new(root: Option<&Path>) -> Self {
+        match root {
+            Some(root) => Self {
+                persistent: root.join("lib"),
+                volatile: root.join("run"),
+            },
+            None => Self {
+                persistent: "/var/lib/lambent".into(),
+                volatile: "/run/lambent".into(),
+            },
+        }
+    }
+
+    /// The content store.
+    pub fn images(&self) -> PathBuf {
+        self.persistent.join("images")
+    }
+
+    /// Files behind ephemeral storage.
+    pub fn storage(&self) -> PathBuf {
+        self.persistent.join("storage")
+    }
+
+    /// The place over which workers mount; always empty on the host.
+    pub fn mount_point(&self) -> PathBuf {
+        self.volatile.join("sandbox")
+    }
+
+    /// The locks of living services.
+    pub fn services(&self) -> PathBuf {
+        self.volatile.join("services")
+    }
+
+    /// Creates what is missing, for the owner only.
+    ///
+    /// # Errors
+    /// A directory cannot be created; the error names it.
+    pub fn create(&self) -> io::Result<()> {
+        for directory in [
+            self.persistent.clone(),
+            self.volatile.clone(),
+            self.storage(),
+            self.mount_point(),
+            self.services(),
+        ] {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&directory)
+                .map_err(|error| {
+                    io::Error::new(
+                        error.kind(),
+                        format!("create {}: {error}", directory.display()),
+                    )
+                })?;
+        }
+        Ok(())
+    }
+}

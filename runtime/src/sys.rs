@@ -1,0 +1,209 @@
+//! The only unsafe code of this crate: system calls that `rustix` does not
+//! wrap, or wraps as unsafe because they change the whole process.
+//!
+//! Each function is one call; policy lives with the callers.
+
+#![expect(
+    unsafe_code,
+    reason = "fork, unshare, seccomp, ioctl and exec have no safe wrapper in rustix"
+)]
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
+
+/// Which side of a [`fork`] the caller is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fork {
+    /// The new process.
+    Child,
+    /// The old process, with the pid of the new one.
+    Parent(Pid),
+}
+
+/// Duplicates the calling process.
+///
+/// Only the launcher calls this, and the launcher has one thread: so the child
+/// may allocate and lock as any program does.
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: the caller is single-threaded (see above), so no lock can be held
+    // by a thread that does not exist in the child.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(
+            Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork returned no pid"))?,
+        )),
+    }
+}
+
+/// Ends the process at once: no destructors, no exit handlers. For forked
+/// workers, whose exit handlers belong to the launcher.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(status) }
+}
+
+/// Moves the calling process into new namespaces.
+pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: the flags in use (NEWNS, NEWNET) leave the descriptor table and
+    // the address space alone, which is what rustix marks the call unsafe for.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
+}
+
+/// Replaces the process image. Returns only on failure.
+pub(crate) fn execve(path: &CStr, argv: &[CString], envp: &[CString]) -> io::Error {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter()
+            .map(|text| text.as_ptr())
+            .chain(std::iter::once(std::ptr::null()))
+            .collect()
+    };
+    let argv = pointers(argv);
+    let envp = pointers(envp);
+    // SAFETY: both arrays are NUL-terminated lists of valid C strings that live
+    // across the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Installs a seccomp filter on the calling thread. Needs `no_new_privs`.
+pub(crate) fn install_seccomp_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len())
+            .map_err(|_| io::Error::other("seccomp filter too long"))?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel only reads `program` and copies it before it returns.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    check(result)
+}
+
+/// Gives the calling process a new, empty session keyring, so that it does not
+/// share the one of whoever started Lambent.
+pub(crate) fn join_new_session_keyring() -> io::Result<()> {
+    // SAFETY: a null name asks for an anonymous keyring; nothing is read.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    check(result)
+}
+
+/// The number of a free loop device, created if need be.
+pub(crate) fn loop_get_free(control: BorrowedFd<'_>) -> io::Result<u32> {
+    const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
+    // SAFETY: the request takes no argument.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+    u32::try_from(number).map_err(|_| io::Error::last_os_error())
+}
+
+/// Attaches `backing` to a loop device: it detaches by itself when the last
+/// user is gone, and reads and writes bypass the backing file's page cache.
+pub(crate) fn loop_configure(
+    device: BorrowedFd<'_>,
+    backing: BorrowedFd<'_>,
+    direct_io: bool,
+) -> io::Result<()> {
+    // Layouts and numbers from linux/loop.h, which the libc crate lacks.
+    const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
+    const LO_FLAGS_AUTOCLEAR: u32 = 4;
+    const LO_FLAGS_DIRECT_IO: u32 = 16;
+    #[repr(C)]
+    struct LoopInfo64 {
+        device: u64,
+        inode: u64,
+        rdevice: u64,
+        offset: u64,
+        sizelimit: u64,
+        number: u32,
+        encrypt_type: u32,
+        encrypt_key_size: u32,
+        flags: u32,
+        file_name: [u8; 64],
+        crypt_name: [u8; 64],
+        encrypt_key: [u8; 32],
+        init: [u64; 2],
+    }
+    #[repr(C)]
+    struct LoopConfig {
+        fd: u32,
+        block_size: u32,
+        info: LoopInfo64,
+        reserved: [u64; 8],
+    }
+    let mut file_name = [0; 64];
+    let name = b"lambent ephemeral storage";
+    file_name[..name.len()].copy_from_slice(name);
+    let config = LoopConfig {
+        fd: u32::try_from(backing.as_raw_fd()).map_err(io::Error::other)?,
+        block_size: 4096,
+        info: LoopInfo64 {
+            device: 0,
+            inode: 0,
+            rdevice: 0,
+            offset: 0,
+            sizelimit: 0,
+            number: 0,
+            encrypt_type: 0,
+            encrypt_key_size: 0,
+            flags: LO_FLAGS_AUTOCLEAR | if direct_io { LO_FLAGS_DIRECT_IO } else { 0 },
+            file_name,
+            crypt_name: [0; 64],
+            encrypt_key: [0; 32],
+            init: [0; 2],
+        },
+        reserved: [0; 8],
+    };
+    // SAFETY: the kernel reads one `LoopConfig`, which lives across the call.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) };
+    check(result.into())
+}
+
+/// Raises the loopback interface of the current network namespace.
+pub(crate) fn raise_loopback(socket: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct InterfaceRequest {
+        name: [u8; 16],
+        flags: libc::c_short,
+        padding: [u8; 22],
+    }
+    let mut request = InterfaceRequest {
+        name: [0; 16],
+        flags: (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short,
+        padding: [0; 22],
+    };
+    request.name[..2].copy_from_slice(b"lo");
+    // SAFETY: `InterfaceRequest` has the size and layout of `struct ifreq` for
+    // this request; the kernel reads it only.
+    let result = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw const request,
+        )
+    };
+    check(result.into())
+}
+
+fn check(result: libc::c_long) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

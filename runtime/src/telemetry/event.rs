@@ -1,0 +1,41 @@
+//! The events of an execution environment.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::{InitKind, Report, RequestId, Status};
+
+/// Something that happened, in the order in which it happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// An INIT phase failed (`platform.initReport`; Lambda logs only failures).
+    InitFailed {
+        /// Which INIT.
+        kind: InitKind,
+        /// How long it took.
+        duration: Duration,
+        /// How it failed.
+        status: Status,
+    },
+    /// An invocation began (`platform.start`).
+    Start {
+        /// Of this request.
+        request_id: RequestId,
+    },
+    /// The function wrote a line (`function`), without its newline.
+    Function(Vec<u8>),
+    /// An invocation ended (`platform.runtimeDone` and `platform.report`).
+    Report {
+        /// Of this request.
+        request_id: RequestId,
+        /// What it cost.
+        report: Report,
+    },
+}
+
+/// Where events go. Called by the environment's own task: it must not block for
+/// longer than the function may be kept waiting.
+pub trait Sink: fmt::Debug + Send + Sync {
+    /// Takes one event.
+    fn emit(&self, event: &Event);
+}

@@ -1,0 +1,84 @@
+//! From the bytes that a function writes to its log events.
+
+/// Longest log event in bytes (CloudWatch's limit); what is longer is cut into
+/// several, so that memory stays bounded without a newline in sight.
+const MAX_LINE_BYTES: usize = 262_144;
+
+/// Splits a stream at newlines. `\r` stays inside an event: Python's runtime
+/// client joins the lines of a traceback with it.
+#[derive(Debug, Default)]
+pub(crate) struct LineSplitter {
+    pending: Vec<u8>,
+}
+
+impl LineSplitter {
+    /// Takes more bytes and passes each complete line to `line`.
+    pub(crate) fn push(&mut self, mut bytes: &[u8], mut line: impl FnMut(Vec<u8>)) {
+        while !bytes.is_empty() {
+            let room = MAX_LINE_BYTES - self.pending.len();
+            let window = &bytes[..bytes.len().min(room)];
+            if let Some(end) = window.iter().position(|byte| *byte == b'\n') {
+                self.pending.extend_from_slice(&window[..end]);
+                bytes = &bytes[end + 1..];
+                line(std::mem::take(&mut self.pending));
+            } else {
+                self.pending.extend_from_slice(window);
+                bytes = &bytes[window.len()..];
+                if self.pending.len() == MAX_LINE_BYTES {
+                    line(std::mem::take(&mut self.pending));
+                }
+            }
+        }
+    }
+
+    /// Passes on what was written without a newline.
+    pub(crate) fn flush(&mut self, mut line: impl FnMut(Vec<u8>)) {
+        if !self.pending.is_empty() {
+            line(std::mem::take(&mut self.pending));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut lines = vec![];
+        let mut splitter = LineSplitter::default();
+        for chunk in chunks {
+            splitter.push(chunk, |line| lines.push(line));
+        }
+        splitter.flush(|line| lines.push(line));
+        lines
+    }
+
+    #[test]
+    fn lines_end_at_newlines_only() {
+        assert_eq!(
+            split(&[b"a\nb", b"c\n\nd\re"]),
+            [&b"a"[..], b"bc", b"", b"d\re"]
+        );
+        assert!(split(&[]).is_empty());
+    }
+
+    #[test]
+    fn endless_lines_are_cut() {
+        let lines = split(&[&vec![b'x'; MAX_LINE_BYTES * 2 + 1]]);
+        let lengths: Vec<_> = lines.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [MAX_LINE_BYTES, MAX_LINE_BYTES, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn how_the_bytes_arrive_does_not_matter(
+            bytes in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..200),
+            cut in 0_usize..200,
+        ) {
+            let cut = cut.min(bytes.len());
+            prop_assert_eq!(split(&[&bytes]), split(&[&bytes[..cut], &bytes[cut..]]));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What an environment has to say: one stream of events, from which log lines,
+//! reports and everything else that watches a function are made.
+
+mod event;
+mod lines;
+mod text;
+
+pub use event::{Event, Sink};
+pub(crate) use lines::LineSplitter;
+pub use text::log_lines;
