@@ -1,1 +1,9 @@
-//! End-to-end test support.
+//! Support for the end-to-end tests: the lambent binary, real images, real
+//! runtimes, and what they may leave behind.
+
+pub mod fixtures;
+mod lambent;
+pub mod leftovers;
+pub mod wait;
+
+pub use lambent::{Lambent, Run, privileged, program};

@@ -179,12 +179,13 @@ pub(crate) fn raise_loopback(socket: BorrowedFd<'_>) -> io::Result<()> {
     #[repr(C)]
     struct InterfaceRequest {
         name: [u8; 16],
-        flags: libc::c_short,
+        flags: u16,
         padding: [u8; 22],
     }
     let mut request = InterfaceRequest {
         name: [0; 16],
-        flags: (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short,
+        // IFF_UP and IFF_RUNNING, linux/if.h.
+        flags: 0x1 | 0x40,
         padding: [0; 22],
     };
     request.name[..2].copy_from_slice(b"lo");

@@ -5,9 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Every name that `action` may have, in the order of the documentation.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "echo", "counter", "burn", "spinFor", "allocate", "sleep", "fillTmp", "writeTmp", "readTmp",
     "listTmp", "raise", "exit", "crash", "log", "fork", "open", "connect", "env", "inspect",
+    "sequence",
 ];
 
 /// One event, by its `action` member.
@@ -105,6 +106,15 @@ pub(crate) enum Action {
     Env,
     /// Describe the surroundings: user, rights, mounts, devices, network.
     Inspect,
+    /// Perform several events in one invocation, and return all results.
+    Sequence {
+        /// In this order; the first failure ends it.
+        events: Vec<Value>,
+        /// Print each result as a line when it is there: what was reached shows
+        /// even if the function does not live to return it.
+        #[serde(default)]
+        log: bool,
+    },
 }
 
 impl Action {
@@ -167,7 +177,7 @@ mod tests {
             let event = json!({
                 "action": name, "cpuMs": 1, "wallMs": 1, "mb": 1, "ms": 1, "name": "n",
                 "text": "t", "message": "m", "code": 1, "lines": [], "count": 1,
-                "host": "localhost", "port": 1,
+                "host": "localhost", "port": 1, "events": [],
             });
             Action::parse(&event).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
         }
@@ -182,7 +192,7 @@ mod tests {
                 .message
                 .starts_with("unknown action \"dance\": expected one of echo, ")
         );
-        assert!(failure.message.ends_with(", inspect"));
+        assert!(failure.message.ends_with(", sequence"));
     }
 
     #[test]

@@ -25,8 +25,29 @@ fn main() -> Result<(), Error> {
 
 /// Answers one invocation.
 async fn handle(event: LambdaEvent<Value>) -> Result<Value, Failure> {
-    let event = event.payload;
-    match Action::parse(&event)? {
+    match Action::parse(&event.payload)? {
+        Action::Sequence { events, log } => {
+            let mut results = Vec::with_capacity(events.len());
+            for event in events {
+                let result = perform(Action::parse(&event)?, event).await?;
+                if log {
+                    process::log(&[result.to_string()], false);
+                }
+                results.push(result);
+            }
+            Ok(results.into())
+        }
+        action => perform(action, event.payload).await,
+    }
+}
+
+/// Performs one action; `event` is what asked for it.
+async fn perform(action: Action, event: Value) -> Result<Value, Failure> {
+    match action {
+        Action::Sequence { .. } => Err(Failure::new(
+            "InvalidEvent",
+            "a sequence cannot contain a sequence".to_owned(),
+        )),
         Action::Echo => Ok(json!({ "event": event })),
         Action::Counter => Ok(state::counter()),
         Action::Burn { cpu_ms } => Ok(load::burn(cpu_ms)),

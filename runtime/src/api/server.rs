@@ -29,13 +29,10 @@ pub(crate) async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, or a connection that was reset in the queue.
-            Err(_) => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
         };
         // Small answers must not wait for the acknowledgement of others.
         let _ = stream.set_nodelay(true);

@@ -50,7 +50,7 @@ impl Arguments {
 pub(super) enum Command {
     /// Run a function from an image: one cold start, then warm ones with --repeat
     #[command(after_help = EXIT_STATUSES)]
-    Invoke(Invoke),
+    Invoke(Box<Invoke>),
     /// Show in under a minute what this is for, with a built-in sample function
     Demo(Demo),
 }

@@ -82,7 +82,6 @@ async fn invoke(
 fn judge(result: &InvocationResult) -> ExitStatus {
     match &result.outcome {
         Outcome::Response(_) => ExitStatus::Success,
-        Outcome::FunctionError(_) => ExitStatus::FunctionError,
         Outcome::Failure(Failure::InvalidEntrypoint(reason)) => {
             output::diagnostic(&format!(
                 "the entry point cannot be run: {reason}. Lambda executes ENTRYPOINT (or CMD \
@@ -98,7 +97,7 @@ fn judge(result: &InvocationResult) -> ExitStatus {
             ));
             ExitStatus::Image
         }
-        Outcome::Failure(_) => ExitStatus::FunctionError,
+        Outcome::FunctionError(_) | Outcome::Failure(_) => ExitStatus::FunctionError,
     }
 }
 

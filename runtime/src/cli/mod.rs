@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     start_logging();
     let directories = arguments.directories();
     let result = match arguments.command {
-        Command::Invoke(command) => block_on(invoke::run(command, directories)),
+        Command::Invoke(command) => block_on(invoke::run(*command, directories)),
         Command::Demo(command) => block_on(demo::run(command, directories)),
     };
     match result {

@@ -2,9 +2,12 @@
 //! the phase machine and performs the effects, one after the other; so there is
 //! one order of things, and nothing is shared.
 
+mod calls;
+mod reports;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -15,10 +18,7 @@ use super::log::FunctionLog;
 use super::meter::Meter;
 use super::{Command, EnvironmentGone, EnvironmentSettings, Invocation, InvocationResult, Outcome};
 use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
-use crate::model::{
-    Answer, Deadline, Effect, Event, ExitStatus, Failure, InitKind, Phase, Report, RequestId,
-    RuntimeCall, RuntimeState, Status,
-};
+use crate::model::{Deadline, Effect, Event, ExitStatus, Failure, Phase, RequestId, RuntimeState};
 use crate::sandbox::StartError;
 use crate::sandbox::client::{Sandbox, SandboxEvent};
 use crate::telemetry;
@@ -28,9 +28,6 @@ const INIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often memory is looked at while something runs.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Log bytes taken per turn of the loop.
-const LOG_TURN: usize = 256 * 1024;
 
 /// Runs an environment until its handle is dropped, then removes it.
 pub(super) async fn run(
@@ -80,7 +77,7 @@ pub(super) async fn run(
                 }
             },
             event = events.recv() => actor.on_sandbox(event),
-            Some((generation, call)) = calls.recv() => actor.on_call(generation, call),
+            Some(call) = calls.recv() => actor.on_call(call),
             () = actor.log.readable(), if busy => actor.read_log(),
             () = sleep_until(deadline), if deadline.is_some() => {
                 actor.deadline = None;
@@ -403,282 +400,7 @@ impl Actor {
         }
     }
 
-    // Log and reports.
-
-    fn read_log(&mut self) {
-        let (log, settings, open) = (&mut self.log, &self.settings, &mut self.open);
-        log.read(LOG_TURN, |line| {
-            record(settings, open, &telemetry::Event::Function(line))
-        });
-    }
-
-    fn read_log_to_now(&mut self) {
-        let (log, settings, open) = (&mut self.log, &self.settings, &mut self.open);
-        log.drain(|line| record(settings, open, &telemetry::Event::Function(line)));
-    }
-
-    fn emit(&mut self, event: &telemetry::Event) {
-        record(&self.settings, &mut self.open, event);
-    }
-
-    fn report_init(&mut self, kind: InitKind, status: Status) {
-        let duration = match kind {
-            InitKind::OnDemand => self
-                .runtime
-                .as_ref()
-                .map(|runtime| runtime.init_started.elapsed()),
-            InitKind::Suppressed => self
-                .open
-                .as_ref()
-                .and_then(|open| open.started)
-                .map(|started| started.elapsed()),
-        };
-        self.emit(&telemetry::Event::InitFailed {
-            kind,
-            duration: duration.unwrap_or_default(),
-            status,
-        });
-    }
-
-    fn end_invoke(&mut self, status: Status) {
-        self.read_log_to_now();
-        self.sample_memory();
-        let timeout = self.settings.function.timeout.duration();
-        let Some(open) = &self.open else { return };
-        let elapsed = open
-            .started
-            .map(|started| started.elapsed())
-            .unwrap_or_default();
-        let (cpu_used, cpu_throttled, tmp_used) =
-            self.runtime
-                .as_ref()
-                .map_or_else(Default::default, |runtime| {
-                    let (used, throttled) = runtime.meter.cpu_since();
-                    (used, throttled, runtime.meter.tmp_used())
-                });
-        let report = Report {
-            duration: if status == Status::Timeout {
-                timeout
-            } else {
-                elapsed.min(timeout)
-            },
-            init_duration: open.init_duration,
-            memory_size: self.settings.function.memory_size,
-            max_memory_used: self.memory_peak,
-            cpu_used,
-            cpu_throttled,
-            tmp_used,
-            status,
-        };
-        let request_id = open.invocation.request_id;
-        self.emit(&telemetry::Event::Report {
-            request_id,
-            report: report.clone(),
-        });
-        let Some(open) = self.open.take() else { return };
-        let result = open.outcome.map_or_else(
-            || Err(EnvironmentGone::ended()),
-            |outcome| {
-                Ok(InvocationResult {
-                    request_id,
-                    outcome,
-                    cold_start: open.cold_start,
-                    report,
-                    logs: open.logs,
-                    warnings: self.storage_warning.iter().cloned().collect(),
-                })
-            },
-        );
-        // A caller that has left does not need it.
-        let _ = open.reply.send(result);
-    }
-
-    // The Runtime API.
-
-    fn on_call(&mut self, generation: u64, call: ApiCall) {
-        let current = generation == self.generation;
-        let Some(runtime) = self.runtime.as_mut().filter(|_| current) else {
-            // Dropping the call answers it: the environment is gone.
-            return;
-        };
-        match call {
-            ApiCall::Next(answer) => match runtime.state.after(RuntimeCall::Next) {
-                Ok(state) => {
-                    runtime.state = state;
-                    runtime.pending_next = Some(answer);
-                    self.handle(Event::RuntimeNext);
-                }
-                Err(error) => {
-                    let _ = answer.send(Err(ApiError::State(error)));
-                }
-            },
-            ApiCall::Begin(posting, answer) => {
-                let _ = answer.send(self.begin(posting));
-            }
-            ApiCall::Finish(body, answer) => {
-                let _ = answer.send(Ok(()));
-                self.finish(body);
-            }
-        }
-    }
-
-    /// Whether a posting is allowed now.
-    fn begin(&mut self, posting: Posting) -> Result<(), ApiError> {
-        let runtime = self.runtime.as_mut().ok_or(ApiError::Gone)?;
-        let state = runtime.state.after(posting.call).map_err(ApiError::State)?;
-        if posting.call != RuntimeCall::InitError {
-            let current = self.open.as_ref().and_then(|open| open.event.as_ref());
-            let current = current.ok_or(ApiError::InvalidRequestId)?;
-            if posting.request_id != Some(current.request_id.to_string()) {
-                return Err(ApiError::InvalidRequestId);
-            }
-            if posting
-                .invocation_id
-                .as_ref()
-                .is_some_and(|echoed| *echoed != current.invocation_id)
-            {
-                return Err(ApiError::InvalidInvocationId);
-            }
-        }
-        runtime.state = state;
-        runtime.posting = Some(posting);
-        Ok(())
-    }
-
-    /// The body of the posting that was allowed.
-    fn finish(&mut self, body: Result<Bytes, ApiError>) {
-        let Some(runtime) = &mut self.runtime else {
-            return;
-        };
-        let Some(posting) = runtime.posting.take() else {
-            return;
-        };
-        let outcome = match (posting.call, body) {
-            (RuntimeCall::InitError, body) => {
-                runtime.init_error = Some(body.unwrap_or_default());
-                let error_type = reported_error_type(posting.error_type.as_deref());
-                self.handle(Event::RuntimeInitError(error_type));
-                return;
-            }
-            (RuntimeCall::Response, Ok(body)) => Outcome::Response(body),
-            (_, Ok(body)) => Outcome::FunctionError(body),
-            (_, Err(ApiError::TooLarge)) => Outcome::Failure(Failure::ResponseTooLarge),
-            (_, Err(_)) => Outcome::Failure(Failure::TruncatedResponse),
-        };
-        runtime.state = RuntimeState::ResponseSent;
-        if let Some(open) = &mut self.open {
-            open.posted = Some(outcome);
-        }
-        self.handle(Event::RuntimeAnswered(Answer::Runtime));
-    }
-
-    fn hand_out(&mut self) {
-        let (Some(runtime), Some(open)) = (&mut self.runtime, &mut self.open) else {
-            return;
-        };
-        let Some(answer) = runtime.pending_next.take() else {
-            return;
-        };
-        let settings = &self.settings;
-        let event = open.event.get_or_insert_with(|| {
-            Arc::new(NextEvent {
-                request_id: open.invocation.request_id,
-                invocation_id: RequestId::random().to_string(),
-                deadline: deadline_on_the_clock(self.deadline),
-                function_arn: settings.function_arn.clone(),
-                trace_id: open.invocation.trace_id.as_str().to_owned(),
-                client_context: open.invocation.client_context.clone(),
-                payload: open.invocation.payload.clone(),
-            })
-        });
-        runtime.state = RuntimeState::Running;
-        // A client that has hung up asks again.
-        let _ = answer.send(Ok(Arc::clone(event)));
-    }
-
-    fn answer(&mut self, answer: Answer) {
-        let init_error = self
-            .runtime
-            .as_mut()
-            .and_then(|runtime| runtime.init_error.take());
-        let timeout = self.settings.function.timeout;
-        let Some(open) = &mut self.open else { return };
-        open.outcome = match answer {
-            Answer::Runtime => open.posted.take(),
-            Answer::InitError => Some(Outcome::FunctionError(init_error.unwrap_or_default())),
-            Answer::Timeout => Some(Outcome::Failure(Failure::Timeout(timeout))),
-            Answer::Failure(failure) => Some(Outcome::Failure(failure)),
-        };
-    }
-
     fn request_id(&self) -> Option<RequestId> {
         self.open.as_ref().map(|open| open.invocation.request_id)
-    }
-}
-
-/// Emits an event, and keeps its text with the open invocation.
-fn record(
-    settings: &EnvironmentSettings,
-    open: &mut Option<OpenInvocation>,
-    event: &telemetry::Event,
-) {
-    settings.sink.emit(event);
-    if let Some(open) = open {
-        let lines = telemetry::log_lines(event);
-        let room = MAX_KEPT_LOG.saturating_sub(open.logs.len());
-        open.logs.extend_from_slice(&lines[..lines.len().min(room)]);
-    }
-}
-
-/// Log bytes kept per invocation; the sink has seen all of it.
-const MAX_KEPT_LOG: usize = 6 * 1024 * 1024;
-
-/// Lambda keeps a reported type of its own form and replaces any other.
-fn reported_error_type(header: Option<&str>) -> String {
-    let own_form = |text: &str| {
-        let name = text
-            .strip_prefix("Runtime.")
-            .or_else(|| text.strip_prefix("Function."))?;
-        let (first, rest) = name.split_at_checked(1)?;
-        (first.bytes().all(|byte| byte.is_ascii_uppercase())
-            && !rest.is_empty()
-            && rest.bytes().all(|byte| byte.is_ascii_alphabetic()))
-        .then(|| text.to_owned())
-    };
-    let header = header.unwrap_or_default();
-    own_form(header).unwrap_or_else(|| {
-        if header.starts_with("Function.") {
-            "Function.Unknown".to_owned()
-        } else {
-            "Runtime.Unknown".to_owned()
-        }
-    })
-}
-
-fn deadline_on_the_clock(deadline: Option<Instant>) -> SystemTime {
-    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    SystemTime::now() + left.unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn error_types_of_another_form_are_unknown() {
-        for (header, expected) in [
-            (
-                Some("Runtime.ImportModuleError"),
-                "Runtime.ImportModuleError",
-            ),
-            (Some("Function.Custom"), "Function.Custom"),
-            (Some("Function.custom"), "Function.Unknown"),
-            (Some("Runtime.X"), "Runtime.Unknown"),
-            (Some("KeyError"), "Runtime.Unknown"),
-            (Some("Runtime.Bad\ntype"), "Runtime.Unknown"),
-            (None, "Runtime.Unknown"),
-        ] {
-            assert_eq!(reported_error_type(header), expected, "{header:?}");
-        }
     }
 }

@@ -117,7 +117,7 @@ limit!(
 );
 
 /// Memory that buys one vCPU, in MB (Lambda's documentation).
-const MB_PER_VCPU: u64 = 1_769;
+const MB_PER_VCPU: u32 = 1_769;
 
 /// The CFS period that Lambda's behaviour matches, in microseconds.
 pub(crate) const CPU_PERIOD_US: u64 = 20_000;
@@ -130,7 +130,7 @@ impl MemorySize {
 
     /// CPU time per [`CPU_PERIOD_US`] in microseconds.
     pub const fn cpu_quota_us(self) -> u64 {
-        self.0 as u64 * CPU_PERIOD_US / MB_PER_VCPU
+        self.0 as u64 * CPU_PERIOD_US / MB_PER_VCPU as u64
     }
 
     /// CPU time per period during INIT: a full vCPU whatever the memory size.
@@ -145,7 +145,7 @@ impl MemorySize {
 
     /// The share of CPU that the size pays for, in vCPUs.
     pub fn vcpus(self) -> f64 {
-        f64::from(self.0) / MB_PER_VCPU as f64
+        f64::from(self.0) / f64::from(MB_PER_VCPU)
     }
 }
 

@@ -20,7 +20,7 @@ use super::cgroup::{Cgroup, Hierarchies};
 use super::protocol::{
     EnvironmentId, Hello, Notice, Request, SandboxSpec, StartError, StartRequest, Started,
 };
-use super::{channel, seal};
+use super::{channel, launcher, seal};
 use crate::model::ExitStatus;
 
 /// The hidden subcommand that runs the launcher.
@@ -142,6 +142,14 @@ impl Launcher {
         }
         self.task.abort();
         let _ = self.child.wait().await;
+        // The launcher removes everything, unless it was killed itself.
+        let Self {
+            hierarchies,
+            service,
+            ..
+        } = self;
+        let sweeping = move || launcher::remove_dead_service(&hierarchies, &service);
+        let _ = tokio::task::spawn_blocking(sweeping).await;
     }
 }
 

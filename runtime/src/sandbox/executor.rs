@@ -6,6 +6,7 @@
 //! only that it has sent the start signal.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,10 +57,8 @@ impl Executor for FunctionExecutor {
     }
 }
 
-enum Never {}
-
 impl FunctionExecutor {
-    fn run(&self, spec: &Spec) -> Result<Never, StartError> {
+    fn run(&self, spec: &Spec) -> Result<Infallible, StartError> {
         let host = |what: &str, error: io::Error| StartError::Host(format!("{what}: {error}"));
         let process = spec
             .process()
@@ -67,8 +66,8 @@ impl FunctionExecutor {
             .ok_or_else(|| StartError::Host("the spec has no process".to_owned()))?;
         let args = process.args().clone().unwrap_or_default();
         let env = process.env().clone().unwrap_or_default();
-        let argv = strings(&args)?;
-        let envp = strings(&env)?;
+        let arguments = strings(&args)?;
+        let variables = strings(&env)?;
         let program = find_program(&args, &env)?;
         let program_text = CString::new(program.as_os_str().as_encoded_bytes())
             .map_err(|_| StartError::Entrypoint("exec: a NUL in the path".to_owned()))?;
@@ -78,7 +77,7 @@ impl FunctionExecutor {
             .map_err(|error| host("session keyring", error))?;
         sys::install_seccomp_filter(&self.seccomp)
             .map_err(|error| host("seccomp filter", error))?;
-        let error = sys::execve(&program_text, &argv, &envp);
+        let error = sys::execve(&program_text, &arguments, &variables);
         Err(StartError::Entrypoint(format!(
             "fork/exec {}: {}",
             program.display(),
@@ -99,7 +98,7 @@ fn strings(list: &[String]) -> Result<Vec<CString>, StartError> {
     list.iter()
         .map(|text| {
             CString::new(text.as_str()).map_err(|_| {
-                StartError::Entrypoint(format!("exec: {:?} contains a NUL character", text))
+                StartError::Entrypoint(format!("exec: {text:?} contains a NUL character"))
             })
         })
         .collect()

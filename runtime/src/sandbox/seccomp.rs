@@ -20,7 +20,7 @@ pub(crate) use profile::lambda_profile;
 pub(crate) enum Action {
     Allow,
     /// Fail with this errno.
-    Errno(u16),
+    Errno(i32),
     /// Decide on the arguments.
     Check(Check),
 }
@@ -29,12 +29,12 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
     /// Argument `argument` has none of the bits of `mask`, else `errno`.
-    NoBits { argument: u8, mask: u32, errno: u16 },
+    NoBits { argument: u8, mask: u32, errno: i32 },
     /// Argument `argument` is one of `values`, else `errno`.
     OneOf {
         argument: u8,
         values: &'static [u32],
-        errno: u16,
+        errno: i32,
     },
 }
 
@@ -55,11 +55,19 @@ const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCHITECTURE: u32 = 4;
 const OFFSET_ARGUMENTS: u32 = 16;
 
-const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-const JUMP_GREATER_OR_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
-const JUMP_BITS: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+const LOAD: u16 = opcode(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS);
+const JUMP_EQUAL: u16 = opcode(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+const JUMP_GREATER_OR_EQUAL: u16 = opcode(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K);
+const JUMP_BITS: u16 = opcode(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K);
+const RETURN: u16 = opcode(libc::BPF_RET | libc::BPF_K);
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "opcodes have 16 bits; libc's constants have 32"
+)]
+const fn opcode(bits: u32) -> u16 {
+    bits as u16
+}
 
 /// Compiles `profile` into a classic BPF program for seccomp.
 pub(crate) fn compile(profile: &Profile) -> Vec<sock_filter> {
@@ -67,7 +75,7 @@ pub(crate) fn compile(profile: &Profile) -> Vec<sock_filter> {
         instruction(LOAD, 0, 0, OFFSET_ARCHITECTURE),
         instruction(JUMP_EQUAL, 1, 0, profile.architecture),
         // Another architecture's table (i386 on x86_64): no call of it exists.
-        instruction(RETURN, 0, 0, errno(libc::ENOSYS as u16)),
+        instruction(RETURN, 0, 0, errno(libc::ENOSYS)),
         instruction(LOAD, 0, 0, OFFSET_NUMBER),
     ];
     program.extend(search(&ranges(profile)));
@@ -149,8 +157,8 @@ fn load_argument(argument: u8) -> sock_filter {
     instruction(LOAD, 0, 0, OFFSET_ARGUMENTS + 8 * u32::from(argument))
 }
 
-fn errno(number: u16) -> u32 {
-    libc::SECCOMP_RET_ERRNO | u32::from(number)
+fn errno(number: i32) -> u32 {
+    libc::SECCOMP_RET_ERRNO | number.unsigned_abs()
 }
 
 const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
@@ -231,12 +239,7 @@ mod tests {
             .map(|(number, _)| *number)
             .max()
             .unwrap();
-        let samples = [
-            [0; 6],
-            [u64::from(u32::MAX); 6],
-            [2; 6],
-            [libc::CLONE_NEWUSER as u64; 6],
-        ];
+        let samples = [[0; 6], [u64::from(u32::MAX); 6], [2; 6], [0x1000_0000; 6]];
         for number in (0..highest + 200).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
             let action = profile
                 .rules
@@ -268,10 +271,10 @@ mod tests {
             run(
                 &program,
                 profile.architecture ^ 1,
-                libc::SYS_read as u32,
+                u32::try_from(libc::SYS_read).unwrap(),
                 [0; 6]
             ),
-            errno(libc::ENOSYS as u16)
+            errno(libc::ENOSYS)
         );
     }
 

@@ -30,6 +30,11 @@ const BLOCK: u64 = 4096;
 /// exactly the configured size fits.
 const SLACK_BLOCKS: u64 = 8;
 
+/// The kernel holds back a fiftieth of an ext4, at most this many blocks, for
+/// metadata of delayed allocations (`ext4_calculate_resv_clusters`), on top of
+/// what is reserved for root.
+const MAX_KERNEL_RESERVED_BLOCKS: u64 = 4096;
+
 /// One inode per this many bytes of `/tmp`, as `mkfs.ext4` does by default:
 /// 32,768 files in 512 MB.
 const BYTES_PER_INODE: u64 = 16_384;
@@ -144,7 +149,7 @@ pub(crate) fn prepare_template(directory: &Path, bytes: u64) -> io::Result<()> {
 
 fn template_path(directory: &Path, bytes: u64) -> PathBuf {
     // The number before the size is the version of how templates are made.
-    directory.join(format!("template-1-{bytes}.ext4"))
+    directory.join(format!("template-2-{bytes}.ext4"))
 }
 
 /// A file system with room for metadata on top of `bytes`, in which all blocks
@@ -153,7 +158,9 @@ fn template_path(directory: &Path, bytes: u64) -> PathBuf {
 fn make_template(path: &Path, bytes: u64) -> io::Result<()> {
     let inodes = bytes / BYTES_PER_INODE;
     // Inode tables take 256 bytes an inode; bitmaps and descriptors much less.
-    let size = (bytes + inodes * 256 + bytes / 64 + (8 << 20)).next_multiple_of(1 << 20);
+    let size = (bytes + inodes * 256 + bytes / 40 + (8 << 20)).next_multiple_of(1 << 20);
+    let kernel_reserved = (size / BLOCK / 50).min(MAX_KERNEL_RESERVED_BLOCKS);
+    let offered = bytes / BLOCK + SLACK_BLOCKS + kernel_reserved;
     File::create_new(path)?.set_len(size)?;
     run(Command::new("mkfs.ext4")
         .args(["-q", "-F", "-b", "4096", "-m", "0", "-N"])
@@ -162,13 +169,11 @@ fn make_template(path: &Path, bytes: u64) -> io::Result<()> {
         .arg("lazy_itable_init=1,nodiscard")
         .arg(path))?;
     let free = free_blocks(&File::open(path)?)?;
-    let reserved = free
-        .checked_sub(bytes / BLOCK + SLACK_BLOCKS)
-        .ok_or_else(|| {
-            io::Error::other(format!(
-                "mkfs.ext4 left {free} blocks, fewer than {bytes} bytes"
-            ))
-        })?;
+    let reserved = free.checked_sub(offered).ok_or_else(|| {
+        io::Error::other(format!(
+            "mkfs.ext4 left {free} blocks, fewer than {bytes} bytes"
+        ))
+    })?;
     run(Command::new("tune2fs")
         .arg("-r")
         .arg(reserved.to_string())
@@ -291,9 +296,11 @@ mod tests {
             let mut reserved = [0; 4];
             image.read_exact_at(&mut reserved, 1024 + 0x08).unwrap();
             let free = free_blocks(&image).unwrap();
+            let blocks = image.metadata().unwrap().len() / BLOCK;
+            let kernel_reserved = (blocks / 50).min(MAX_KERNEL_RESERVED_BLOCKS);
             assert_eq!(
                 free - u64::from(u32::from_le_bytes(reserved)),
-                bytes / BLOCK + SLACK_BLOCKS
+                bytes / BLOCK + SLACK_BLOCKS + kernel_reserved
             );
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);

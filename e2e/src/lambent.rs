@@ -1,0 +1,191 @@
+//! The program under test, in a private root directory.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// An installation of its own: nothing that one test imports or leaves is seen
+/// by another.
+#[derive(Debug)]
+pub struct Lambent {
+    root: TempDir,
+}
+
+/// A finished run of the program.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit status; -1 when it was killed.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Default for Lambent {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lambent {
+    /// A new installation.
+    ///
+    /// # Panics
+    /// If there is no room for a temporary directory.
+    pub fn new() -> Self {
+        let root = tempfile::Builder::new()
+            .prefix("lambent-e2e-")
+            .tempdir()
+            .expect("a temporary directory");
+        Self { root }
+    }
+
+    /// Its root directory.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The program with these arguments, not yet started.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(program());
+        command
+            .env("LAMBENT_ROOT", self.root())
+            .env_remove("AWS_REGION")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .args(arguments);
+        command
+    }
+
+    /// Runs the program to its end.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        self.command(arguments)
+            .output()
+            .expect("lambent runs")
+            .into()
+    }
+
+    /// `lambent invoke` with JSON output and an event on standard input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn invoke(&self, image: &str, event: &Value, arguments: &[&str]) -> Run {
+        let mut child = self.start_invoke(image, event, arguments);
+        drop(child.stdin.take());
+        child.wait_with_output().expect("lambent ends").into()
+    }
+
+    /// Starts `lambent invoke` as [`Lambent::invoke`] does.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_invoke(&self, image: &str, event: &Value, arguments: &[&str]) -> Child {
+        let mut child = self
+            .command(["invoke", image, "--output", "json", "--event", "-"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("lambent starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // It may have refused its arguments already.
+        let _ = stdin.write_all(event.to_string().as_bytes());
+        child
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Run {
+    /// The JSON objects on standard output, one a line.
+    ///
+    /// # Panics
+    /// If a line is not JSON.
+    pub fn results(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .unwrap_or_else(|error| panic!("{error} in {line:?}\n{self:?}"))
+            })
+            .collect()
+    }
+
+    /// The only result.
+    ///
+    /// # Panics
+    /// If there is not exactly one.
+    pub fn result(&self) -> Value {
+        let mut results = self.results();
+        assert_eq!(results.len(), 1, "{self:?}");
+        results.remove(0)
+    }
+
+    /// The payload of the only result, for a run that succeeded.
+    ///
+    /// # Panics
+    /// If it did not.
+    pub fn payload(&self) -> Value {
+        assert_eq!(self.status, 0, "{self:?}");
+        self.result()["payload"].clone()
+    }
+}
+
+/// Where the program is: `LAMBENT_BIN`, else beside the tests that cargo built.
+///
+/// # Panics
+/// If it is not there.
+pub fn program() -> PathBuf {
+    let program = env::var_os("LAMBENT_BIN").map_or_else(
+        || {
+            let own = env::current_exe().expect("a path");
+            own.ancestors()
+                .nth(2)
+                .expect("tests are built into target/PROFILE/deps")
+                .join("lambent")
+        },
+        PathBuf::from,
+    );
+    assert!(
+        program.is_file(),
+        "{} is missing: run `make test`",
+        program.display()
+    );
+    program
+}
+
+/// Whether this process has the rights that sandboxes need. Tests call it first
+/// and end early without; the reason is printed, and `make test` counts on at
+/// least some of them having run.
+pub fn privileged() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln_skipped("not root");
+    }
+    root
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one thing to say about a skipped test"
+)]
+fn eprintln_skipped(reason: &str) {
+    eprintln!("skipped: {reason}");
+}

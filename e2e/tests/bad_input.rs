@@ -1,0 +1,174 @@
+//! Bad input: an exit status, one clear message, and a store as it was.
+
+use std::fs;
+use std::path::Path;
+
+use lambent_e2e::fixtures::{self, Fixture};
+use lambent_e2e::{Lambent, Run, privileged};
+use lambent_images::Platform;
+use lambent_images::writer::{ImageBuilder, LayerBuilder};
+
+/// Every path below the store, apart from what an open store always has.
+fn store(lambent: &Lambent) -> Vec<String> {
+    fn walk(directory: &Path, found: &mut Vec<String>) {
+        let Ok(entries) = fs::read_dir(directory) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            // Locks are held, not stored: an empty file stays for the next one.
+            if entry.file_name() == "locks" {
+                continue;
+            }
+            found.push(entry.path().display().to_string());
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                walk(&entry.path(), found);
+            }
+        }
+    }
+    let mut found = vec![];
+    walk(&lambent.root().join("lib/images"), &mut found);
+    found.sort();
+    found
+}
+
+/// Runs `invoke` on a good image first, so that there is a store to spoil.
+fn with_store() -> (Lambent, Vec<String>) {
+    let lambent = Lambent::new();
+    let run = lambent.run([
+        "invoke",
+        &Fixture::RustOciArchive.reference(),
+        "--payload",
+        r#"{"action":"counter"}"#,
+    ]);
+    assert_eq!(run.status, 0, "{run:?}");
+    let before = store(&lambent);
+    (lambent, before)
+}
+
+/// One line of diagnosis that says all of `parts`.
+fn assert_refused(run: &Run, status: i32, parts: &[&str]) {
+    assert_eq!(run.status, status, "{run:?}");
+    assert_eq!(run.stdout, "", "{run:?}");
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{run:?}");
+    for part in parts {
+        assert!(lines[0].contains(part), "{part:?} is not in {:?}", lines[0]);
+    }
+}
+
+#[test]
+fn privileged_files_that_are_no_images() {
+    if !privileged() {
+        return;
+    }
+    let (lambent, before) = with_store();
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().join("notes.txt");
+    fs::write(&text, "not an image\n".repeat(100)).unwrap();
+    let empty = directory.path().join("empty.tar");
+    fs::write(&empty, "").unwrap();
+    for path in [
+        text.to_str().unwrap(),
+        empty.to_str().unwrap(),
+        directory.path().to_str().unwrap(),
+    ] {
+        let run = lambent.run(["invoke", path]);
+        assert_refused(&run, 3, &[path]);
+    }
+    let missing = directory.path().join("missing.tar");
+    let run = lambent.run(["invoke", missing.to_str().unwrap()]);
+    assert_refused(&run, 3, &[missing.to_str().unwrap()]);
+    assert_eq!(store(&lambent), before);
+}
+
+#[test]
+fn privileged_truncated_archives() {
+    if !privileged() {
+        return;
+    }
+    let (lambent, before) = with_store();
+    let good = fs::read(fixtures::path(Fixture::ShellOciArchive)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cut.tar");
+    for tenth in 1..10 {
+        fs::write(&path, &good[..good.len() / 10 * tenth]).unwrap();
+        let run = lambent.run(["invoke", &format!("oci-archive:{}", path.display())]);
+        assert_refused(&run, 3, &[]);
+        assert_eq!(store(&lambent), before, "cut at {tenth}/10");
+    }
+}
+
+#[test]
+fn privileged_a_layer_with_the_wrong_digest() {
+    if !privileged() {
+        return;
+    }
+    let (lambent, before) = with_store();
+    let directory = tempfile::tempdir().unwrap();
+    let layout = directory.path().join("layout");
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/main"])
+        .layer(LayerBuilder::new().file("main", 0o755, vec![b'x'; 10_000]))
+        .write_oci_layout(&layout, "latest")
+        .unwrap();
+    // The largest blob is the layer... or the smallest change anywhere in it.
+    let blob = fs::read_dir(layout.join("blobs/sha256"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| fs::read(path).unwrap().starts_with(&[0x1f, 0x8b]))
+        .expect("a gzip layer");
+    let mut bytes = fs::read(&blob).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    let run = lambent.run(["invoke", &format!("oci:{}", layout.display())]);
+    let digest = blob.file_name().unwrap().to_str().unwrap();
+    assert_refused(&run, 3, &[digest]);
+    let after = store(&lambent);
+    let new: Vec<_> = after.iter().filter(|path| !before.contains(path)).collect();
+    assert_eq!(after, before, "new: {new:?}");
+}
+
+#[test]
+fn privileged_an_image_for_another_architecture() {
+    if !privileged() {
+        return;
+    }
+    let (lambent, before) = with_store();
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("other.tar");
+    let platform = Platform {
+        os: "linux".to_owned(),
+        architecture: "riscv64".to_owned(),
+    };
+    ImageBuilder::new(platform)
+        .entrypoint(["/main"])
+        .layer(LayerBuilder::new().file("main", 0o755, b"x".to_vec()))
+        .write_oci_archive(&archive, "latest")
+        .unwrap();
+    let run = lambent.run(["invoke", &format!("oci-archive:{}", archive.display())]);
+    assert_refused(&run, 3, &["riscv64", &Platform::host().architecture]);
+    assert_eq!(store(&lambent), before);
+}
+
+#[test]
+fn settings_out_of_range_name_the_range() {
+    let lambent = Lambent::new();
+    for (setting, value, rule) in [
+        ("--memory", "127", "128 to 10240 MB"),
+        ("--memory", "10241", "128 to 10240 MB"),
+        ("--tmp", "511", "512 to 10240 MB"),
+        ("--timeout", "0", "1 to 900 seconds"),
+        ("--env", "NOVALUE", "NAME=VALUE"),
+        ("--env", "AWS_REGION=x", "reserved keys"),
+        ("--payload", "{", "not JSON"),
+        ("--name", "a b", "letters, digits"),
+    ] {
+        let run = lambent.run(["invoke", "image.tar", setting, value]);
+        assert_eq!(run.status, 2, "{run:?}");
+        assert_eq!(run.stdout, "", "{run:?}");
+        assert!(run.stderr.contains(rule), "{setting} {value}: {run:?}");
+    }
+    // Nothing was created for a command line that is wrong.
+    assert!(!lambent.root().join("lib").exists());
+}

@@ -1,0 +1,181 @@
+//! What fails on Lambda fails here, with Lambda's words.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::{Lambent, Run, privileged};
+use serde_json::{Value, json};
+
+fn rust(event: &Value, arguments: &[&str]) -> Run {
+    Lambent::new().invoke(&Fixture::RustOciArchive.reference(), event, arguments)
+}
+
+fn python(event: &Value, arguments: &[&str]) -> Run {
+    let arguments = [&["--memory", "512"], arguments].concat();
+    Lambent::new().invoke(&Fixture::PythonOciArchive.reference(), event, &arguments)
+}
+
+fn error(run: &Run) -> (String, String) {
+    assert_eq!(run.status, 1, "{run:?}");
+    let result = run.result();
+    assert_eq!(result["functionError"], "Unhandled", "{run:?}");
+    assert_eq!(result["statusCode"], 200, "{run:?}");
+    let text = |key: &str| {
+        result["payload"][key]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let id = result["requestId"].as_str().unwrap();
+    (text("errorType"), text("errorMessage").replace(id, "<id>"))
+}
+
+fn last_line(run: &Run) -> String {
+    run.stderr.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn privileged_a_handler_error_is_passed_on() {
+    if !privileged() {
+        return;
+    }
+    let run = python(
+        &json!({"action": "raise", "message": "no such order"}),
+        &["--timeout", "30"],
+    );
+    let (_, message) = error(&run);
+    assert_eq!(message, "no such order");
+    assert!(run.result()["payload"]["stackTrace"].is_array(), "{run:?}");
+    assert!(!last_line(&run).contains("Status:"), "{run:?}");
+}
+
+#[test]
+fn privileged_a_timeout() {
+    if !privileged() {
+        return;
+    }
+    let run = rust(
+        &json!({"action": "sleep", "ms": 60_000}),
+        &["--timeout", "1"],
+    );
+    assert_eq!(
+        error(&run),
+        (
+            "Sandbox.Timedout".to_owned(),
+            "RequestId: <id> Error: Task timed out after 1.00 seconds".to_owned()
+        )
+    );
+    let report = last_line(&run);
+    assert!(report.contains("\tDuration: 1000.00 ms\t"), "{report}");
+    assert!(report.ends_with("\tStatus: timeout"), "{report}");
+}
+
+#[test]
+fn privileged_after_a_timeout_memory_is_new_and_tmp_is_kept() {
+    if !privileged() {
+        return;
+    }
+    // Each round reads what the one before it wrote, then hangs.
+    let event = json!({"action": "sequence", "log": true, "events": [
+        {"action": "counter"},
+        {"action": "readTmp", "name": "kept"},
+        {"action": "writeTmp", "name": "kept", "text": "from the round before"},
+        {"action": "sleep", "ms": 60_000},
+    ]});
+    let run = rust(&event, &["--timeout", "1", "--repeat", "3"]);
+    assert_eq!(run.status, 1, "{run:?}");
+    let results = run.results();
+    assert_eq!(results.len(), 3);
+    for (round, result) in results.iter().enumerate() {
+        let logs = result["logs"].as_str().unwrap();
+        assert!(logs.contains("{\"count\":1}\n"), "{logs}");
+        assert_eq!(logs.contains("from the round before"), round > 0, "{logs}");
+        // Later rounds initialise inside the invocation.
+        assert_eq!(
+            result["report"]["initDurationMs"].is_null(),
+            round > 0,
+            "{result}"
+        );
+    }
+}
+
+#[test]
+fn privileged_exits_and_signals() {
+    if !privileged() {
+        return;
+    }
+    for (code, expected) in [
+        (0, "Runtime exited without providing a reason"),
+        (127, "Runtime exited with error: exit status 127"),
+    ] {
+        let run = rust(&json!({"action": "exit", "code": code}), &[]);
+        let expected = format!("RequestId: <id> Error: {expected}");
+        assert_eq!(error(&run), ("Runtime.ExitError".to_owned(), expected));
+        assert!(
+            last_line(&run).ends_with("\tStatus: error\tError Type: Runtime.ExitError"),
+            "{run:?}"
+        );
+    }
+}
+
+#[test]
+fn privileged_an_import_error_is_the_runtimes_own_and_initialised_twice() {
+    if !privileged() {
+        return;
+    }
+    let run = python(&json!({}), &["--cmd", "missing.handler", "--timeout", "30"]);
+    let (error_type, message) = error(&run);
+    assert_eq!(error_type, "Runtime.ImportModuleError", "{run:?}");
+    assert!(message.contains("No module named 'missing'"), "{message}");
+    let reports: Vec<&str> = run
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("INIT_REPORT"))
+        .collect();
+    assert_eq!(reports.len(), 2, "{run:?}");
+    for (report, phase) in reports.iter().zip(["init", "invoke"]) {
+        let end = format!("\tPhase: {phase}\tStatus: error\tError Type: Runtime.ImportModuleError");
+        assert!(report.ends_with(&end), "{report}");
+    }
+}
+
+#[test]
+fn privileged_an_entry_point_that_is_not_there() {
+    if !privileged() {
+        return;
+    }
+    for (entry_point, reason) in [
+        ("/nowhere", "no such file or directory"),
+        ("/var/task", "permission denied"),
+        ("nowhere", "executable file not found in $PATH"),
+    ] {
+        let run = rust(&json!({}), &["--entrypoint", entry_point]);
+        assert_eq!(run.status, 3, "{run:?}");
+        let result = run.result();
+        assert_eq!(
+            result["payload"]["errorType"], "Runtime.InvalidEntrypoint",
+            "{run:?}"
+        );
+        let diagnostic = last_line(&run);
+        assert!(
+            diagnostic.starts_with("lambent: the entry point"),
+            "{diagnostic}"
+        );
+        assert!(diagnostic.contains(reason), "{diagnostic}");
+        assert!(diagnostic.contains(entry_point), "{diagnostic}");
+    }
+}
+
+#[test]
+fn privileged_a_working_directory_that_is_not_there() {
+    if !privileged() {
+        return;
+    }
+    let run = rust(&json!({}), &["--workdir", "/nowhere"]);
+    assert_eq!(run.status, 3, "{run:?}");
+    assert_eq!(
+        run.result()["payload"]["errorType"],
+        "Runtime.InvalidWorkingDir"
+    );
+    assert!(last_line(&run).contains("/nowhere"), "{run:?}");
+}

@@ -1,0 +1,203 @@
+//! Hostile root file systems: an image whose mount points are symlinks must not
+//! make anything be written, changed or removed on the host.
+//!
+//! libcontainer 0.7.0 follows such links before pivot_root (`/dev` above all);
+//! what protects us is the topmost layer with real mount points.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use lambent_e2e::fixtures::{self, Fixture};
+use lambent_e2e::{Lambent, privileged};
+use lambent_images::Platform;
+use lambent_images::writer::{ImageBuilder, LayerBuilder};
+use serde_json::json;
+
+/// What can be known of a file: mode, owner, links, size, modification, target.
+type Facts = (u32, u32, u32, u64, u64, i64, Option<PathBuf>);
+
+/// A tree that must not change: with every name that libcontainer would touch.
+fn canary(root: &Path) {
+    for name in [
+        "null",
+        "zero",
+        "ptmx",
+        "fd",
+        "stdin",
+        "resolv.conf",
+        "hosts",
+        "hostname",
+        "mtab",
+    ] {
+        fs::write(root.join(name), "canary").unwrap();
+    }
+    fs::set_permissions(root.join("ptmx"), fs::Permissions::from_mode(0o400)).unwrap();
+    fs::create_dir(root.join("pts")).unwrap();
+    fs::create_dir(root.join("shm")).unwrap();
+    symlink("null", root.join("link")).unwrap();
+}
+
+fn facts(root: &Path) -> BTreeMap<PathBuf, Facts> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            if metadata.is_dir() {
+                directories.push(path.clone());
+            }
+            found.insert(
+                path.clone(),
+                (
+                    metadata.mode(),
+                    metadata.uid(),
+                    metadata.gid(),
+                    metadata.nlink(),
+                    metadata.size(),
+                    metadata.mtime_nsec() + metadata.mtime() * 1_000_000_000,
+                    fs::read_link(&path).ok(),
+                ),
+            );
+        }
+    }
+    found
+}
+
+/// An image with the static function, and a hostile layer.
+fn image(directory: &Path, hostile: LayerBuilder) -> String {
+    let program = fixtures::demo_function();
+    let archive = directory.join("hostile.tar");
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/main"])
+        .layer(LayerBuilder::new().file_from("main", 0o755, &program))
+        .layer(hostile)
+        .write_oci_archive(&archive, "latest")
+        .unwrap();
+    format!("oci-archive:{}", archive.display())
+}
+
+#[test]
+fn privileged_symlinked_mount_points_reach_nothing() {
+    if !privileged() {
+        return;
+    }
+    for name in [
+        "dev",
+        "proc",
+        "sys",
+        "tmp",
+        "etc",
+        "etc/resolv.conf",
+        "dev/ptmx",
+        "dev/pts",
+        "dev/shm",
+        "dev/null",
+        "dev/console",
+    ] {
+        let outside = tempfile::tempdir().unwrap();
+        canary(outside.path());
+        let before = facts(outside.path());
+        let target = outside.path().to_str().unwrap();
+        // Absolute; and out of the root by more steps than any path has.
+        let relative = format!("{}{target}", "../".repeat(40).trim_end_matches('/'));
+        for link in [target.to_owned(), relative] {
+            let lambent = Lambent::new();
+            let directory = tempfile::tempdir().unwrap();
+            let mut layer = LayerBuilder::new();
+            if let Some((parent, _)) = name.split_once('/') {
+                layer = layer.directory(parent, 0o755);
+            }
+            layer = layer.symlink(name, &link);
+            // The attack needs the target to exist inside the image too.
+            let mut inside = PathBuf::new();
+            for component in Path::new(target.trim_start_matches('/')).components() {
+                inside.push(component);
+                layer = layer.directory(inside.to_str().unwrap(), 0o777);
+            }
+            let run = lambent.invoke(
+                &image(directory.path(), layer),
+                &json!({"action": "inspect"}),
+                &[],
+            );
+            assert_eq!(facts(outside.path()), before, "{name} -> {link}: {run:?}");
+            let payload = run.payload();
+            assert_eq!(
+                payload["tmp"]["mode"], "1777",
+                "{name} -> {link}: {payload}"
+            );
+            assert_eq!(payload["devShm"], false, "{name} -> {link}: {payload}");
+            assert_eq!(payload["pids"], json!([1]), "{name} -> {link}: {payload}");
+        }
+    }
+}
+
+#[test]
+fn privileged_files_in_the_place_of_mount_points_are_covered() {
+    if !privileged() {
+        return;
+    }
+    for name in ["dev", "proc", "sys", "tmp"] {
+        let lambent = Lambent::new();
+        let directory = tempfile::tempdir().unwrap();
+        let layer = LayerBuilder::new().file(name, 0o644, b"not a directory".to_vec());
+        let run = lambent.invoke(
+            &image(directory.path(), layer),
+            &json!({"action": "counter"}),
+            &[],
+        );
+        assert_eq!(run.payload()["count"], 1, "{name}");
+    }
+}
+
+#[test]
+fn privileged_the_program_cannot_be_reached_through_proc() {
+    if !privileged() {
+        return;
+    }
+    // CVE-2019-5736: the entry point is a link to the program that executes it.
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let program = lambent_e2e::program();
+    let before = fs::metadata(&program).unwrap();
+    let layer = LayerBuilder::new().symlink("evil", "/proc/self/exe");
+    let run = lambent.invoke(
+        &image(directory.path(), layer),
+        &json!({}),
+        &["--entrypoint", "/evil"],
+    );
+    // The sealed copy ran, as a launcher without a socket, and ended; or it was
+    // not allowed to run at all.
+    assert_ne!(run.status, 0, "{run:?}");
+    assert!(!run.stdout.contains(program.to_str().unwrap()), "{run:?}");
+    let after = fs::metadata(&program).unwrap();
+    assert_eq!(
+        (before.len(), before.mtime_nsec()),
+        (after.len(), after.mtime_nsec())
+    );
+}
+
+#[test]
+fn privileged_the_stored_layers_do_not_change() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let run = || {
+        lambent.invoke(
+            &Fixture::RustOciArchive.reference(),
+            &json!({"action": "fillTmp", "mb": 1}),
+            &[],
+        )
+    };
+    assert_eq!(run().status, 0);
+    let layers = lambent.root().join("lib/images/layers");
+    let before = facts(&layers);
+    assert!(!before.is_empty());
+    assert_eq!(run().status, 0);
+    assert_eq!(facts(&layers), before);
+}

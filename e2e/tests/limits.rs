@@ -1,0 +1,175 @@
+//! Limits, as the kernel enforces them on real functions.
+
+use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::{Lambent, privileged};
+use serde_json::{Value, json};
+
+fn invoke(event: &Value, arguments: &[&str]) -> lambent_e2e::Run {
+    Lambent::new().invoke(&Fixture::RustOciArchive.reference(), event, arguments)
+}
+
+#[test]
+fn privileged_cpu_is_in_proportion_to_memory() {
+    if !privileged() {
+        return;
+    }
+    for memory in [128_u32, 442, 884, 1_769] {
+        // Long enough that the ends (a started period at either) do not count.
+        let wall_ms = if memory < 400 { 6_000 } else { 3_000 };
+        let run = invoke(
+            &json!({"action": "spinFor", "wallMs": wall_ms}),
+            &["--memory", &memory.to_string(), "--timeout", "60"],
+        );
+        let payload = run.payload();
+        let share = payload["cpuMs"].as_f64().unwrap() / payload["wallMs"].as_f64().unwrap();
+        let nominal = f64::from(memory) / 1_769.0;
+        let deviation = share / nominal - 1.0;
+        assert!(
+            deviation.abs() <= 0.02,
+            "{memory} MB: share {share:.4}, nominal {nominal:.4}, off by {:.2} %\n{payload}",
+            deviation * 100.0
+        );
+    }
+}
+
+#[test]
+fn privileged_cpu_throttling_is_reported() {
+    if !privileged() {
+        return;
+    }
+    let run = invoke(
+        &json!({"action": "burn", "cpuMs": 100}),
+        &["--timeout", "30"],
+    );
+    assert_eq!(run.status, 0, "{run:?}");
+    let report = run.result()["report"].clone();
+    let used = report["cpuUsedMs"].as_f64().unwrap();
+    let throttled = report["cpuThrottledMs"].as_f64().unwrap();
+    assert!((100.0..150.0).contains(&used), "{report}");
+    assert!(throttled > 500.0, "{report}");
+}
+
+#[test]
+fn privileged_memory_is_the_functions_own_at_any_fill_level_of_tmp() {
+    if !privileged() {
+        return;
+    }
+    for fill_mb in [0, 256, 512] {
+        for (own_mb, lives) in [(100, true), (160, false)] {
+            let lambent = Lambent::new();
+            let image = Fixture::RustOciArchive.reference();
+            let event = json!({"action": "sequence", "events": [
+                {"action": "fillTmp", "mb": fill_mb},
+                {"action": "allocate", "mb": own_mb},
+            ]});
+            let run = lambent.invoke(&image, &event, &["--timeout", "60"]);
+            let result = run.result();
+            if lives {
+                assert_eq!(
+                    run.status, 0,
+                    "{fill_mb} MB in /tmp, {own_mb} MB own: {run:?}"
+                );
+                assert_eq!(
+                    result["payload"][0]["writtenBytes"],
+                    fill_mb << 20,
+                    "{result}"
+                );
+                assert_eq!(
+                    result["report"]["tmpUsedMb"].as_u64().unwrap() / 8,
+                    fill_mb / 8
+                );
+                let used = result["report"]["maxMemoryUsedMb"].as_u64().unwrap();
+                assert!((100..=110).contains(&used), "{result}");
+            } else {
+                assert_eq!(
+                    run.status, 1,
+                    "{fill_mb} MB in /tmp, {own_mb} MB own: {run:?}"
+                );
+                assert_eq!(
+                    result["payload"]["errorType"], "Runtime.OutOfMemory",
+                    "{result}"
+                );
+                assert_eq!(result["functionError"], "Unhandled");
+                assert_eq!(result["report"]["maxMemoryUsedMb"], 128);
+            }
+        }
+    }
+}
+
+#[test]
+fn privileged_tmp_has_exactly_the_configured_size() {
+    if !privileged() {
+        return;
+    }
+    for size_mb in [512_u64, 700] {
+        let run = invoke(
+            &json!({"action": "fillTmp", "mb": size_mb + 1}),
+            &["--tmp", &size_mb.to_string(), "--timeout", "60"],
+        );
+        let payload = run.payload();
+        let written = payload["writtenBytes"].as_u64().unwrap();
+        let size = size_mb << 20;
+        assert!(
+            (size..=size + (32 << 10)).contains(&written),
+            "{size_mb} MB: {payload}"
+        );
+        assert_eq!(payload["errno"], 28, "ENOSPC: {payload}");
+    }
+}
+
+#[test]
+fn privileged_the_process_is_lambdas() {
+    if !privileged() {
+        return;
+    }
+    let payload = invoke(&json!({"action": "inspect"}), &[]).payload();
+    let text = payload.to_string();
+    assert_eq!(payload["uid"], 993, "{text}");
+    assert_eq!(payload["gid"], 990, "{text}");
+    assert_eq!(payload["cwd"], "/var/task", "{text}");
+    assert_eq!(payload["devShm"], false, "{text}");
+    assert_eq!(
+        payload["tmp"],
+        json!({"mode": "1777", "uid": 0, "gid": 0}),
+        "{text}"
+    );
+    assert_eq!(
+        payload["nofile"],
+        json!({"soft": 1024, "hard": 1024}),
+        "{text}"
+    );
+    let status = &payload["status"];
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status[set], "0000000000000000", "{set}: {text}");
+    }
+    assert_eq!(status["NoNewPrivs"], "1", "{text}");
+    assert_eq!(status["Seccomp"], "2", "{text}");
+    // EROFS is 30.
+    assert_eq!(
+        payload["rootWrite"],
+        json!({"writable": false, "errno": 30}),
+        "{text}"
+    );
+    assert_eq!(payload["pids"], json!([1]), "{text}");
+    assert_eq!(payload["interfaces"], json!(["lo"]), "{text}");
+}
+
+#[test]
+fn privileged_descriptors_and_processes_are_limited() {
+    if !privileged() {
+        return;
+    }
+    let payload = invoke(&json!({"action": "open", "count": 2_000}), &[]).payload();
+    let opened = payload["opened"].as_u64().unwrap();
+    assert!((1_000..1_024).contains(&opened), "{payload}");
+    // EMFILE is 24, EAGAIN is 11.
+    assert_eq!(payload["errno"], 24, "{payload}");
+    let run = invoke(
+        &json!({"action": "fork", "count": 2_000}),
+        &["--memory", "512", "--timeout", "30"],
+    );
+    let payload = run.payload();
+    let started = payload["started"].as_u64().unwrap();
+    assert!((1_000..1_024).contains(&started), "{payload}");
+    assert_eq!(payload["errno"], 11, "{payload}");
+}

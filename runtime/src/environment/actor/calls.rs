@@ -1,0 +1,180 @@
+//! What the runtime asks of the Runtime API: is it allowed now, and what does it
+//! mean for the phase?
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+
+use super::super::Outcome;
+use super::{Actor, NumberedCall};
+use crate::api::{ApiCall, ApiError, NextEvent, Posting};
+use crate::model::{Answer, Event, Failure, RequestId, RuntimeCall, RuntimeState};
+
+impl Actor {
+    pub(super) fn on_call(&mut self, (generation, call): NumberedCall) {
+        let current = generation == self.generation;
+        let Some(runtime) = self.runtime.as_mut().filter(|_| current) else {
+            // Dropping the call answers it: the environment is gone.
+            return;
+        };
+        match call {
+            ApiCall::Next(answer) => match runtime.state.after(RuntimeCall::Next) {
+                Ok(state) => {
+                    runtime.state = state;
+                    runtime.pending_next = Some(answer);
+                    self.handle(Event::RuntimeNext);
+                }
+                Err(error) => {
+                    let _ = answer.send(Err(ApiError::State(error)));
+                }
+            },
+            ApiCall::Begin(posting, answer) => {
+                let _ = answer.send(self.begin(posting));
+            }
+            ApiCall::Finish(body, answer) => {
+                let _ = answer.send(Ok(()));
+                self.finish(body);
+            }
+        }
+    }
+
+    /// Whether a posting is allowed now.
+    fn begin(&mut self, posting: Posting) -> Result<(), ApiError> {
+        let runtime = self.runtime.as_mut().ok_or(ApiError::Gone)?;
+        let state = runtime.state.after(posting.call).map_err(ApiError::State)?;
+        if posting.call != RuntimeCall::InitError {
+            let current = self.open.as_ref().and_then(|open| open.event.as_ref());
+            let current = current.ok_or(ApiError::InvalidRequestId)?;
+            if posting.request_id != Some(current.request_id.to_string()) {
+                return Err(ApiError::InvalidRequestId);
+            }
+            if posting
+                .invocation_id
+                .as_ref()
+                .is_some_and(|echoed| *echoed != current.invocation_id)
+            {
+                return Err(ApiError::InvalidInvocationId);
+            }
+        }
+        runtime.state = state;
+        runtime.posting = Some(posting);
+        Ok(())
+    }
+
+    /// The body of the posting that was allowed.
+    fn finish(&mut self, body: Result<Bytes, ApiError>) {
+        let Some(runtime) = &mut self.runtime else {
+            return;
+        };
+        let Some(posting) = runtime.posting.take() else {
+            return;
+        };
+        let outcome = match (posting.call, body) {
+            (RuntimeCall::InitError, body) => {
+                runtime.init_error = Some(body.unwrap_or_default());
+                let error_type = reported_error_type(posting.error_type.as_deref());
+                self.handle(Event::RuntimeInitError(error_type));
+                return;
+            }
+            (RuntimeCall::Response, Ok(body)) => Outcome::Response(body),
+            (_, Ok(body)) => Outcome::FunctionError(body),
+            (_, Err(ApiError::TooLarge)) => Outcome::Failure(Failure::ResponseTooLarge),
+            (_, Err(_)) => Outcome::Failure(Failure::TruncatedResponse),
+        };
+        runtime.state = RuntimeState::ResponseSent;
+        if let Some(open) = &mut self.open {
+            open.posted = Some(outcome);
+        }
+        self.handle(Event::RuntimeAnswered(Answer::Runtime));
+    }
+
+    pub(super) fn hand_out(&mut self) {
+        let (Some(runtime), Some(open)) = (&mut self.runtime, &mut self.open) else {
+            return;
+        };
+        let Some(answer) = runtime.pending_next.take() else {
+            return;
+        };
+        let settings = &self.settings;
+        let event = open.event.get_or_insert_with(|| {
+            Arc::new(NextEvent {
+                request_id: open.invocation.request_id,
+                invocation_id: RequestId::random().to_string(),
+                deadline: deadline_on_the_clock(self.deadline),
+                function_arn: settings.function_arn.clone(),
+                trace_id: open.invocation.trace_id.as_str().to_owned(),
+                client_context: open.invocation.client_context.clone(),
+                payload: open.invocation.payload.clone(),
+            })
+        });
+        runtime.state = RuntimeState::Running;
+        // A client that has hung up asks again.
+        let _ = answer.send(Ok(Arc::clone(event)));
+    }
+
+    pub(super) fn answer(&mut self, answer: Answer) {
+        let init_error = self
+            .runtime
+            .as_mut()
+            .and_then(|runtime| runtime.init_error.take());
+        let timeout = self.settings.function.timeout;
+        let Some(open) = &mut self.open else { return };
+        open.outcome = match answer {
+            Answer::Runtime => open.posted.take(),
+            Answer::InitError => Some(Outcome::FunctionError(init_error.unwrap_or_default())),
+            Answer::Timeout => Some(Outcome::Failure(Failure::Timeout(timeout))),
+            Answer::Failure(failure) => Some(Outcome::Failure(failure)),
+        };
+    }
+}
+
+/// Lambda keeps a reported type of its own form and replaces any other.
+fn reported_error_type(header: Option<&str>) -> String {
+    let own_form = |text: &str| {
+        let name = text
+            .strip_prefix("Runtime.")
+            .or_else(|| text.strip_prefix("Function."))?;
+        let (first, rest) = name.split_at_checked(1)?;
+        (first.bytes().all(|byte| byte.is_ascii_uppercase())
+            && !rest.is_empty()
+            && rest.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        .then(|| text.to_owned())
+    };
+    let header = header.unwrap_or_default();
+    own_form(header).unwrap_or_else(|| {
+        if header.starts_with("Function.") {
+            "Function.Unknown".to_owned()
+        } else {
+            "Runtime.Unknown".to_owned()
+        }
+    })
+}
+
+fn deadline_on_the_clock(deadline: Option<Instant>) -> SystemTime {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    SystemTime::now() + left.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_types_of_another_form_are_unknown() {
+        for (header, expected) in [
+            (
+                Some("Runtime.ImportModuleError"),
+                "Runtime.ImportModuleError",
+            ),
+            (Some("Function.Custom"), "Function.Custom"),
+            (Some("Function.custom"), "Function.Unknown"),
+            (Some("Runtime.X"), "Runtime.Unknown"),
+            (Some("KeyError"), "Runtime.Unknown"),
+            (Some("Runtime.Bad\ntype"), "Runtime.Unknown"),
+            (None, "Runtime.Unknown"),
+        ] {
+            assert_eq!(reported_error_type(header), expected, "{header:?}");
+        }
+    }
+}
