@@ -1,0 +1,29 @@
+//! [`Image`]: what an import hands out.
+
+use crate::{Digest, ImageConfig};
+
+/// An image in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Image {
+    /// Digest of the image manifest: the image's identity.
+    pub manifest_digest: Digest,
+    /// How the image wants to be run.
+    pub config: ImageConfig,
+    /// The layers, base first.
+    pub layers: Vec<Layer>,
+    /// What is odd about the image without making it unusable, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Layer {
+    /// Digest of the blob, as it is stored and transferred.
+    pub digest: Digest,
+    /// Digest of the uncompressed tar stream.
+    pub diff_id: Digest,
+    /// Size of the blob in bytes.
+    pub size: u64,
+}

@@ -1,0 +1,135 @@
+//! Mounting a stack of layers as one read-only tree.
+//!
+//! Called from a single-threaded, privileged process; changes neither the
+//! working directory nor anything else of the caller.
+
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, mount as classic_mount, move_mount,
+};
+
+use crate::error::{Error, IoContext, Result, quoted_path};
+
+/// The source shown in `/proc/self/mountinfo`.
+const SOURCE: &str = "lambent";
+/// Most option bytes of the classic system call: a page, with its final NUL.
+const OPTIONS_MAX: usize = 4095;
+/// Overlay features that would follow attributes inside of the layers.
+const FIXED_OPTIONS: [(&str, &str); 2] = [("redirect_dir", "nofollow"), ("metacopy", "off")];
+
+/// Mounts `lower_dirs`, topmost first, at the directory `target`: read-only,
+/// without devices and without setuid.
+///
+/// # Errors
+///
+/// `Unsupported` when this kernel cannot stack that many directories, `Io` when
+/// it refuses the mount.
+pub fn mount(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()> {
+    if lower_dirs.len() < 2 {
+        return Err(Error::invalid("overlayfs needs two directories to stack"));
+    }
+    match mount_by_descriptor(lower_dirs, target)? {
+        Outcome::Mounted => Ok(()),
+        Outcome::TooOld => mount_by_options(lower_dirs, target),
+    }
+}
+
+enum Outcome {
+    Mounted,
+    /// The kernel lacks the calls, or overlayfs's `lowerdir+`.
+    TooOld,
+}
+
+fn mount_by_descriptor(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<Outcome> {
+    let failed = || format!("mounting an overlay at {}", quoted_path(target));
+    let context = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
+        Err(Errno::NOSYS) => return Ok(Outcome::TooOld),
+        Err(Errno::NODEV) => {
+            return Err(Error::unsupported(
+                "this kernel has no overlayfs (CONFIG_OVERLAY_FS)",
+            ));
+        }
+        other => other.doing(failed)?,
+    };
+    fsconfig_set_string(&context, "source", SOURCE).doing(failed)?;
+    for (index, directory) in lower_dirs.iter().enumerate() {
+        let directory = directory.as_ref();
+        match fsconfig_set_string(&context, "lowerdir+", directory) {
+            Err(Errno::INVAL) if index == 0 => return Ok(Outcome::TooOld),
+            other => other
+                .map_err(|error| explained(&context, error))
+                .doing(|| format!("adding {} to an overlay", quoted_path(directory)))?,
+        }
+    }
+    for (key, value) in FIXED_OPTIONS {
+        fsconfig_set_string(&context, key, value)
+            .map_err(|error| explained(&context, error))
+            .doing(failed)?;
+    }
+    fsconfig_create(&context)
+        .map_err(|error| explained(&context, error))
+        .doing(failed)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(failed)?;
+    move_mount(
+        &tree,
+        "",
+        CWD,
+        target,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .doing(failed)?;
+    Ok(Outcome::Mounted)
+}
+
+/// The error with the reason that the kernel left on the context, if any.
+fn explained(context: impl AsFd, error: Errno) -> std::io::Error {
+    let mut message = [0; 512];
+    let text = match rustix::io::read(context, &mut message) {
+        Ok(length) => String::from_utf8_lossy(&message[..length])
+            .trim()
+            .to_owned(),
+        Err(_) => return error.into(),
+    };
+    std::io::Error::other(format!("{error}: {}", text.escape_debug()))
+}
+
+fn mount_by_options(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()> {
+    let mut options = b"lowerdir=".to_vec();
+    for (index, directory) in lower_dirs.iter().enumerate() {
+        if index > 0 {
+            options.push(b':');
+        }
+        for &byte in directory.as_ref().as_os_str().as_bytes() {
+            if matches!(byte, b':' | b',' | b'\\') {
+                options.push(b'\\');
+            }
+            options.push(byte);
+        }
+    }
+    for (key, value) in FIXED_OPTIONS {
+        options.extend_from_slice(format!(",{key}={value}").as_bytes());
+    }
+    if options.len() > OPTIONS_MAX {
+        return Err(Error::unsupported(format!(
+            "the image has {} layers, whose paths are too long for this kernel's mount call; \
+             use Linux 6.8 or later, a shorter store path, or squash the image",
+            lower_dirs.len()
+        )));
+    }
+    let failed = || format!("mounting an overlay at {}", quoted_path(target));
+    let options = CString::new(options)
+        .map_err(std::io::Error::from)
+        .doing(failed)?;
+    let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
+    classic_mount(SOURCE, target, "overlay", flags, options.as_c_str()).doing(failed)
+}

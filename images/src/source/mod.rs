@@ -1,0 +1,253 @@
+//! Sources: where an image's blobs come from, one file each.
+//!
+//! A source only finds bytes. Whether they are the right ones is decided by
+//! [`read_json`] for documents and by the import for layers.
+
+mod archive;
+mod detect;
+mod docker_archive;
+mod oci_archive;
+mod oci_layout;
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
+use crate::manifest::{
+    CONTAINERD_NAME, Descriptor, Document, JSON_MAX, Manifest, REF_NAME, parse, parse_index,
+    too_large,
+};
+use crate::platform::choose;
+use crate::{Digest, ImageReference, Platform, config};
+
+/// Deepest nesting of indexes; real images have two levels.
+const INDEX_DEPTH_MAX: usize = 8;
+
+/// Somewhere that an image can be read from.
+pub(crate) trait Source: Send + Sync {
+    /// The manifest of the image, or an index that leads to it.
+    fn root(&self, platform: &Platform) -> Result<Descriptor>;
+
+    /// The bytes that claim to be this blob.
+    fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>>;
+}
+
+/// An image before any of its layers was read.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) manifest_bytes: Vec<u8>,
+    pub(crate) manifest: Manifest,
+    pub(crate) config_bytes: Vec<u8>,
+    pub(crate) config: crate::ImageConfig,
+    /// As many as layers in the manifest, base first.
+    pub(crate) diff_ids: Vec<Digest>,
+}
+
+/// Opens what a reference names.
+pub(crate) fn open(reference: &ImageReference) -> Result<Box<dyn Source>> {
+    let opened: Box<dyn Source> = match reference {
+        ImageReference::OciLayout { path, tag } => {
+            Box::new(oci_layout::OciLayout::open(path, tag.clone())?)
+        }
+        ImageReference::OciArchive { path, tag } => {
+            Box::new(oci_archive::OciArchive::open(path, tag.clone())?)
+        }
+        ImageReference::DockerArchive { path, reference } => Box::new(
+            docker_archive::DockerArchive::open(path, reference.as_deref())?,
+        ),
+        ImageReference::Path { path } => return detect::open(path),
+    };
+    Ok(opened)
+}
+
+/// Follows indexes to the manifest for `platform` and reads the configuration.
+pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolved> {
+    let mut descriptor = source.root(platform)?;
+    for _ in 0..INDEX_DEPTH_MAX {
+        let manifest_bytes = read_json(source, &descriptor, "image manifest")?;
+        let manifest = match parse(&manifest_bytes, Some(&descriptor.media_type))? {
+            Document::Index(entries) => {
+                descriptor = choose(&entries, platform)?.clone();
+                continue;
+            }
+            Document::Manifest(manifest) => manifest,
+        };
+        let config_bytes = read_json(source, &manifest.config, "image configuration")?;
+        let (config, diff_ids) = config::parse(&config_bytes)?;
+        config.platform().require(platform)?;
+        if diff_ids.len() != manifest.layers.len() {
+            return Err(Error::invalid(format!(
+                "the image manifest lists {} layers and its configuration {}",
+                manifest.layers.len(),
+                diff_ids.len()
+            )));
+        }
+        return Ok(Resolved {
+            descriptor,
+            manifest_bytes,
+            manifest,
+            config_bytes,
+            config,
+            diff_ids,
+        });
+    }
+    Err(Error::limit(format!(
+        "the image index is nested more than {INDEX_DEPTH_MAX} levels deep"
+    )))
+}
+
+/// Reads a whole JSON blob and checks its size and digest.
+fn read_json(source: &dyn Source, blob: &Descriptor, what: &str) -> Result<Vec<u8>> {
+    if blob.size > JSON_MAX {
+        return Err(too_large(what));
+    }
+    let mut bytes = Vec::new();
+    source
+        .open(blob)?
+        .take(blob.size + 1)
+        .read_to_end(&mut bytes)
+        .doing(|| format!("reading the {what} {}", blob.digest))?;
+    if bytes.len() as u64 != blob.size {
+        return Err(wrong_size(&blob.digest, bytes.len() as u64, blob.size));
+    }
+    let found = Digest::of(&bytes);
+    if found != blob.digest {
+        return Err(mismatch(&blob.digest, &found));
+    }
+    Ok(bytes)
+}
+
+pub(crate) fn mismatch(expected: &Digest, found: &Digest) -> Error {
+    Error::new(
+        ErrorKind::DigestMismatch,
+        format!("blob {expected} is damaged: its content has the digest {found}"),
+    )
+}
+
+pub(crate) fn wrong_size(digest: &Digest, found: u64, expected: u64) -> Error {
+    Error::invalid(format!(
+        "blob {digest} has {found} bytes and not the {expected} that its descriptor states; \
+         the image is truncated or damaged"
+    ))
+}
+
+fn missing_blob(digest: &Digest) -> Error {
+    Error::invalid(format!(
+        "blob {digest} is missing from the image; it is incomplete or truncated"
+    ))
+}
+
+/// Checks the `oci-layout` file of a layout.
+fn check_layout_version(bytes: &[u8]) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OciLayoutFile {
+        image_layout_version: String,
+    }
+    let file: OciLayoutFile = crate::manifest::json("oci-layout file", bytes)?;
+    if file.image_layout_version != "1.0.0" {
+        return Err(Error::unsupported(format!(
+            "the OCI image layout has version {}, and 1.0.0 is the only one that is defined",
+            quoted(&file.image_layout_version)
+        )));
+    }
+    Ok(())
+}
+
+/// Picks from the `index.json` of a layout: by name, or the only one there is.
+fn choose_tagged(index: &[u8], tag: Option<&str>, platform: &Platform) -> Result<Descriptor> {
+    let entries = parse_index(index)?;
+    let names = |entry: &Descriptor| {
+        [REF_NAME, CONTAINERD_NAME].map(|key| entry.annotation(key).map(str::to_owned))
+    };
+    let mut known: Vec<_> = entries.iter().flat_map(names).flatten().collect();
+    known.sort();
+    known.dedup();
+    known.truncate(16);
+    let listed = known.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    if let Some(tag) = tag {
+        let tagged: Vec<_> = entries
+            .iter()
+            .filter(|entry| names(entry).iter().flatten().any(|name| name == tag))
+            .cloned()
+            .collect();
+        return match tagged.as_slice() {
+            [] => Err(Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "the image layout has no image named {}; it has {listed}",
+                    quoted(tag)
+                ),
+            )),
+            [one] => Ok(one.clone()),
+            several => choose(several, platform).cloned(),
+        };
+    }
+    match entries.as_slice() {
+        [] => Err(Error::new(
+            ErrorKind::NotAnImage,
+            "the image layout holds no image",
+        )),
+        [one] => Ok(one.clone()),
+        // One name for all: platforms of one image, side by side.
+        several if known.len() <= 1 => choose(several, platform).cloned(),
+        _ => Err(Error::invalid(format!(
+            "the image layout holds several images; add one of their names after a colon: {listed}"
+        ))),
+    }
+}
+
+/// A file that does not exist, or that cannot be opened.
+fn cannot_open(path: &Path, error: impl Into<std::io::Error>) -> Error {
+    let error = error.into();
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Error::new(
+            ErrorKind::NotFound,
+            format!("there is no file or directory {}", quoted_path(path)),
+        );
+    }
+    Error::io(|| format!("opening {}", quoted_path(path)), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_needed_only_when_there_is_a_choice() {
+        let d = Digest::of("x");
+        let entry = |name: &str, arch: &str| {
+            format!(
+                r#"{{"mediaType":"m","digest":"{d}","size":1,"annotations":{{"{REF_NAME}":"{name}"}},
+                    "platform":{{"os":"linux","architecture":"{arch}"}}}}"#
+            )
+        };
+        let index = |entries: &[String]| {
+            format!(
+                r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+                entries.join(",")
+            )
+        };
+        let wanted = Platform {
+            os: "linux".into(),
+            architecture: "arm64".into(),
+        };
+        let pick = |entries: &[String], tag| {
+            choose_tagged(index(entries).as_bytes(), tag, &wanted)
+                .map(|d| d.platform.unwrap().architecture)
+                .map_err(|e| e.kind())
+        };
+        let (a, b) = (entry("a", "amd64"), entry("b", "arm64"));
+        assert_eq!(pick(&[], None), Err(ErrorKind::NotAnImage));
+        assert_eq!(pick(std::slice::from_ref(&a), None).unwrap(), "amd64");
+        assert_eq!(pick(&[a.clone(), b.clone()], None), Err(ErrorKind::Invalid));
+        assert_eq!(pick(&[a.clone(), b.clone()], Some("b")).unwrap(), "arm64");
+        assert_eq!(pick(&[a.clone(), b], Some("c")), Err(ErrorKind::NotFound));
+        assert_eq!(
+            pick(&[a.clone(), entry("a", "arm64")], None).unwrap(),
+            "arm64"
+        );
+        assert_eq!(pick(&[a, entry("a", "arm64")], Some("a")).unwrap(), "arm64");
+    }
+}

@@ -1,0 +1,240 @@
+//! The store's format on disk.
+//!
+//! ```text
+//! ROOT/                      0700, so that setuid files inside stay unreachable
+//!   lambent-store            {"version":1}, written last when a store is made
+//!   oci-layout, index.json   a valid OCI image layout: skopeo and umoci read it
+//!   blobs/sha256/HEX         manifests, configurations and layers as received
+//!   layers/sha256/HEX/       layers unpacked, by diff ID, ready for overlayfs
+//!   records/blobs/HEX        {"version":1,"diffId":...}: this blob was verified
+//!   records/layers/HEX       {"version":1,"size":...}: this layer is complete
+//!   skeleton/vN/             the layer over every image, see `skeleton`
+//!   locks/                   files that are only ever locked, never read
+//!   tmp/NAME/                one running import each, locked by its process
+//! ```
+//!
+//! Rules:
+//!
+//! - A blob or layer counts only if its record parses. Records are written after
+//!   one `syncfs` that covers what they vouch for, so that neither a kill nor a
+//!   power cut makes a half-written layer look complete. What has no record is
+//!   written again.
+//! - Everything becomes visible by a rename within the store.
+//! - Locks are `flock` locks on open files and die with their process.
+//!   `locks/store` is held shared by imports and while a lease is taken, and
+//!   exclusively by whatever removes things; `locks/layer-HEX` exclusively by the
+//!   import that writes that layer, until its record is written; several are
+//!   taken in the order of their names. `locks/index` covers `index.json`.
+//!   `locks/image-HEX` is held shared by every lease on that image.
+//! - A directory in `tmp/` is locked by its owner; one that can be locked by
+//!   somebody else is a dead import's and is removed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+use crate::error::{Error, IoContext, Result, quoted_path};
+
+/// Version of the format above.
+const VERSION: u32 = 1;
+const VERSION_FILE: &str = "lambent-store";
+const DIRECTORIES: [&str; 10] = [
+    "blobs",
+    "blobs/sha256",
+    "layers",
+    "layers/sha256",
+    "locks",
+    "records",
+    "records/blobs",
+    "records/layers",
+    "skeleton",
+    "tmp",
+];
+
+#[derive(Serialize, Deserialize)]
+struct StoreVersion {
+    version: u32,
+}
+
+/// The paths of a store, and an open descriptor of its root.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+    root_fd: OwnedFd,
+}
+
+impl Layout {
+    /// Opens the store at `root`, or makes one there.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let failed = || format!("opening the image store {}", quoted_path(root));
+        make_private_dir(root, true).doing(failed)?;
+        let root = root.canonicalize().doing(failed)?;
+        let root_fd = open_dir(&root).doing(failed)?;
+        let layout = Self { root, root_fd };
+        match fs::read(layout.root.join(VERSION_FILE)) {
+            Ok(text) => check_version(&layout.root, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                layout.require_only_ours()?;
+                layout
+                    .create()
+                    .map_err(|error| error.within("making the image store"))?;
+            }
+            Err(error) => return Err(error).doing(failed),
+        }
+        Ok(layout)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn root_fd(&self) -> impl AsFd + '_ {
+        self.root_fd.as_fd()
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("layers/sha256").join(diff_id.hex())
+    }
+
+    pub(crate) fn blob_record(&self, digest: &Digest) -> PathBuf {
+        self.root.join("records/blobs").join(digest.hex())
+    }
+
+    pub(crate) fn layer_record(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("records/layers").join(diff_id.hex())
+    }
+
+    pub(crate) fn lock(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(name)
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index.json")
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(crate) fn skeleton(&self) -> PathBuf {
+        self.root.join("skeleton")
+    }
+
+    /// Refuses to turn a directory with other people's files into a store.
+    fn require_only_ours(&self) -> Result<()> {
+        let failed = || format!("listing {}", quoted_path(&self.root));
+        for entry in fs::read_dir(&self.root).doing(failed)? {
+            let name = entry.doing(failed)?.file_name();
+            let ours = ["oci-layout", "index.json"].iter().chain(&DIRECTORIES);
+            if !ours.into_iter().any(|known| name == *known) {
+                return Err(Error::invalid(format!(
+                    "{} is not an image store and not empty (it has {}); \
+                     name an empty or new directory",
+                    quoted_path(&self.root),
+                    quoted_path(Path::new(&name))
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what is missing; a concurrent or killed maker does no harm.
+    fn create(&self) -> Result<()> {
+        for name in DIRECTORIES {
+            make_private_dir(&self.root.join(name), false).doing(|| format!("creating {name}"))?;
+        }
+        let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        let version = format!(r#"{{"version":{VERSION}}}"#);
+        for (name, text) in [
+            ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#),
+            ("index.json", index),
+            (VERSION_FILE, &version),
+        ] {
+            create_once(&self.root, name, text).doing(|| format!("writing {name}"))?;
+        }
+        rustix::fs::fsync(&self.root_fd).doing(|| "syncing".to_owned())
+    }
+}
+
+/// Writes a file that must appear whole, unless it is there already.
+fn create_once(root: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    let unique = format!("tmp/.{name}-{}-{}", std::process::id(), super::unique());
+    let temporary = root.join(unique);
+    let mut file = private_file(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&temporary, root.join(name));
+    fs::remove_file(&temporary)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn check_version(root: &Path, text: &[u8]) -> Result<()> {
+    match serde_json::from_slice::<StoreVersion>(text) {
+        Ok(StoreVersion { version: VERSION }) => Ok(()),
+        Ok(StoreVersion { version }) => Err(Error::unsupported(format!(
+            "the image store {} has format {version} and this program reads format {VERSION}; \
+             use the program that made it, or another directory",
+            quoted_path(root)
+        ))),
+        Err(_) => Err(Error::invalid(format!(
+            "the image store {} has a damaged {VERSION_FILE} file; \
+             remove the store or write {{\"version\":{VERSION}}} into that file",
+            quoted_path(root)
+        ))),
+    }
+}
+
+fn make_private_dir(path: &Path, recursive: bool) -> std::io::Result<()> {
+    match DirBuilder::new()
+        .recursive(recursive)
+        .mode(0o700)
+        .create(path)
+    {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
+/// Creates a new file that only its owner can read.
+pub(crate) fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Opens a directory that must not be a symlink.
+pub(crate) fn open_dir(path: &Path) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Reads a file of at most `max` bytes; `None` if it does not exist.
+pub(crate) fn read_small(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
+    let failed = || format!("reading {}", quoted_path(path));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).doing(failed),
+    };
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes).doing(failed)?;
+    if bytes.len() as u64 > max {
+        return Err(Error::limit(format!("{} is too large", quoted_path(path))));
+    }
+    Ok(Some(bytes))
+}

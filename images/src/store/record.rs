@@ -1,0 +1,91 @@
+//! Records: what the store knows about a blob or layer that it has verified.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::layout::{private_file, read_small};
+use super::staging::Staging;
+use super::unique;
+use crate::Digest;
+use crate::error::{IoContext, Result, quoted_path};
+
+/// Version of both records.
+const VERSION: u32 = 1;
+/// Largest record that is read, in bytes.
+const RECORD_MAX: u64 = 64 * 1024;
+
+/// The blob of this digest was read completely and its stream has this diff ID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BlobRecord {
+    version: u32,
+    pub(crate) diff_id: Digest,
+}
+
+/// The layer of this diff ID is unpacked completely.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LayerRecord {
+    version: u32,
+    /// Bytes of the uncompressed tar stream.
+    pub(crate) size: u64,
+    /// What was left out while unpacking, one line each.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl BlobRecord {
+    pub(crate) fn new(diff_id: Digest) -> Self {
+        Self {
+            version: VERSION,
+            diff_id,
+        }
+    }
+}
+
+impl LayerRecord {
+    pub(crate) fn new(size: u64, warnings: Vec<String>) -> Self {
+        Self {
+            version: VERSION,
+            size,
+            warnings,
+        }
+    }
+}
+
+trait Versioned {
+    fn version(&self) -> u32;
+}
+
+impl Versioned for BlobRecord {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for LayerRecord {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+/// Reads a record. A damaged one, or one of another version, is as good as none:
+/// what it vouches for is written again.
+#[expect(private_bounds, reason = "only the two records above are ever read")]
+pub(crate) fn read<T: DeserializeOwned + Versioned>(path: &Path) -> Option<T> {
+    let bytes = read_small(path, RECORD_MAX).ok()??;
+    let record: T = serde_json::from_slice(&bytes).ok()?;
+    (record.version() == VERSION).then_some(record)
+}
+
+/// Writes a record; atomic, but only as durable as the next sync.
+pub(crate) fn write<T: Serialize>(staging: &Staging, path: &Path, record: &T) -> Result<()> {
+    let failed = || format!("writing {}", quoted_path(path));
+    let temporary = staging.path().join(format!("record-{}", unique()));
+    let mut file = private_file(&temporary).doing(failed)?;
+    serde_json::to_writer(&mut file, record)
+        .map_err(std::io::Error::from)
+        .doing(failed)?;
+    std::fs::rename(&temporary, path).doing(failed)
+}

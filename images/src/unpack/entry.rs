@@ -1,0 +1,319 @@
+//! What a tar member means for the tree: a pure function from header to
+//! [`Action`]. Nothing here looks at a file system.
+
+use super::name::LayerPath;
+use crate::error::{Error, Result, quoted};
+use crate::tarball::{Member, MemberKind, Timestamp};
+
+/// Prefix of the names that hide something in lower layers.
+const WHITEOUT: &[u8] = b".wh.";
+/// Prefix of names that only AUFS used, except for the opaque marker.
+const WHITEOUT_META: &[u8] = b".wh..wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// `chown` takes this for "leave as it is".
+const NO_ID: u64 = u32::MAX as u64;
+
+/// Owner, permissions and so on of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Metadata {
+    /// Permission bits with setuid, setgid and sticky.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: Timestamp,
+    /// Only such attributes as may be set.
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Metadata {
+    /// What a directory gets that the layer only implies.
+    pub(crate) fn implied_directory() -> Self {
+        Self {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            xattrs: Vec::new(),
+        }
+    }
+}
+
+/// What to do with the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Directory(LayerPath, Metadata),
+    /// A regular file; its content follows.
+    File(LayerPath, Metadata),
+    Symlink(LayerPath, Vec<u8>, Metadata),
+    /// A further name, the first, for the file that has the second.
+    Hardlink(LayerPath, LayerPath),
+    Fifo(LayerPath, Metadata),
+    /// Hide this path of the layers below.
+    Whiteout(LayerPath),
+    /// Hide everything that the layers below have in this directory.
+    Opaque(LayerPath),
+    Skip(Skipped),
+}
+
+/// Why a member is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Skipped {
+    /// Lambda's environment has its own devices.
+    Device,
+    /// Bookkeeping of AUFS, which no reader of layers extracts.
+    AufsMetadata,
+}
+
+/// An action, and how many extended attributes were dropped for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) action: Action,
+    pub(crate) dropped_xattrs: usize,
+}
+
+/// Decides what a member does to the tree of its layer.
+pub(crate) fn decide(member: Member) -> Result<Decision> {
+    let path = LayerPath::new(&member.path)?;
+    let nothing_dropped = |action| Decision {
+        action,
+        dropped_xattrs: 0,
+    };
+    if let Some(action) = whiteout(&path)? {
+        return Ok(nothing_dropped(action));
+    }
+    if path.is_root() && member.kind != MemberKind::Directory {
+        return Err(Error::invalid(format!(
+            "entry {} would replace the root directory",
+            quoted(&member.path)
+        )));
+    }
+    if member.kind == MemberKind::Device {
+        return Ok(nothing_dropped(Action::Skip(Skipped::Device)));
+    }
+    if member.kind == MemberKind::Hardlink {
+        return hardlink(path, &member).map(nothing_dropped);
+    }
+    let total = member.xattrs.len();
+    let metadata = Metadata {
+        mode: member.mode & 0o7777,
+        uid: owner("user", member.uid, &path)?,
+        gid: owner("group", member.gid, &path)?,
+        mtime: member.mtime,
+        xattrs: member
+            .xattrs
+            .into_iter()
+            .filter(|(name, _)| may_set(name))
+            .collect(),
+    };
+    let dropped_xattrs = total - metadata.xattrs.len();
+    let action = match member.kind {
+        MemberKind::Directory => Action::Directory(path, metadata),
+        MemberKind::Symlink => {
+            if member.link.is_empty() {
+                return Err(Error::invalid(format!("symlink {path} has no target")));
+            }
+            if member.link.len() > 4095 {
+                return Err(Error::limit(format!(
+                    "symlink {path} has a target of more than 4095 bytes"
+                )));
+            }
+            Action::Symlink(path, member.link, metadata)
+        }
+        MemberKind::Fifo => Action::Fifo(path, metadata),
+        MemberKind::Regular | MemberKind::Hardlink | MemberKind::Device => {
+            Action::File(path, metadata)
+        }
+    };
+    Ok(Decision {
+        action,
+        dropped_xattrs,
+    })
+}
+
+/// The action of a name that begins with `.wh.`, whatever type the member has.
+fn whiteout(path: &LayerPath) -> Result<Option<Action>> {
+    let Some((parent, name)) = path.split() else {
+        return Ok(None);
+    };
+    if parent.components().any(|part| part.starts_with(WHITEOUT)) {
+        return Err(Error::invalid(format!("entry {path} is below a whiteout")));
+    }
+    if name == OPAQUE {
+        return Ok(Some(Action::Opaque(parent)));
+    }
+    if name.starts_with(WHITEOUT_META) {
+        return Ok(Some(Action::Skip(Skipped::AufsMetadata)));
+    }
+    let Some(hidden) = name.strip_prefix(WHITEOUT) else {
+        return Ok(None);
+    };
+    if matches!(hidden, b"" | b"." | b"..") {
+        return Err(Error::invalid(format!(
+            "whiteout {path} hides nothing that can be named"
+        )));
+    }
+    Ok(Some(Action::Whiteout(parent.join(hidden)?)))
+}
+
+fn hardlink(path: LayerPath, member: &Member) -> Result<Action> {
+    let target = LayerPath::new(&member.link)?;
+    if target.is_root() || target == path {
+        return Err(Error::invalid(format!(
+            "hard link {path} has the target {}, which is no other file",
+            quoted(&member.link)
+        )));
+    }
+    Ok(Action::Hardlink(path, target))
+}
+
+fn owner(what: &str, id: u64, path: &LayerPath) -> Result<u32> {
+    u32::try_from(id)
+        .ok()
+        .filter(|&id| u64::from(id) != NO_ID)
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "entry {path} has the {what} id {id}, which is out of range"
+            ))
+        })
+}
+
+/// Attributes that mean nothing to the kernel. Capabilities, labels of security
+/// modules and above all overlayfs's own attributes are not a layer's to set.
+fn may_set(name: &[u8]) -> bool {
+    name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn member(path: &str, kind: MemberKind) -> Member {
+        Member {
+            path: path.as_bytes().to_vec(),
+            link: b"target".to_vec(),
+            kind,
+            size: 0,
+            mode: 0o4755,
+            uid: 1,
+            gid: 2,
+            mtime: Timestamp::default(),
+            xattrs: Vec::new(),
+        }
+    }
+
+    fn path(text: &str) -> LayerPath {
+        LayerPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn whiteouts_go_by_name_only() {
+        for kind in [
+            MemberKind::Regular,
+            MemberKind::Symlink,
+            MemberKind::Device,
+            MemberKind::Hardlink,
+        ] {
+            for (name, expected) in [
+                (".wh.a", Action::Whiteout(path("a"))),
+                ("d/.wh.a", Action::Whiteout(path("d/a"))),
+                ("dne/../.wh.etc", Action::Whiteout(path("etc"))),
+                (".wh..wh..opq", Action::Opaque(path(""))),
+                ("d/.wh..wh..opq", Action::Opaque(path("d"))),
+                (".wh..wh.aufs", Action::Skip(Skipped::AufsMetadata)),
+                (".wh..wh.plnk/x", Action::Skip(Skipped::AufsMetadata)),
+            ] {
+                let result = decide(member(name, kind));
+                if name == ".wh..wh.plnk/x" {
+                    // Below a whiteout name: refused like any other.
+                    assert_eq!(result.unwrap_err().kind(), ErrorKind::Invalid);
+                } else {
+                    assert_eq!(result.unwrap().action, expected, "{name}");
+                }
+            }
+        }
+        for name in [
+            ".wh.",
+            ".wh..",
+            ".wh...",
+            "etc/.wh..",
+            "etc/.wh...",
+            ".wh.etc/file",
+        ] {
+            let error = decide(member(name, MemberKind::Regular)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{name}");
+        }
+        let outside = decide(member("../.wh.canary", MemberKind::Regular)).unwrap_err();
+        assert_eq!(outside.kind(), ErrorKind::UnsafePath);
+    }
+
+    #[test]
+    fn the_root_stays_a_directory() {
+        for name in ["", ".", "./", "/", "/.", "a/.."] {
+            for kind in [
+                MemberKind::Regular,
+                MemberKind::Symlink,
+                MemberKind::Hardlink,
+                MemberKind::Fifo,
+            ] {
+                assert!(decide(member(name, kind)).is_err(), "{name:?} {kind:?}");
+            }
+            let action = decide(member(name, MemberKind::Directory)).unwrap().action;
+            assert!(matches!(action, Action::Directory(path, _) if path.is_root()));
+        }
+    }
+
+    #[test]
+    fn only_harmless_attributes_are_kept() {
+        let mut file = member("f", MemberKind::Regular);
+        for name in [
+            "user.x",
+            "user.overlay.opaque",
+            "trusted.overlay.opaque",
+            "trusted.overlay.redirect",
+            "security.capability",
+            "security.selinux",
+            "system.posix_acl_access",
+        ] {
+            file.xattrs.push((name.as_bytes().to_vec(), b"y".to_vec()));
+        }
+        let decision = decide(file).unwrap();
+        let Action::File(_, metadata) = decision.action else {
+            panic!()
+        };
+        assert_eq!(metadata.xattrs, [(b"user.x".to_vec(), b"y".to_vec())]);
+        assert_eq!(decision.dropped_xattrs, 6);
+        assert_eq!((metadata.mode, metadata.uid, metadata.gid), (0o4755, 1, 2));
+    }
+
+    #[test]
+    fn owners_that_mean_no_change_are_refused() {
+        for (uid, good) in [
+            (0, true),
+            (65534, true),
+            (1 << 31, true),
+            (NO_ID - 1, true),
+            (NO_ID, false),
+            (NO_ID + 1, false),
+        ] {
+            let mut file = member("f", MemberKind::Regular);
+            file.uid = uid;
+            assert_eq!(decide(file).is_ok(), good, "{uid}");
+        }
+    }
+
+    #[test]
+    fn devices_are_left_out_and_links_need_a_target() {
+        let device = decide(member("dev/mem", MemberKind::Device)).unwrap();
+        assert_eq!(device.action, Action::Skip(Skipped::Device));
+        let mut link = member("l", MemberKind::Symlink);
+        link.link.clear();
+        assert!(decide(link).is_err());
+        let mut link = member("target", MemberKind::Hardlink);
+        link.link = b"./target".to_vec();
+        assert!(decide(link).is_err());
+        let mut link = member("l", MemberKind::Hardlink);
+        link.link = b"../../etc/passwd".to_vec();
+        assert_eq!(decide(link).unwrap_err().kind(), ErrorKind::UnsafePath);
+    }
+}

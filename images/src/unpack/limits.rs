@@ -1,0 +1,68 @@
+//! What an image may cost, counted over all its layers together.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Lambda's limit for an uncompressed image, in bytes.
+pub(crate) const IMAGE_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
+/// Most members of all layers together. Real images have up to some 300,000
+/// files; the bound keeps a tiny archive from costing minutes and inodes.
+pub(crate) const IMAGE_ENTRIES_MAX: u64 = 2_000_000;
+
+/// Budgets shared by the threads that unpack an image.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bytes_left: AtomicU64,
+    entries_left: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: u64, entries: u64) -> Self {
+        Self {
+            bytes_left: AtomicU64::new(bytes),
+            entries_left: AtomicU64::new(entries),
+            cancelled: AtomicBool::new(false),
+        }
+    }
+
+    /// Accounts for bytes of an uncompressed layer.
+    pub(crate) fn take_bytes(&self, bytes: u64) -> Result<()> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::invalid("another layer failed"));
+        }
+        take(&self.bytes_left, bytes).ok_or_else(|| {
+            Error::limit(
+                "the image is too large: Lambda's limit for a container image is 10 GB \
+                 uncompressed, all layers together",
+            )
+        })
+    }
+
+    /// Accounts for one member of a layer.
+    pub(crate) fn take_entry(&self) -> Result<()> {
+        take(&self.entries_left, 1).ok_or_else(|| {
+            Error::limit(format!(
+                "the image's layers have more than {IMAGE_ENTRIES_MAX} entries"
+            ))
+        })
+    }
+
+    /// Makes the other threads stop: the image has failed already.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+fn take(left: &AtomicU64, amount: u64) -> Option<()> {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        left.checked_sub(amount)
+    })
+    .ok()
+    .map(|_| ())
+}

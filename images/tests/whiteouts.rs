@@ -1,0 +1,427 @@
+//! Whiteouts, opaque directories and the skeleton, as overlayfs sees them.
+#![expect(clippy::unwrap_used, reason = "tests state their expectations")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lambent_images::{ErrorKind, Image, Rootfs, overlay, skeleton};
+use support::tar::{Fields, Tar};
+use support::{Scratch, is_root, snapshot};
+
+/// Set in the process that may mount: it has mounts of its own.
+const PRIVATE: &str = "LAMBENT_TEST_PRIVATE_MOUNTS";
+
+/// Runs a test again in a private mount namespace; true in there.
+fn in_private_mounts(test: &str) -> bool {
+    if !is_root(test) {
+        return false;
+    }
+    if std::env::var_os(PRIVATE).is_some() {
+        return true;
+    }
+    let exe = std::env::current_exe().unwrap();
+    let status = Command::new("unshare")
+        .args(["--mount", "--propagation", "private"])
+        .arg(exe)
+        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .env(PRIVATE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
+    false
+}
+
+/// Mounts an image's root file system and lists it.
+fn mounted(scratch: &Scratch, image: &Image) -> (Rootfs, PathBuf, BTreeMap<PathBuf, String>) {
+    let rootfs = scratch.store.rootfs(image).unwrap();
+    let target = scratch.path(&format!("mnt-{}", image.manifest_digest.hex()));
+    std::fs::create_dir_all(&target).unwrap();
+    overlay::mount(rootfs.lower_dirs(), &target).unwrap();
+    let listed = snapshot(&target);
+    (rootfs, target, listed)
+}
+
+/// The image's own paths, without the skeleton's.
+fn names(scratch: &Scratch, layers: &[Vec<u8>]) -> Vec<String> {
+    let image = scratch.import_layers(layers).unwrap();
+    let (rootfs, target, listed) = mounted(scratch, &image);
+    let ours = [
+        "dev",
+        "proc",
+        "sys",
+        "tmp",
+        "etc/hosts",
+        "etc/hostname",
+        "etc/resolv.conf",
+    ];
+    let names: Vec<_> = listed
+        .iter()
+        .filter(|(path, _)| !ours.iter().any(|skip| path.as_path() == Path::new(skip)))
+        .map(|(path, line)| {
+            let kind = line.split(' ').next().unwrap();
+            format!("{} {kind}", path.display())
+        })
+        .collect();
+    // The lookup without a mount must agree with the kernel about everything.
+    for path in listed.keys() {
+        let meta = target.join(path).symlink_metadata().unwrap();
+        if !meta.is_symlink() {
+            let found = rootfs.lookup(path).unwrap();
+            assert_eq!(
+                found.map(|kind| kind.is_directory()),
+                Some(meta.is_dir()),
+                "{}",
+                path.display()
+            );
+        }
+    }
+    rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+    names
+}
+
+#[test]
+fn whiteout_table() {
+    if !in_private_mounts("whiteout_table") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let base = || {
+        Tar::new()
+            .dir("d")
+            .file("d/a", "1")
+            .file("d/b", "1")
+            .dir("d/sub")
+            .file("d/sub/x", "1")
+            .file("f", "1")
+            .end()
+    };
+    let wh = |tar: Tar, name: &str| tar.file(name, "body is ignored");
+    let cases: Vec<(&str, Tar, &[&str])> = vec![
+        (
+            "a file",
+            wh(Tar::new(), ".wh.f"),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+            ],
+        ),
+        (
+            "a directory",
+            wh(Tar::new(), ".wh.d"),
+            &["etc dir", "f file"],
+        ),
+        (
+            "inside",
+            wh(Tar::new().dir("d"), "d/.wh.a"),
+            &[
+                "d dir",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+                "f file",
+            ],
+        ),
+        (
+            "parent implied",
+            wh(Tar::new(), "d/.wh.sub"),
+            &["d dir", "d/a file", "d/b file", "etc dir", "f file"],
+        ),
+        (
+            "opaque first",
+            wh(Tar::new().dir("d"), "d/.wh..wh..opq").file("d/n", "2"),
+            &["d dir", "d/n file", "etc dir", "f file"],
+        ),
+        (
+            "opaque last",
+            wh(Tar::new().dir("d").file("d/n", "2"), "d/.wh..wh..opq"),
+            &["d dir", "d/n file", "etc dir", "f file"],
+        ),
+        (
+            "opaque middle",
+            wh(Tar::new().file("d/n", "2"), "d/.wh..wh..opq").file("d/o", "2"),
+            &["d dir", "d/n file", "d/o file", "etc dir", "f file"],
+        ),
+        (
+            "opaque missing directory",
+            wh(Tar::new(), "d/sub/.wh..wh..opq"),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "etc dir",
+                "f file",
+            ],
+        ),
+        (
+            "opaque root",
+            wh(Tar::new().file("n", "2"), ".wh..wh..opq"),
+            &["etc dir", "n file"],
+        ),
+        (
+            "hide then make a file",
+            wh(Tar::new(), ".wh.d").file("d", "2"),
+            &["d file", "etc dir", "f file"],
+        ),
+        (
+            "make a file then hide",
+            wh(Tar::new().file("d", "2"), ".wh.d"),
+            &["d file", "etc dir", "f file"],
+        ),
+        (
+            "hide then make a directory",
+            wh(Tar::new(), ".wh.d").dir("d").file("d/n", ""),
+            &["d dir", "d/n file", "etc dir", "f file"],
+        ),
+        (
+            "make a directory then hide",
+            wh(Tar::new().dir("d").file("d/n", ""), ".wh.d"),
+            &["d dir", "d/n file", "etc dir", "f file"],
+        ),
+        (
+            "hide, and hide inside",
+            wh(wh(Tar::new(), ".wh.d"), "d/.wh.a"),
+            &["etc dir", "f file"],
+        ),
+        (
+            "file, then directory again",
+            Tar::new().file("d", "").dir("d"),
+            &["d dir", "etc dir", "f file"],
+        ),
+        (
+            "a link is hidden, not its target",
+            wh(Tar::new().symlink("l", "/d"), ".wh.l"),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+                "f file",
+                "l link",
+            ],
+        ),
+        (
+            "through a dangling link",
+            wh(Tar::new().symlink("l", "/dne"), "l/.wh.etc"),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+                "f file",
+                "l link",
+            ],
+        ),
+        (
+            "opaque through a link",
+            wh(Tar::new().dir("d").symlink("l", "d"), "l/.wh..wh..opq"),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+                "f file",
+                "l link",
+            ],
+        ),
+        (
+            "through a link to a directory",
+            wh(Tar::new().dir("d").symlink("l", "d"), "l/.wh.a"),
+            &[
+                "d dir",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+                "f file",
+                "l link",
+            ],
+        ),
+        (
+            "dot-dot",
+            wh(Tar::new(), "dne/../.wh.f"),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+            ],
+        ),
+        (
+            "aufs",
+            wh(Tar::new(), ".wh..wh.aufs"),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+                "f file",
+            ],
+        ),
+        (
+            "overlay's own form",
+            Tar::new().entry(
+                Fields {
+                    name: b"f",
+                    kind: b'3',
+                    ..Fields::default()
+                },
+                b"",
+            ),
+            &[
+                "d dir",
+                "d/a file",
+                "d/b file",
+                "d/sub dir",
+                "d/sub/x file",
+                "etc dir",
+                "f file",
+            ],
+        ),
+    ];
+    for (name, tar, expected) in cases {
+        assert_eq!(names(&scratch, &[base(), tar.end()]), expected, "{name}");
+    }
+    let nested = [
+        base(),
+        Tar::new().file("d/.wh.sub", "").end(),
+        Tar::new().file("d/sub/c", "3").end(),
+        Tar::new().file(".wh.d", "").end(),
+        Tar::new().file("d", "5").end(),
+        Tar::new().dir("d").end(),
+    ];
+    assert_eq!(names(&scratch, &nested), ["d dir", "etc dir", "f file"]);
+    for bad in [".wh.", ".wh..", ".wh...", "d/.wh..", "d/.wh...", ".wh.d/x"] {
+        let error = scratch
+            .import_layers(&[base(), Tar::new().file(bad, "").end()])
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
+    }
+}
+
+#[test]
+fn a_hostile_image_cannot_reach_through_the_skeleton() {
+    if !in_private_mounts("a_hostile_image_cannot_reach_through_the_skeleton") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let outside = scratch.path("canary");
+    std::fs::create_dir(&outside).unwrap();
+    let outside = outside.display().to_string();
+    let mut links = Tar::new().dir(outside.trim_start_matches('/'));
+    let mut files = Tar::new();
+    let mut dirs = Tar::new();
+    for name in ["dev", "proc", "sys", "tmp", "etc"] {
+        links = links.symlink(name, &outside);
+        files = files.file(name, "not a directory");
+        dirs = dirs
+            .dir_mode(name, 0)
+            .symlink(&format!("{name}/ptmx"), &outside)
+            .symlink(&format!("{name}/hosts"), &outside);
+    }
+    for (name, tar, warnings) in [
+        ("links", links, 5),
+        ("files", files, 5),
+        ("directories", dirs, 0),
+    ] {
+        let image = scratch.import_layers(&[tar.end()]).unwrap();
+        assert_eq!(
+            image.warnings.len(),
+            warnings,
+            "{name}: {:?}",
+            image.warnings
+        );
+        let (rootfs, target, listed) = mounted(&scratch, &image);
+        for (path, mode) in [
+            ("dev", 0o40755),
+            ("proc", 0o40755),
+            ("sys", 0o40755),
+            ("tmp", 0o41777),
+            ("etc", 0o40755),
+        ] {
+            assert!(
+                listed[Path::new(path)].starts_with(&format!("dir mode {mode:o} owner 0:0")),
+                "{name}: {path}"
+            );
+            let inside = listed
+                .keys()
+                .filter(|known| known.parent() == Some(Path::new(path)))
+                .count();
+            let expected = match (name, path) {
+                ("directories", "etc") => 4,
+                (_, "etc") => 3,
+                _ => 0,
+            };
+            assert_eq!(inside, expected, "{name}: {path}");
+        }
+        assert!(listed[Path::new("etc/hosts")].starts_with("file"));
+        assert_eq!(
+            std::fs::read_to_string(target.join("etc/resolv.conf")).unwrap(),
+            "#\n"
+        );
+        let error = std::fs::write(target.join("tmp/x"), "").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+        let info = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let line = info
+            .lines()
+            .find(|line| line.contains(target.to_str().unwrap()))
+            .unwrap();
+        assert!(line.contains(" ro,nosuid,nodev"), "{line}");
+        drop(rootfs);
+    }
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    assert!(
+        skeleton::ensure(&scratch.store)
+            .unwrap()
+            .ends_with("skeleton/v1")
+    );
+}
+
+#[test]
+fn many_layers() {
+    if !in_private_mounts("many_layers") {
+        return;
+    }
+    let scratch = Scratch::new();
+    for count in [1, 127, 128, 499] {
+        let layers: Vec<_> = (0..count)
+            .map(|index| Tar::new().file(&format!("f{index:03}"), "x").end())
+            .collect();
+        let image = scratch.import_layers(&layers).unwrap();
+        let (rootfs, target, listed) = mounted(&scratch, &image);
+        let files = listed
+            .keys()
+            .filter(|path| path.to_string_lossy().starts_with('f'))
+            .count();
+        assert_eq!(files, count);
+        assert!(rootfs.lookup("f000").unwrap().is_some());
+        rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+    let layers = vec![Tar::new().file("x", "x").end(); 500];
+    assert_eq!(
+        scratch.import_layers(&layers).unwrap_err().kind(),
+        ErrorKind::LimitExceeded
+    );
+    // The same layer many times over is one layer on disk.
+    let same = scratch.import_layers(&layers[..3]).unwrap();
+    assert_eq!(same.layers.len(), 3);
+    assert_eq!(scratch.store.rootfs(&same).unwrap().lower_dirs().len(), 4);
+}
