@@ -150,10 +150,12 @@ fn privileged_ctrl_c_ends_everything_at_once() {
     assert!(after.is_empty(), "{after:?}");
 }
 
-/// The function's init: the launcher's child that has become the entry point.
+/// The function's runtime: the launcher's child is the container's init, and a
+/// child of that becomes the entry point.
 fn running_function(lambent: &Child) -> Option<u32> {
     leftovers::children(lambent.id())
         .into_iter()
+        .flat_map(leftovers::children)
         .flat_map(leftovers::children)
         .find(|pid| {
             std::fs::read_to_string(format!("/proc/{pid}/cmdline"))

@@ -116,6 +116,12 @@ fn privileged_exits_and_signals() {
             "{run:?}"
         );
     }
+    // As process 1 it could not even abort itself.
+    let run = rust(&json!({"action": "crash"}), &[]);
+    assert_eq!(
+        error(&run).1,
+        "RequestId: <id> Error: Runtime exited with error: signal: aborted"
+    );
 }
 
 #[test]

@@ -48,6 +48,19 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Closes every descriptor but one. For a process that will never return to
+/// the code that owns the others.
+pub(crate) fn close_all_except(kept: BorrowedFd<'_>) {
+    let kept = kept.as_raw_fd().unsigned_abs();
+    for (first, last) in [(0, kept.checked_sub(1)), (kept + 1, Some(u32::MAX))] {
+        if let Some(last) = last {
+            // SAFETY: owners of these descriptors exist in this process's memory,
+            // but nothing of it runs again, so none is used or closed twice.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    }
+}
+
 /// Moves the calling process into new namespaces.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: the flags in use (NEWNS, NEWNET) leave the descriptor table and

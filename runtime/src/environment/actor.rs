@@ -221,6 +221,7 @@ impl Actor {
             Effect::ReportInit(kind, status) => self.report_init(kind, status),
             Effect::BeginInvoke => {
                 self.read_log_to_now();
+                self.sample_memory();
                 if let Some(request_id) = self.request_id() {
                     self.emit(&telemetry::Event::Start { request_id });
                 }

@@ -15,6 +15,16 @@ pub enum ExitStatus {
     Signal(i32),
 }
 
+impl ExitStatus {
+    /// From what `wait` says of a process that has ended.
+    pub(crate) fn from_wait(status: rustix::process::WaitStatus) -> Self {
+        status.terminating_signal().map_or_else(
+            || Self::Code(status.exit_status().unwrap_or(0)),
+            Self::Signal,
+        )
+    }
+}
+
 impl fmt::Display for ExitStatus {
     /// The text that Lambda puts behind `Error:`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,9 +1,10 @@
 //! The last steps inside a new container, from libcontainer's hands to the
 //! entry point.
 //!
-//! Runs in the container's init. What goes wrong here is told over a pipe that
-//! closes by itself when the entry point runs, because libcontainer reports
-//! only that it has sent the start signal.
+//! Runs in the container's first process, which stays as its [`init`] while a
+//! child of it becomes the entry point. What goes wrong before that is told over
+//! a pipe that closes by itself when the entry point runs, because libcontainer
+//! reports only that it has sent the start signal.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,9 +20,9 @@ use libcontainer::workload::{
 };
 use rustix::process::Signal;
 
-use super::channel;
 use super::protocol::StartError;
-use crate::sys;
+use super::{channel, init};
+use crate::sys::{self, Fork};
 
 /// Hardens init and executes the entry point.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct FunctionExecutor {
     pub(crate) seccomp: Rc<[libc::sock_filter]>,
     /// Where to report a failure.
     pub(crate) report: Rc<OwnedFd>,
+    /// Where init reports how the entry point's process ended.
+    pub(crate) exit_report: Rc<OwnedFd>,
 }
 
 impl Executor for FunctionExecutor {
@@ -77,6 +80,12 @@ impl FunctionExecutor {
             .map_err(|error| host("session keyring", error))?;
         sys::install_seccomp_filter(&self.seccomp)
             .map_err(|error| host("seccomp filter", error))?;
+        let forked = sys::fork().map_err(|error| host("fork", error))?;
+        if let Fork::Parent(runtime) = forked {
+            init::run(runtime, &self.exit_report);
+        }
+        // Signals to its process group are not for init.
+        rustix::process::setsid().map_err(|error| host("setsid", error.into()))?;
         let error = sys::execve(&program_text, &arguments, &variables);
         Err(StartError::Entrypoint(format!(
             "fork/exec {}: {}",

@@ -238,11 +238,8 @@ impl Launcher {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
-                    let status = status.terminating_signal().map_or_else(
-                        || ExitStatus::Code(status.exit_status().unwrap_or(0)),
-                        ExitStatus::Signal,
-                    );
-                    self.unclaimed.insert(Pid::as_raw(Some(pid)), status);
+                    self.unclaimed
+                        .insert(Pid::as_raw(Some(pid)), ExitStatus::from_wait(status));
                 }
                 Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `client` | service | asks the launcher, hears what happened |
 //! | `launcher` | launcher | parent of all containers |
-//! | `worker`, `executor` | forks of the launcher | drive libcontainer, end in the entry point |
+//! | `worker`, `executor`, `init` | forks of the launcher | drive libcontainer, end in the entry point and in its process 1 |
 //! | `spec`, `seccomp`, `protocol` | anywhere | pure: what a sandbox is |
 //! | `storage`, `network`, `cgroup` | where the table's rows call them | one kernel facility each |
 
@@ -13,6 +13,7 @@ pub(crate) mod cgroup;
 mod channel;
 pub(crate) mod client;
 mod executor;
+mod init;
 mod launcher;
 mod network;
 mod protocol;

@@ -37,6 +37,8 @@ pub(super) struct Assignment<'a> {
     pub(super) storage: Option<&'a LoopDevice>,
     /// The writing end of the environment's log.
     pub(super) log: OwnedFd,
+    /// Where the container's init reports how the runtime ended.
+    pub(super) exit_report: OwnedFd,
 }
 
 /// The whole life of a worker. The result goes through `report`, on success with
@@ -120,7 +122,14 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     check_working_directory(&rootfs, &spec.working_directory)?;
     join_freezer(assignment.hierarchies, assignment.cgroup)
         .map_err(step("join the cgroup that freezes"))?;
-    let (init, at_ns) = run_container(&bundle, &state, assignment.seccomp, assignment.log)?;
+    let (executor, receiver) = executor(assignment.seccomp, assignment.exit_report)?;
+    let (init, at_ns) = run_container(&bundle, &state, executor, assignment.log)?;
+    // The executor's own end closed with `run_container`, and the container's
+    // when the entry point was executed: then there is nothing to receive.
+    let failure = channel::receive(&receiver).map_err(step("wait for the entry point"))?;
+    if let Some((error, _)) = failure {
+        return Err(error);
+    }
     let started = Started {
         init,
         storage,
@@ -192,15 +201,27 @@ fn join_freezer(hierarchies: &Hierarchies, cgroup: &Path) -> io::Result<()> {
     fs::write(group.join("cgroup.procs"), "0")
 }
 
-/// Creates and starts the container. Returns when its entry point runs, with
-/// init's pid and the time when it was let go.
+/// The executor, and where it reports that the entry point cannot run.
+fn executor(
+    seccomp: &Rc<[libc::sock_filter]>,
+    exit_report: OwnedFd,
+) -> Result<(FunctionExecutor, OwnedFd), StartError> {
+    let (receiver, report) = channel::pair().map_err(step("create a socket pair"))?;
+    let executor = FunctionExecutor {
+        seccomp: Rc::clone(seccomp),
+        report: Rc::new(report),
+        exit_report: Rc::new(exit_report),
+    };
+    Ok((executor, receiver))
+}
+
+/// Creates the container and lets it go. Returns init's pid and the time.
 fn run_container(
     bundle: &Path,
     state: &Path,
-    seccomp: &Rc<[libc::sock_filter]>,
+    executor: FunctionExecutor,
     log: OwnedFd,
 ) -> Result<(i32, u64), StartError> {
-    let (receiver, sender) = channel::pair().map_err(step("create a pipe"))?;
     let null = rustix::fs::openat(
         CWD,
         "/dev/null",
@@ -211,10 +232,7 @@ fn run_container(
     .map_err(step("open /dev/null"))?;
     let log_again = log.try_clone().map_err(step("duplicate the log"))?;
     let mut container = ContainerBuilder::new("function".to_owned(), SyscallType::default())
-        .with_executor(FunctionExecutor {
-            seccomp: Rc::clone(seccomp),
-            report: Rc::new(sender),
-        })
+        .with_executor(executor)
         .with_stdin(null)
         .with_stdout(log)
         .with_stderr(log_again)
@@ -233,12 +251,7 @@ fn run_container(
         .as_raw();
     let at_ns = super::monotonic_ns();
     container.start().map_err(|error| container_error(&error))?;
-    // `build` has dropped this process's copy of the sender: the last one closed
-    // when the entry point was executed.
-    match channel::receive::<StartError>(&receiver).map_err(step("wait for the entry point"))? {
-        None => Ok((init, at_ns)),
-        Some((error, _)) => Err(error),
-    }
+    Ok((init, at_ns))
 }
 
 fn container_error(error: &libcontainer::error::LibcontainerError) -> StartError {

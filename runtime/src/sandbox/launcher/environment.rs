@@ -53,6 +53,8 @@ pub(super) struct Environment {
     storage: Option<LoopDevice>,
     worker: Option<Worker>,
     init: Option<Child>,
+    /// Where init says how the runtime ended.
+    exit_report: Option<OwnedFd>,
     /// Workers that have reported, until they have been reaped.
     leaving: Vec<Child>,
     killed: bool,
@@ -68,6 +70,7 @@ impl Environment {
             storage: None,
             worker: None,
             init: None,
+            exit_report: None,
             leaving: vec![],
             killed: false,
             removing: false,
@@ -93,6 +96,8 @@ impl Environment {
         self.killed = false;
         let (report, report_sender) =
             channel::pair().map_err(|error| StartError::Host(format!("socketpair: {error}")))?;
+        let (exit_report, exit_report_sender) =
+            channel::pair().map_err(|error| StartError::Host(format!("socketpair: {error}")))?;
         match sys::fork().map_err(|error| StartError::Host(format!("fork: {error}")))? {
             Fork::Child => {
                 worker::run(
@@ -104,6 +109,7 @@ impl Environment {
                         cgroup: &self.cgroup,
                         storage: self.storage.as_ref(),
                         log,
+                        exit_report: exit_report_sender,
                     },
                     &report_sender,
                 );
@@ -113,6 +119,7 @@ impl Environment {
                 let child = Child::open(Pid::as_raw(Some(pid)))
                     .map_err(|error| StartError::Host(format!("pidfd_open: {error}")))?;
                 self.worker = Some(Worker { child, report });
+                self.exit_report = Some(exit_report);
                 Ok(())
             }
         }
@@ -145,8 +152,7 @@ impl Environment {
         let result = match report {
             Ok(Some((Ok(started), mut descriptors))) => {
                 let init = Child::open(started.init);
-                // Not reaped yet, so the pid still means this process.
-                let status = fs::File::open(format!("/proc/{}/status", started.init));
+                let status = runtime_status(started.init);
                 match (init, status) {
                     (Ok(init), Ok(status)) => {
                         self.init = Some(init);
@@ -203,7 +209,7 @@ impl Environment {
         self.worker.is_none() && self.init.is_none() && self.leaving.is_empty()
     }
 
-    /// The exit status of init, once.
+    /// How the runtime ended, once it and all that it started are gone.
     pub(super) fn claim_exit(
         &mut self,
         unclaimed: &mut BTreeMap<i32, ExitStatus>,
@@ -211,9 +217,14 @@ impl Environment {
         self.leaving
             .retain(|worker| unclaimed.remove(&worker.pid).is_none());
         let init = self.init.as_ref()?;
-        let status = unclaimed.remove(&init.pid)?;
+        let own = unclaimed.remove(&init.pid)?;
         self.init = None;
-        Some(status)
+        // An init that was killed says nothing of the runtime, which died with it.
+        let reported = self
+            .exit_report
+            .take()
+            .and_then(|report| channel::receive::<ExitStatus>(report).ok().flatten());
+        Some(reported.map_or(own, |(status, _)| status))
     }
 
     /// If the environment is to be removed and its processes are gone, removes
@@ -240,6 +251,19 @@ impl Environment {
         groups::kill(hierarchies, &self.cgroup);
         groups::remove(hierarchies, &self.cgroup)
     }
+}
+
+/// The status file of the runtime process. Init is not reaped yet, so its pid
+/// still means it. If the runtime has ended already, init's own file does: its
+/// numbers are small.
+fn runtime_status(init: i32) -> io::Result<fs::File> {
+    let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children"));
+    children
+        .unwrap_or_default()
+        .split_whitespace()
+        .next()
+        .and_then(|runtime| fs::File::open(format!("/proc/{runtime}/status")).ok())
+        .map_or_else(|| fs::File::open(format!("/proc/{init}/status")), Ok)
 }
 
 fn ended(child: &Child) -> bool {
