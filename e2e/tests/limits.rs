@@ -183,3 +183,56 @@ fn privileged_descriptors_and_processes_are_limited() {
     assert!((1_000..1_024).contains(&started), "{payload}");
     assert_eq!(payload["errno"], 11, "{payload}");
 }
+
+#[test]
+fn privileged_without_loop_devices_the_error_is_stated() {
+    if !privileged() {
+        return;
+    }
+    // A host (or a container) that offers none, by a mount namespace.
+    let lambent = Lambent::new();
+    let program = lambent_e2e::program();
+    let command = format!(
+        "mount --bind /dev/null /dev/loop-control && exec {} invoke {} --output json --timeout 30 \
+         --payload '{}'",
+        program.display(),
+        Fixture::RustOciArchive.reference(),
+        json!({"action": "fillTmp", "mb": 513}),
+    );
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", &command])
+        .env("LAMBENT_ROOT", lambent.root())
+        .output()
+        .unwrap();
+    let run = lambent_e2e::Run::from(output);
+    let payload = run.payload();
+    assert_eq!(payload["errno"], 28, "{run:?}");
+    assert_eq!(payload["writtenBytes"], 512 << 20, "{run:?}");
+    let warning = run.result()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("512 MB"), "{warning}");
+    assert!(run.stderr.contains(&warning), "{run:?}");
+}
+
+#[test]
+fn privileged_a_function_starts_with_default_signals() {
+    if !privileged() {
+        return;
+    }
+    // Rust ignores SIGPIPE, and what it executes would inherit that. The shell
+    // changes nothing about it.
+    let run = Lambent::new().invoke(
+        &Fixture::ShellOciArchive.reference(),
+        &json!({}),
+        &[
+            "--entrypoint",
+            r#"["/bin/sh", "-c", "while read -r line; do echo $line; done </proc/self/status; exit 1"]"#,
+            "--cmd",
+            "[]",
+        ],
+    );
+    let logs = run.result()["logs"].as_str().unwrap().to_owned();
+    for set in ["SigIgn", "SigBlk"] {
+        let line = format!("{set}: 0000000000000000\n");
+        assert!(logs.contains(&line), "{logs}");
+    }
+}

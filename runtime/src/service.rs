@@ -157,7 +157,9 @@ impl Service {
             init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
             tmp_bytes,
         };
+        let warnings = storage::space_warning(&self.directories.storage(), tmp_bytes);
         let settings = EnvironmentSettings {
+            warnings: warnings.into_iter().collect(),
             function_arn: function.arn(&self.region),
             function,
             spec,

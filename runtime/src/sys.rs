@@ -61,6 +61,41 @@ pub(crate) fn close_all_except(kept: BorrowedFd<'_>) {
     }
 }
 
+/// Gives every signal its default action and blocks none: an executed program
+/// inherits what is ignored (SIGPIPE by every Rust program, others by whoever
+/// started Lambent), and Lambda's functions inherit nothing.
+pub(crate) fn reset_signals() {
+    const SIGNAL_SET_BYTES: libc::size_t = 8;
+    const HIGHEST_SIGNAL: libc::c_int = 64;
+    // The kernel's own structure, of which all zeros means the default. The C
+    // library's wrapper would refuse the two signals that it keeps for itself.
+    let default = [0_u64; 4];
+    for signal in 1..=HIGHEST_SIGNAL {
+        // SAFETY: the kernel reads 32 bytes; no handler is installed. It refuses
+        // KILL and STOP, which are always default.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                SIGNAL_SET_BYTES,
+            )
+        };
+    }
+    let none = 0_u64;
+    // SAFETY: the kernel reads 8 bytes.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null::<u64>(),
+            SIGNAL_SET_BYTES,
+        )
+    };
+}
+
 /// Moves the calling process into new namespaces.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: the flags in use (NEWNS, NEWNET) leave the descriptor table and

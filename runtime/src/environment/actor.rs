@@ -53,7 +53,7 @@ pub(super) async fn run(
         runtime: None,
         generation: 0,
         waiting: VecDeque::new(),
-        storage_warning: None,
+        warnings: vec![],
         memory_peak: 0,
         deadline: None,
         open: None,
@@ -119,7 +119,8 @@ struct Actor {
     generation: u64,
     /// Invocations behind the open one.
     waiting: VecDeque<(Invocation, ReplySender)>,
-    storage_warning: Option<String>,
+    /// Limits that turned out not to be enforced, each said once.
+    warnings: Vec<String>,
     memory_peak: u64,
     deadline: Option<Instant>,
     open: Option<OpenInvocation>,
@@ -253,8 +254,11 @@ impl Actor {
                 tmp,
                 status,
             }) => {
-                self.storage_warning =
-                    super::storage_warning(started.storage, &self.settings.function);
+                if let Some(warning) =
+                    super::storage_warning(started.storage, &self.settings.function)
+                {
+                    self.warn_once(warning);
+                }
                 if let Err(error) = self.runtime_started(started.at_ns, listener, tmp, status) {
                     self.fail_host(format!("cannot watch the function: {error}"));
                 }
@@ -365,7 +369,9 @@ impl Actor {
     }
 
     fn warn_once(&mut self, warning: String) {
-        self.storage_warning.get_or_insert(warning);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     fn arm(&mut self, deadline: Deadline) {

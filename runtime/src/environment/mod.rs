@@ -25,6 +25,8 @@ pub(crate) struct EnvironmentSettings {
     pub(crate) function_arn: String,
     pub(crate) spec: SandboxSpec,
     pub(crate) sink: Arc<dyn Sink>,
+    /// What this host cannot promise, known before anything runs.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A handle on one execution environment. It serves one invocation at a time

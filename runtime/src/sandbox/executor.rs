@@ -86,6 +86,7 @@ impl FunctionExecutor {
         }
         // Signals to its process group are not for init.
         rustix::process::setsid().map_err(|error| host("setsid", error.into()))?;
+        sys::reset_signals();
         let error = sys::execve(&program_text, &arguments, &variables);
         Err(StartError::Entrypoint(format!(
             "fork/exec {}: {}",

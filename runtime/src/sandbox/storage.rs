@@ -147,6 +147,24 @@ pub(crate) fn prepare_template(directory: &Path, bytes: u64) -> io::Result<()> {
     result
 }
 
+/// What to say if the disk has less room than `/tmp` may take. The file behind it
+/// is sparse, so this is no reason to refuse; but a function that writes more
+/// than there is room for gets EIO where Lambda has space.
+pub(crate) fn space_warning(directory: &Path, bytes: u64) -> Option<String> {
+    let free = rustix::fs::statvfs(directory)
+        .map(|stat| stat.f_bavail * stat.f_frsize)
+        .ok()?;
+    (free < bytes).then(|| {
+        format!(
+            "{} has {} MB free, but the function's /tmp may take {} MB: writes beyond that fail \
+             with an I/O error; free some space, or set another directory with --root",
+            directory.display(),
+            free >> 20,
+            bytes >> 20
+        )
+    })
+}
+
 fn template_path(directory: &Path, bytes: u64) -> PathBuf {
     // The number before the size is the version of how templates are made.
     directory.join(format!("template-2-{bytes}.ext4"))

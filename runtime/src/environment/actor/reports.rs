@@ -92,7 +92,7 @@ impl Actor {
                     cold_start: open.cold_start,
                     report,
                     logs: open.logs,
-                    warnings: self.storage_warning.iter().cloned().collect(),
+                    warnings: [self.settings.warnings.as_slice(), &self.warnings].concat(),
                 })
             },
         );
