@@ -76,8 +76,12 @@ pub(super) async fn invoke(
         .map_err(|gone| CommandError::Host(gone.to_string()))
 }
 
-/// The sample's program: beside our own, where every way of building puts it.
+/// The sample's program: beside our own, where `make build` and an installation
+/// put it, or where `LAMBENT_DEMO_FUNCTION` says.
 fn program() -> Result<PathBuf, CommandError> {
+    if let Some(program) = std::env::var_os("LAMBENT_DEMO_FUNCTION") {
+        return Ok(program.into());
+    }
     let own = std::env::current_exe()
         .map_err(|error| CommandError::Host(format!("find the own program: {error}")))?;
     let program = own.with_file_name(PROGRAM);

@@ -1,0 +1,41 @@
+# Lambent. `make` lists the targets.
+
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+PROFILE := $(if $(CI),ci,default)
+
+.PHONY: help deps build demo fixtures test lint advisories
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+deps: ## Install what the other targets need (Debian, as root)
+	.ci/deps.sh demo test lint
+
+build: ## Build target/release/lambent and the sample function beside it
+	.ci/deps.sh build
+	cargo build --locked --release -p lambent
+	cargo rustc --locked --release -p lambent-demo-function -- -C target-feature=+crt-static
+
+demo: ## Show what Lambent does
+	.ci/deps.sh demo
+	@$(MAKE) --no-print-directory build
+	$(TARGET)/release/lambent demo
+
+fixtures: ## Build the images that the end-to-end tests run
+	.ci/deps.sh test
+	cargo run --locked -p lambent-e2e --bin fixtures
+
+test: fixtures ## Run all tests
+	cargo build --locked -p lambent
+	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent cargo nextest run --locked --workspace --profile $(PROFILE)
+	cargo test --locked --workspace --doc
+
+lint: ## Check formatting, lints and dependencies
+	.ci/deps.sh lint
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --config .cargo/deny.toml check bans licenses sources
+
+advisories: ## Check dependencies for known faults (fetches the database)
+	.ci/deps.sh lint
+	cargo deny --config .cargo/deny.toml check advisories
