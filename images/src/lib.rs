@@ -25,6 +25,7 @@ mod rootfs;
 mod source;
 mod store;
 mod tarball;
+mod unique;
 mod unpack;
 pub mod writer;
 

@@ -20,26 +20,45 @@ use self::plan::{Item, Plan};
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::manifest::Descriptor;
 use crate::source::{Resolved, Source, resolve};
+use crate::store::index;
 use crate::store::layout::{Layout, private_file};
 use crate::store::lock::{Lock, Mode};
 use crate::store::record::{self, BlobRecord, LayerRecord};
 use crate::store::staging::Staging;
-use crate::store::{index, unique};
+use crate::unique::unique;
 use crate::unpack::limits::Budget;
 use crate::{
     ContentStore, Image, ImageReference, Layer, LayerProgress, Platform, Progress, rootfs, source,
 };
 
-/// See [`ContentStore::import`].
-pub(crate) fn import(
-    store: &ContentStore,
+impl ContentStore {
+    /// Brings an image into the store and unpacks it.
+    ///
+    /// Layers that the store has are not read again. On failure nothing of the
+    /// image is left, except for what another image shares with it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `NotAnImage`, `WrongPlatform` and so on about the image; `Io`
+    /// about this machine.
+    pub fn import(
+        &self,
+        reference: &ImageReference,
+        platform: &Platform,
+        progress: &dyn Progress,
+    ) -> Result<Image> {
+        import(&self.layout, reference, platform, progress)
+    }
+}
+
+fn import(
+    layout: &Layout,
     reference: &ImageReference,
     platform: &Platform,
     progress: &dyn Progress,
 ) -> Result<Image> {
     let source = source::open(reference)?;
     let resolved = resolve(source.as_ref(), platform)?;
-    let layout = &store.layout;
     let _store = Lock::acquire(&layout.lock("store"), Mode::Shared)?;
     // Held until the records are written: who gets them next sees the layers as
     // complete. Only layers that are missing are locked.

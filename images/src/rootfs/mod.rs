@@ -8,8 +8,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use self::merged::Merged;
-use crate::error::Result;
-use crate::store::lock::Lock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::lock::{Lock, Mode};
+use crate::{ContentStore, Image};
 
 /// What a path of an image is, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,36 @@ impl FileKind {
             () => 0,
         };
         mode >> shift & 1 == 1
+    }
+}
+
+impl ContentStore {
+    /// Leases the unpacked layers of an image.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when a layer is not, or no longer, in the store: import again.
+    pub fn rootfs(&self, image: &Image) -> Result<Rootfs> {
+        let store = Lock::acquire(&self.layout.lock("store"), Mode::Shared)?;
+        let name = format!("image-{}", image.manifest_digest.hex());
+        let lease = Lock::acquire(&self.layout.lock(&name), Mode::Shared)?;
+        drop(store);
+        let mut layers = Vec::with_capacity(image.layers.len());
+        for layer in image.layers.iter().rev() {
+            let path = self.layout.layer(&layer.diff_id);
+            if !path.is_dir() {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!(
+                        "layer {} is not in the store; import the image again",
+                        layer.diff_id
+                    ),
+                ));
+            }
+            layers.push(path);
+        }
+        let skeleton = skeleton::ensure_in(&self.layout)?;
+        Rootfs::new(skeleton, layers, lease)
     }
 }
 

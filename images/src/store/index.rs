@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::layout::{Layout, private_file, read_small};
 use super::lock::{Lock, Mode};
 use super::staging::Staging;
-use super::unique;
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::manifest::{Descriptor, JSON_MAX, REF_NAME, parse_index};
+use crate::unique::unique;
 use crate::{Digest, Platform};
 
 /// The manifests that the index lists.

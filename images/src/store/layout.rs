@@ -168,7 +168,11 @@ impl Layout {
 
 /// Writes a file that must appear whole, unless it is there already.
 fn create_once(root: &Path, name: &str, text: &str) -> std::io::Result<()> {
-    let unique = format!("tmp/.{name}-{}-{}", std::process::id(), super::unique());
+    let unique = format!(
+        "tmp/.{name}-{}-{}",
+        std::process::id(),
+        crate::unique::unique()
+    );
     let temporary = root.join(unique);
     let mut file = private_file(&temporary)?;
     file.write_all(text.as_bytes())?;

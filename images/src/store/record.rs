@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::{private_file, read_small};
 use super::staging::Staging;
-use super::unique;
 use crate::Digest;
 use crate::error::{IoContext, Result, quoted_path};
+use crate::unique::unique;
 
 /// Version of both records.
 const VERSION: u32 = 1;

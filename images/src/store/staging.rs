@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
 use super::layout::{Layout, open_dir};
-use super::unique;
 use crate::error::{IoContext, Result, quoted_path};
+use crate::unique::unique;
 
 /// A directory in `tmp/`, removed with all its content when dropped.
 #[derive(Debug)]

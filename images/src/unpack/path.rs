@@ -282,7 +282,7 @@ impl<'a> Tree<'a> {
             return Ok(unlinkat(&parent.fd, name, AtFlags::empty())?);
         }
         let path = parent.path.join(name)?;
-        let grave = format!("replaced-{}", crate::store::unique());
+        let grave = format!("replaced-{}", crate::unique::unique());
         renameat(&parent.fd, name, self.graveyard, grave)?;
         self.parent = None;
         self.directories.remove(path.as_bytes());

@@ -10,7 +10,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::layer::{Compression, LayerBlob, LayerBuilder, text};
 use crate::error::{Error, IoContext, Result, quoted_path};
-use crate::store::unique;
+use crate::unique::unique;
 
 /// Takes the files of an image. A layer's name depends on its digest, which is
 /// known only once it has been written.

@@ -6,6 +6,7 @@
 //! [`worker`] for each start, reaps what ends, and removes cgroups. When the
 //! socket closes, the service is gone, however it ended; then everything goes.
 
+mod child;
 mod environment;
 mod groups;
 

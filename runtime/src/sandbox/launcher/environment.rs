@@ -7,38 +7,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::Pid;
 
 use super::super::cgroup::Hierarchies;
 use super::super::channel;
 use super::super::protocol::{EnvironmentId, Hello, SandboxSpec, StartError, Started};
 use super::super::storage::LoopDevice;
 use super::super::worker::{self, Assignment};
+use super::child::Child;
 use super::groups;
 use crate::model::ExitStatus;
 use crate::sys::{self, Fork};
-/// A child, named by a descriptor that cannot come to mean another process.
-#[derive(Debug)]
-pub(super) struct Child {
-    pid: i32,
-    pidfd: OwnedFd,
-}
-
-impl Child {
-    pub(super) fn open(pid: i32) -> io::Result<Self> {
-        let pid_checked = Pid::from_raw(pid).ok_or_else(|| io::Error::other("not a pid"))?;
-        Ok(Self {
-            pid,
-            pidfd: rustix::process::pidfd_open(pid_checked, PidfdFlags::empty())?,
-        })
-    }
-
-    pub(super) fn kill(&self) {
-        // It may be dead already, which is what we want.
-        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-    }
-}
-
 /// The process that is between us and the entry point.
 #[derive(Debug)]
 struct Worker {

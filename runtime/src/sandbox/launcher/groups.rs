@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 
 use super::super::cgroup::Hierarchies;
-use super::environment::Child;
+use super::child::Child;
 use super::{CLEANUP_INTERVAL, CLEANUP_LIMIT};
 
 /// The parent of all groups of Lambent.
