@@ -162,7 +162,12 @@ fn settings_out_of_range_name_the_range() {
         ("--env", "NOVALUE", "NAME=VALUE"),
         ("--env", "AWS_REGION=x", "reserved keys"),
         ("--payload", "{", "not JSON"),
+        ("--payload", "", "is empty"),
+        ("--payload", "file://event.json", "--event FILE"),
         ("--name", "a b", "letters, digits"),
+        ("--workdir", "relative", "not an absolute path"),
+        ("--entrypoint", "[]", "names no program"),
+        ("--memory", "-5", "128 to 10240 MB"),
     ] {
         let run = lambent.run(["invoke", "image.tar", setting, value]);
         assert_eq!(run.status, 2, "{run:?}");
@@ -171,4 +176,57 @@ fn settings_out_of_range_name_the_range() {
     }
     // Nothing was created for a command line that is wrong.
     assert!(!lambent.root().join("lib").exists());
+}
+
+#[test]
+fn variables_from_a_file_are_refused_with_their_line() {
+    let lambent = Lambent::new();
+    let file = lambent.root().join("variables");
+    fs::write(&file, "# a comment\n\nGOOD=1\nexport BAD=2\n").unwrap();
+    let run = lambent.run(["invoke", "image.tar", "--env-file", file.to_str().unwrap()]);
+    assert_refused(&run, 2, &[&format!("{}:4: ", file.display()), "export BAD"]);
+}
+
+#[test]
+fn privileged_a_relative_root_and_a_short_path_do() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let image = Fixture::RustOciArchive.reference();
+    let output = Lambent::new()
+        .command(["invoke", &image, "--payload", r#"{"action":"counter"}"#])
+        .env("LAMBENT_ROOT", "relative")
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    let run = Run::from(output);
+    assert_eq!(run.status, 0, "{run:?}");
+    assert!(directory.path().join("relative/lib/images").is_dir());
+}
+
+#[test]
+fn privileged_a_closed_standard_output_is_the_end_and_no_failure() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let image = Fixture::RustOciArchive.reference();
+    let mut child = lambent
+        .command([
+            "invoke",
+            &image,
+            "--repeat",
+            "50",
+            "--payload",
+            r#"{"action":"counter"}"#,
+        ])
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let run = Run::from(output);
+    assert_eq!(run.status, 0, "{run:?}");
+    assert!(!run.stderr.contains("lambent:"), "{run:?}");
 }

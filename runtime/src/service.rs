@@ -157,9 +157,12 @@ impl Service {
             init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
             tmp_bytes,
         };
-        let warnings = storage::space_warning(&self.directories.storage(), tmp_bytes);
+        let warnings = [
+            cpu_warning(&function),
+            storage::space_warning(&self.directories.storage(), tmp_bytes),
+        ];
         let settings = EnvironmentSettings {
-            warnings: warnings.into_iter().collect(),
+            warnings: warnings.into_iter().flatten().collect(),
             function_arn: function.arn(&self.region),
             function,
             spec,
@@ -175,6 +178,22 @@ impl Service {
     pub async fn shutdown(self) {
         self.launcher.shutdown().await;
     }
+}
+
+/// What to say if the memory size pays for more CPU than there is.
+fn cpu_warning(function: &FunctionConfiguration) -> Option<String> {
+    let host = std::thread::available_parallelism().map_or(1, usize::from);
+    let promised = function.memory_size.vcpus();
+    // No host has so many that an f64 cannot count them.
+    #[expect(clippy::cast_precision_loss, reason = "a handful of CPUs")]
+    let missing = promised > host as f64;
+    missing.then(|| {
+        format!(
+            "{} MB is {promised:.2} vCPUs on Lambda, but this host has {host}: the function may be \
+             slower here",
+            function.memory_size
+        )
+    })
 }
 
 /// `ENTRYPOINT` and `CMD`, each with its override.

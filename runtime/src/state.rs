@@ -15,17 +15,22 @@ pub struct StateDirectories {
 
 impl StateDirectories {
     /// `/var/lib/lambent` and `/run/lambent`, or both below `root`.
-    pub fn new(root: Option<&Path>) -> Self {
-        match root {
-            Some(root) => Self {
-                persistent: root.join("lib"),
-                volatile: root.join("run"),
-            },
-            None => Self {
+    ///
+    /// # Errors
+    /// `root` is relative, and there is no working directory to take it from.
+    pub fn new(root: Option<&Path>) -> io::Result<Self> {
+        let Some(root) = root else {
+            return Ok(Self {
                 persistent: "/var/lib/lambent".into(),
                 volatile: "/run/lambent".into(),
-            },
-        }
+            });
+        };
+        // The launcher works from another directory.
+        let root = std::path::absolute(root)?;
+        Ok(Self {
+            persistent: root.join("lib"),
+            volatile: root.join("run"),
+        })
     }
 
     /// The content store.

@@ -45,7 +45,8 @@ impl DockerArchive {
         let index = archive.json("manifest.json")?.ok_or_else(|| {
             not_an_archive(
                 archive.path(),
-                "it has no manifest.json, perhaps it is truncated",
+                "it has no manifest.json, so it is no Docker archive, or truncated; give the path \
+                 alone to have the kind found out",
             )
         })?;
         let entries: Option<Vec<Entry>> = manifest::json("manifest.json", &index)?;
@@ -172,7 +173,7 @@ fn choose_entry(mut entries: Vec<Entry>, reference: Option<&str>) -> Result<Entr
     let Some(reference) = reference else {
         if entries.len() > 1 {
             return Err(Error::invalid(format!(
-                "the archive holds several images; add one of their names after a colon: {listed}"
+                "the archive holds several images; name one, as in docker-archive:FILE:NAME: {listed}"
             )));
         }
         return Ok(entries.remove(0));

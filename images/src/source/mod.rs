@@ -193,7 +193,8 @@ fn choose_tagged(index: &[u8], tag: Option<&str>, platform: &Platform) -> Result
         // One name for all: platforms of one image, side by side.
         several if known.len() <= 1 => choose(several, platform).cloned(),
         _ => Err(Error::invalid(format!(
-            "the image layout holds several images; add one of their names after a colon: {listed}"
+            "the image layout holds several images; name one, as in oci:DIR:NAME or \
+             oci-archive:FILE:NAME: {listed}"
         ))),
     }
 }
@@ -204,7 +205,11 @@ fn cannot_open(path: &Path, error: impl Into<std::io::Error>) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         return Error::new(
             ErrorKind::NotFound,
-            format!("there is no file or directory {}", quoted_path(path)),
+            format!(
+                "there is no file or directory {}; images are read from files, as \
+                 `docker save -o FILE NAME` or `buildah push NAME oci-archive:FILE` write them",
+                quoted_path(path)
+            ),
         );
     }
     Error::io(|| format!("opening {}", quoted_path(path)), error)

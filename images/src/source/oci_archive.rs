@@ -23,7 +23,8 @@ impl OciArchive {
     pub(super) fn new(archive: Archive, tag: Option<String>) -> Result<Self> {
         let version = archive
             .json("oci-layout")?
-            .ok_or_else(|| not_an_archive(archive.path(), "it has no oci-layout file"))?;
+            .ok_or_else(|| not_an_archive(archive.path(), "it has no oci-layout file, so it is no OCI archive, or truncated; give the path alone to \
+                     have the kind found out"))?;
         check_layout_version(&version)?;
         Ok(Self { archive, tag })
     }

@@ -1,7 +1,7 @@
 //! The arguments of every command. Types only; their help is their documentation.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lambent_images::ImageReference;
@@ -39,10 +39,11 @@ pub(super) struct Arguments {
 
 impl Arguments {
     /// Where the state is kept: the option, else `LAMBENT_ROOT` unless empty.
-    pub(super) fn directories(&self) -> StateDirectories {
+    pub(super) fn directories(&self) -> Result<StateDirectories, CommandError> {
         let variable = || std::env::var_os("LAMBENT_ROOT").filter(|root| !root.is_empty());
         let root = self.root.clone().or_else(|| variable().map(PathBuf::from));
         StateDirectories::new(root.as_deref())
+            .map_err(|error| CommandError::Usage(format!("--root: {error}")))
     }
 }
 
@@ -95,11 +96,23 @@ pub(super) enum OutputFormat {
 #[command(next_help_heading = "Function")]
 pub(super) struct FunctionSettings {
     /// Memory size in MB, 128 to 10240; CPU comes in proportion (1769 MB = 1 vCPU)
-    #[arg(long, short, value_name = "MB", default_value_t)]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        short,
+        value_name = "MB",
+        default_value_t
+    )]
     memory: MemorySize,
 
     /// Time limit of an invocation in seconds, 1 to 900
-    #[arg(long, short, value_name = "S", default_value_t)]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        short,
+        value_name = "S",
+        default_value_t
+    )]
     timeout: Timeout,
 
     /// Size of /tmp in MB, 512 to 10240
@@ -115,9 +128,11 @@ pub(super) struct FunctionSettings {
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
 
-    /// Read environment variables from a file with a NAME=VALUE on each line
+    /// Read environment variables from a file with a NAME=VALUE on each line, taken
+    /// as they are (quotes too); empty lines and those that begin with # are
+    /// skipped; can be repeated
     #[arg(long, value_name = "FILE")]
-    env_file: Option<PathBuf>,
+    env_file: Vec<PathBuf>,
 
     /// Replace the image's ENTRYPOINT: a program, or a JSON array of strings
     #[arg(long, value_name = "ARGS", value_parser = parse_arguments)]
@@ -154,29 +169,57 @@ fn parse_arguments(text: &str) -> Result<ArgumentList, String> {
         .map_err(|error| format!("not a JSON array of strings: {error}"))
 }
 
+/// Adds the variables of a file to `environment`.
+fn read_env_file(
+    path: &Path,
+    environment: &mut BTreeMap<String, String>,
+) -> Result<(), CommandError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", path.display())))?;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        // Each by itself, so that the error can say where.
+        let assignment = parse_assignment(line).and_then(|(name, value)| {
+            let alone = BTreeMap::from([(name.clone(), value.clone())]);
+            validate_user_environment(&alone)?;
+            Ok((name, value))
+        });
+        let (name, value) = assignment.map_err(|error| {
+            CommandError::Usage(format!("{}:{}: {error}", path.display(), index + 1))
+        })?;
+        environment.insert(name, value);
+    }
+    Ok(())
+}
+
 impl FunctionSettings {
     /// The configuration that the settings describe.
     pub(super) fn configuration(self) -> Result<FunctionConfiguration, CommandError> {
         let usage = |error: crate::model::EnvironmentError| CommandError::Usage(error.to_string());
         let mut environment = BTreeMap::new();
-        if let Some(path) = &self.env_file {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                CommandError::Usage(format!("cannot read {}: {error}", path.display()))
-            })?;
-            for line in text.lines() {
-                let line = line.trim();
-                if line.is_empty() || line.starts_with('#') {
-                    continue;
-                }
-                let (name, value) = parse_assignment(line).map_err(usage)?;
-                environment.insert(name, value);
-            }
+        for path in &self.env_file {
+            read_env_file(path, &mut environment)?;
         }
         for assignment in &self.env {
             let (name, value) = parse_assignment(assignment).map_err(usage)?;
             environment.insert(name, value);
         }
         validate_user_environment(&environment).map_err(usage)?;
+        if let Some(directory) = self.workdir.as_ref().filter(|path| !path.starts_with('/')) {
+            return Err(CommandError::Usage(format!(
+                "--workdir \"{}\" is not an absolute path",
+                directory.escape_debug()
+            )));
+        }
+        let empty = |list: &ArgumentList| list.0.first().is_none_or(String::is_empty);
+        if self.entrypoint.as_ref().is_some_and(empty) {
+            return Err(CommandError::Usage(
+                "--entrypoint names no program; leave it out to use the image's".to_owned(),
+            ));
+        }
         Ok(FunctionConfiguration {
             function_name: self.name,
             memory_size: self.memory,

@@ -37,8 +37,8 @@ async fn perform(service: &Service) -> Result<ExitStatus, CommandError> {
     as_expected &= scenes::out_of_memory(&stage).await?;
     as_expected &= scenes::time_out(&stage).await?;
     if as_expected {
-        output::line("");
-        output::line("Now your own: lambent invoke oci-archive:my-function.tar --payload '{}'");
+        output::line("")?;
+        output::line("Now your own: lambent invoke oci-archive:my-function.tar --payload '{}'")?;
         Ok(ExitStatus::Success)
     } else {
         output::diagnostic("a scene did not end as Lambda would end it (marked !)");

@@ -50,6 +50,8 @@ pub(super) enum CommandError {
     Internal(String),
     #[error("interrupted")]
     Interrupted,
+    #[error("standard output is closed")]
+    OutputClosed,
 }
 
 impl CommandError {
@@ -60,6 +62,17 @@ impl CommandError {
             Self::Host(_) => ExitStatus::Host,
             Self::Internal(_) => ExitStatus::Internal,
             Self::Interrupted => ExitStatus::Interrupted,
+            Self::OutputClosed => ExitStatus::Success,
+        }
+    }
+}
+
+/// Errors of writing to standard output, which is all that commands write.
+impl From<std::io::Error> for CommandError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Host(format!("write to standard output: {error}")),
         }
     }
 }

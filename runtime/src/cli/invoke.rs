@@ -67,11 +67,10 @@ async fn invoke(
                 output::diagnostic(&format!("warning: {warning}"));
             }
         }
-        let printed = match format {
-            OutputFormat::Text => output::response(&result.payload()),
-            OutputFormat::Json => output::json_line(&result),
-        };
-        printed.map_err(|error| CommandError::Host(format!("write the response: {error}")))?;
+        match format {
+            OutputFormat::Text => output::response(&result.payload())?,
+            OutputFormat::Json => output::json_line(&result)?,
+        }
         worst = worst.max(judge(&result));
     }
     Ok(worst)
@@ -85,15 +84,17 @@ fn judge(result: &InvocationResult) -> ExitStatus {
         Outcome::Failure(Failure::InvalidEntrypoint(reason)) => {
             output::diagnostic(&format!(
                 "the entry point cannot be run: {reason}. Lambda executes ENTRYPOINT (or CMD \
-                 without one) as uid 993: it must exist in the image, be executable by everyone \
-                 and be for this architecture; check it with --entrypoint"
+                 without one) as uid 993: it must exist in the image (and so must the interpreter \
+                 that its first line or ELF header names), be executable by everyone and be for \
+                 this architecture. With arguments it is a JSON array: \
+                 --entrypoint '[\"/usr/bin/python3\", \"-m\", \"awslambdaric\"]'"
             ));
             ExitStatus::Image
         }
         Outcome::Failure(Failure::InvalidWorkingDirectory(reason)) => {
             output::diagnostic(&format!(
-                "the working directory cannot be entered: {reason}. WORKDIR must be a directory in \
-                 the image; check it with --workdir"
+                "the working directory cannot be entered: {reason}. WORKDIR (or --workdir) must be \
+                 a directory in the image"
             ));
             ExitStatus::Image
         }
@@ -125,6 +126,16 @@ fn event(file: Option<&Path>, payload: Option<String>) -> Result<Bytes, CommandE
         return Err(CommandError::Usage(format!(
             "the event from {name} has more than {MAX_EVENT_BYTES} bytes, Lambda's limit for a \
              synchronous invocation"
+        )));
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Err(CommandError::Usage(format!(
+            "the event from {name} is empty; Lambda requires JSON"
+        )));
+    }
+    if bytes.starts_with(b"file://") || bytes.starts_with(b"@") {
+        return Err(CommandError::Usage(format!(
+            "{name} takes the event itself; to read it from a file, use --event FILE"
         )));
     }
     // Only whether it is JSON: the function gets the bytes as they are.

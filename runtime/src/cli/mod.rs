@@ -32,13 +32,16 @@ pub fn main() -> ExitCode {
         }
     };
     start_logging();
-    let directories = arguments.directories();
-    let result = match arguments.command {
-        Command::Invoke(command) => block_on(invoke::run(*command, directories)),
-        Command::Demo(command) => block_on(demo::run(command, directories)),
-    };
+    let result = arguments
+        .directories()
+        .and_then(|directories| match arguments.command {
+            Command::Invoke(command) => block_on(invoke::run(*command, directories)),
+            Command::Demo(command) => block_on(demo::run(command, directories)),
+        });
     match result {
         Ok(status) => status.into(),
+        // Whoever reads has seen enough.
+        Err(error @ CommandError::OutputClosed) => error.status().into(),
         Err(error) => {
             output::diagnostic(&error.to_string());
             error.status().into()

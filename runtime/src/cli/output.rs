@@ -2,7 +2,6 @@
 //! one, everything else to the other.
 
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "the one place that writes to the terminal"
 )]
@@ -21,7 +20,8 @@ pub(super) fn diagnostic(message: &str) {
 
 /// Log bytes to standard error. On a terminal, control bytes are shown rather
 /// than obeyed: what a function writes must not move the cursor or retitle the
-/// window.
+/// window. A carriage return starts a line, as in CloudWatch: Python's runtime
+/// client joins the lines of a traceback with it.
 pub(super) fn log(bytes: &[u8]) {
     let mut stderr = io::stderr().lock();
     // A closed standard error is the caller's choice.
@@ -32,12 +32,13 @@ pub(super) fn log(bytes: &[u8]) {
     };
 }
 
-/// Replaces control bytes, except newline and tab, by their pictures.
+/// Replaces control bytes, except line ends and tab, by their pictures.
 fn visible(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
             b'\n' | b'\t' => text.push(*byte),
+            b'\r' => text.push(b'\n'),
             0..0x20 => text.extend_from_slice(
                 char::from_u32(0x2400 + u32::from(*byte))
                     .unwrap_or('\u{fffd}')
@@ -98,8 +99,8 @@ fn report_as_json(report: &Report) -> Value {
 }
 
 /// A line of the demo on standard output.
-pub(super) fn line(text: &str) {
-    println!("{text}");
+pub(super) fn line(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
 }
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
     fn control_bytes_are_shown() {
         assert_eq!(
             String::from_utf8(visible("a\x1b[31m\r\tü\n".as_bytes())).unwrap(),
-            "a␛[31m␍\tü\n"
+            "a␛[31m\n\tü\n"
         );
     }
 }

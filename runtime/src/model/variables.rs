@@ -28,6 +28,14 @@ const RESERVED: &[&str] = &[
     "LAMBDA_TASK_ROOT",
 ];
 
+/// What Lambda takes from the function's role; placeholders unless the user gives
+/// their own.
+const CREDENTIALS: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
 /// A variable that Lambda would refuse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
@@ -131,12 +139,12 @@ pub fn function_environment(
             variables.insert(name, value);
         }
     }
-    for (name, placeholder) in [
-        ("AWS_ACCESS_KEY_ID", "lambent"),
-        ("AWS_SECRET_ACCESS_KEY", "lambent"),
-        ("AWS_SESSION_TOKEN", "lambent"),
-    ] {
-        variables.insert(name, placeholder);
+    // All or none: a placeholder token beside somebody's own key is invalid.
+    if !CREDENTIALS
+        .iter()
+        .any(|name| function.environment.contains_key(*name))
+    {
+        variables.extend(CREDENTIALS.iter().map(|name| (*name, "lambent")));
     }
     for (name, value) in &function.environment {
         variables.insert(name, value);

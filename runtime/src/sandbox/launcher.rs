@@ -54,9 +54,9 @@ pub fn run(control: OwnedFd) -> io::Result<()> {
         environments: BTreeMap::new(),
         unclaimed: BTreeMap::new(),
     };
-    launcher.serve()?;
+    let served = launcher.serve();
     launcher.clean_up();
-    Ok(())
+    served
 }
 
 struct Launcher {

@@ -200,12 +200,20 @@ fn make_template(path: &Path, bytes: u64) -> io::Result<()> {
 
 fn run(command: &mut Command) -> io::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("{program} (package e2fsprogs): {error}"),
-        )
-    })?;
+    // Where these programs are is not in every user's path.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let output = command
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "{program} (package e2fsprogs; searched in PATH, /usr/sbin and /sbin): {error}"
+                ),
+            )
+        })?;
     if output.status.success() {
         Ok(())
     } else {

@@ -21,8 +21,8 @@ const ATTEMPTS: u32 = 3;
 
 /// The same work at four sizes.
 pub(super) async fn proportional_cpu(stage: &Stage<'_>) -> Result<bool, CommandError> {
-    title("CPU in proportion to memory: 1,769 MB is one vCPU");
-    line("    memory    share    CPU used    duration   in proportion   measured / proportional");
+    title("CPU in proportion to memory: 1,769 MB is one vCPU")?;
+    line("    memory    share    CPU used    duration   in proportion   measured / proportional")?;
     let mut all_good = true;
     for memory in [128, 442, 884, 1_769] {
         let memory_size = size(memory)?;
@@ -46,8 +46,8 @@ pub(super) async fn proportional_cpu(stage: &Stage<'_>) -> Result<bool, CommandE
             best.duration_ms,
             best.proportional_ms(),
             best.ratio(),
-        ));
-        line(&format!("      {}", report_line(&best.result)));
+        ))?;
+        line(&format!("      {}", report_line(&best.result)))?;
     }
     Ok(all_good)
 }
@@ -94,7 +94,7 @@ async fn burn(stage: &Stage<'_>, memory_size: MemorySize) -> Result<Burned, Comm
 
 /// A counter in the process's memory.
 pub(super) async fn warm_reuse(stage: &Stage<'_>) -> Result<bool, CommandError> {
-    title("Warm reuse: the second invocation finds the process of the first");
+    title("Warm reuse: the second invocation finds the process of the first")?;
     let environment = stage.environment(FunctionConfiguration::default())?;
     let mut all_good = true;
     for expected in 1..=3 {
@@ -103,8 +103,8 @@ pub(super) async fn warm_reuse(stage: &Stage<'_>) -> Result<bool, CommandError> 
         let good = count == Some(expected) && result.cold_start == (expected == 1);
         all_good &= good;
         let kind = if result.cold_start { "cold" } else { "warm" };
-        line(&format!("  {} {kind}: {}", mark(good), payload(&result)));
-        line(&format!("      {}", report_line(&result)));
+        line(&format!("  {} {kind}: {}", mark(good), payload(&result)))?;
+        line(&format!("      {}", report_line(&result)))?;
     }
     environment.environment.shutdown().await;
     Ok(all_good)
@@ -112,7 +112,7 @@ pub(super) async fn warm_reuse(stage: &Stage<'_>) -> Result<bool, CommandError> 
 
 /// One byte more than fits.
 pub(super) async fn full_tmp(stage: &Stage<'_>) -> Result<bool, CommandError> {
-    title("/tmp: 512 MB for a function of 128 MB, and not one byte more");
+    title("/tmp: 512 MB for a function of 128 MB, and not one byte more")?;
     let environment = stage.environment(FunctionConfiguration {
         timeout: seconds(60)?,
         ..FunctionConfiguration::default()
@@ -126,14 +126,14 @@ pub(super) async fn full_tmp(stage: &Stage<'_>) -> Result<bool, CommandError> {
         && answer["writtenBytes"]
             .as_u64()
             .is_some_and(|bytes| (512 << 20..513 << 20).contains(&bytes));
-    line(&format!("  {} {answer}", mark(good)));
-    line(&format!("      {}", report_line(&result)));
+    line(&format!("  {} {answer}", mark(good)))?;
+    line(&format!("      {}", report_line(&result)))?;
     Ok(good)
 }
 
 /// More memory than there is.
 pub(super) async fn out_of_memory(stage: &Stage<'_>) -> Result<bool, CommandError> {
-    title("Memory: 160 MB in a function of 128 MB");
+    title("Memory: 160 MB in a function of 128 MB")?;
     let environment = stage.environment(FunctionConfiguration {
         timeout: seconds(30)?,
         ..FunctionConfiguration::default()
@@ -141,14 +141,14 @@ pub(super) async fn out_of_memory(stage: &Stage<'_>) -> Result<bool, CommandErro
     let result = invoke(&environment, &json!({"action": "allocate", "mb": 160})).await?;
     environment.environment.shutdown().await;
     let good = matches!(result.outcome, Outcome::Failure(Failure::OutOfMemory));
-    line(&format!("  {} {}", mark(good), payload(&result)));
-    line(&format!("      {}", report_line(&result)));
+    line(&format!("  {} {}", mark(good), payload(&result)))?;
+    line(&format!("      {}", report_line(&result)))?;
     Ok(good)
 }
 
 /// Longer than allowed.
 pub(super) async fn time_out(stage: &Stage<'_>) -> Result<bool, CommandError> {
-    title("Time: 10 seconds of work, a timeout of 1 second");
+    title("Time: 10 seconds of work, a timeout of 1 second")?;
     let environment = stage.environment(FunctionConfiguration {
         timeout: seconds(1)?,
         ..FunctionConfiguration::default()
@@ -156,14 +156,14 @@ pub(super) async fn time_out(stage: &Stage<'_>) -> Result<bool, CommandError> {
     let result = invoke(&environment, &json!({"action": "sleep", "ms": 10_000})).await?;
     environment.environment.shutdown().await;
     let good = matches!(result.outcome, Outcome::Failure(Failure::Timeout(_)));
-    line(&format!("  {} {}", mark(good), payload(&result)));
-    line(&format!("      {}", report_line(&result)));
+    line(&format!("  {} {}", mark(good), payload(&result)))?;
+    line(&format!("      {}", report_line(&result)))?;
     Ok(good)
 }
 
-fn title(text: &str) {
-    line("");
-    line(text);
+fn title(text: &str) -> std::io::Result<()> {
+    line("")?;
+    line(text)
 }
 
 fn mark(good: bool) -> char {
