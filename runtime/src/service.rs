@@ -90,7 +90,10 @@ impl Service {
         let host = |error: std::io::Error| ServiceError::Host(error.to_string());
         directories.create().map_err(host)?;
         let store = ContentStore::open(&directories.images())?;
-        let lock = ServiceLock::claim(&directories.services()).map_err(host)?;
+        let services = directories.services();
+        let lock = ServiceLock::claim(&services).map_err(|error| {
+            ServiceError::Host(format!("write in {}: {error}", services.display()))
+        })?;
         let launcher = Launcher::spawn(
             lock.name().to_owned(),
             &directories.mount_point(),

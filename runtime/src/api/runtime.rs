@@ -122,12 +122,37 @@ async fn post(
         error_type: text(headers, &ERROR_TYPE),
     };
     ask(calls, |answer| ApiCall::Begin(posting, answer)).await?;
+    let unfinished = Unfinished { calls: Some(calls) };
     let body = read_body(request.into_body()).await;
     let refused = body.as_ref().err().copied();
+    unfinished.disarm();
     ask(calls, |answer| ApiCall::Finish(body, answer)).await?;
     match refused {
         Some(error) => Err(error),
         None => Ok(accepted()),
+    }
+}
+
+/// A posting that has begun. A connection that breaks drops its handler wherever it
+/// is; the environment must not wait for the rest.
+struct Unfinished<'a> {
+    calls: Option<&'a mpsc::Sender<ApiCall>>,
+}
+
+impl Unfinished<'_> {
+    fn disarm(mut self) {
+        self.calls = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(calls) = self.calls {
+            // Nobody waits for the answer. If the queue is full or closed, the
+            // time-out ends the invocation.
+            let (answer, _) = oneshot::channel();
+            let _ = calls.try_send(ApiCall::Finish(Err(ApiError::Truncated), answer));
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
                 // `next` and the answer to it, which may take 15 minutes. A
                 // client that dawdles holds up its own environment only.
                 .header_read_timeout(None)
+                // A client may close its side once its request is complete.
+                .half_close(true)
                 .max_buf_size(MAX_HEAD_BYTES)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

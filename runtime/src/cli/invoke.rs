@@ -1,5 +1,6 @@
 //! `lambent invoke`: prepare, start, invoke, print. No daemon is needed.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,14 +30,12 @@ pub(super) async fn run(
         for warning in &image.image.warnings {
             output::diagnostic(&format!("warning: {warning}"));
         }
-        let function = service.environment(Arc::new(image), function, Arc::new(StandardError))?;
-        let invoked = invoke(
-            &function.environment,
-            &event,
-            command.repeat,
-            command.output,
-        )
-        .await;
+        let log = Arc::new(StandardError::new());
+        let sink = Arc::clone(&log);
+        let function = service.environment(Arc::new(image), function, sink)?;
+        let environment = &function.environment;
+        let invoked = invoke(environment, &log, &event, command.repeat, command.output).await;
+        log.drained().await;
         function.environment.shutdown().await;
         invoked
     };
@@ -52,6 +51,7 @@ pub(super) async fn run(
 /// Invokes `repeat` times. The status is that of the worst invocation.
 async fn invoke(
     environment: &ExecutionEnvironment,
+    log: &StandardError,
     event: &Bytes,
     repeat: u32,
     format: OutputFormat,
@@ -62,6 +62,8 @@ async fn invoke(
             .invoke(Invocation::new(event.clone()))
             .await
             .map_err(|gone| CommandError::Host(gone.to_string()))?;
+        // Before anything else is said about it.
+        log.drained().await;
         if number == 0 {
             for warning in &result.warnings {
                 output::diagnostic(&format!("warning: {warning}"));
@@ -108,15 +110,17 @@ fn event(file: Option<&Path>, payload: Option<String>) -> Result<Bytes, CommandE
         (None, None) => return Ok(Bytes::from_static(b"{}")),
         (None, Some(text)) => ("--payload".to_owned(), text.into_bytes()),
         (Some(path), _) => {
-            let (name, bytes) = if path == Path::new("-") {
-                let limit = MAX_EVENT_BYTES as u64 + 1;
-                let mut bytes = vec![];
+            let limit = MAX_EVENT_BYTES as u64 + 1;
+            let mut bytes = vec![];
+            let (name, read) = if path == Path::new("-") {
                 let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
-                ("standard input".to_owned(), read.map(|_| bytes))
+                ("standard input".to_owned(), read)
             } else {
-                (path.display().to_string(), std::fs::read(path))
+                let read =
+                    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+                (path.display().to_string(), read)
             };
-            let bytes = bytes.map_err(|error| {
+            read.map_err(|error| {
                 CommandError::Usage(format!("cannot read the event from {name}: {error}"))
             })?;
             (name, bytes)

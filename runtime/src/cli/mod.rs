@@ -57,11 +57,15 @@ pub fn report_launcher_error(error: &std::io::Error) {
 fn block_on(
     command: impl Future<Output = Result<ExitStatus, CommandError>>,
 ) -> Result<ExitStatus, CommandError> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| CommandError::Internal(format!("start the event loop: {error}")))?
-        .block_on(command)
+        .map_err(|error| CommandError::Host(format!("start the event loop: {error}")))?;
+    let result = runtime.block_on(command);
+    // An import that was interrupted may be waiting for another's lock. It is
+    // safe to end anywhere; the next one clears its staging area.
+    runtime.shutdown_background();
+    result
 }
 
 /// `LAMBENT_LOG=debug` shows what Lambent does; by default it is silent.

@@ -1,14 +1,96 @@
 //! Events of environments, as log lines on standard error.
 
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use crate::telemetry::{Event, Sink, log_lines};
 
-/// Prints what Lambda would log.
+/// Bytes that may wait for a slow reader before the function has to.
+const ROOM: usize = 1024 * 1024;
+
+/// How often a waiting command looks whether all has been written.
+const POLL: Duration = Duration::from_micros(200);
+
+/// Prints what Lambda would log, through a thread of its own: standard error may
+/// be a pipe that nobody reads.
 #[derive(Debug)]
-pub(super) struct StandardError;
+pub(super) struct StandardError {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// The thread has taken bytes and is writing them.
+    writing: bool,
+}
+
+impl Waiting {
+    fn is_idle(&self) -> bool {
+        self.bytes.is_empty() && !self.writing
+    }
+}
+
+impl Shared {
+    /// The state; a thread that panicked while it held it has left it whole.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StandardError {
+    pub(super) fn new() -> Self {
+        let shared = Arc::new(Shared::default());
+        let thread = Arc::clone(&shared);
+        // Ends with the process.
+        std::thread::spawn(move || write(&thread));
+        Self { shared }
+    }
+
+    /// Waits until everything so far has been written.
+    pub(super) async fn drained(&self) {
+        loop {
+            if self.shared.lock().is_idle() {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+fn write(shared: &Shared) -> ! {
+    let mut waiting = shared.lock();
+    loop {
+        if waiting.bytes.is_empty() {
+            waiting.writing = false;
+            waiting = shared
+                .more
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        waiting.writing = true;
+        let bytes = std::mem::take(&mut waiting.bytes);
+        drop(waiting);
+        super::output::log(&bytes);
+        waiting = shared.lock();
+    }
+}
 
 impl Sink for StandardError {
     fn emit(&self, event: &Event) {
-        super::output::log(&log_lines(event));
+        self.shared.lock().bytes.extend(log_lines(event));
+        self.shared.more.notify_one();
+    }
+
+    fn has_room(&self) -> bool {
+        self.shared.lock().bytes.len() < ROOM
     }
 }
 

@@ -78,7 +78,12 @@ pub(super) async fn run(
             },
             event = events.recv() => actor.on_sandbox(event),
             Some(call) = calls.recv() => actor.on_call(call),
-            () = actor.log.readable(), if busy => actor.read_log(),
+            () = actor.log.readable(), if busy && actor.settings.sink.has_room() => {
+                actor.read_log();
+                // A pipe that never runs empty is always readable: without this
+                // the loop would not get back to timers and sockets.
+                tokio::task::yield_now().await;
+            }
             () = sleep_until(deadline), if deadline.is_some() => {
                 actor.deadline = None;
                 actor.handle(Event::DeadlinePassed);

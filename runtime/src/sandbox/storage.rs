@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, SeekFrom};
 use rustix::mount::MountFlags;
@@ -48,22 +49,34 @@ pub(crate) struct LoopDevice {
 
 impl LoopDevice {
     /// A fresh file system of `bytes` usable bytes, backed by an unlinked file
-    /// in `directory`, cloned from the template there.
-    pub(crate) fn create(directory: &Path, bytes: u64) -> io::Result<Self> {
-        let backing = unnamed_file(directory)?;
-        clone_sparse(&File::open(template_path(directory, bytes))?, &backing)?;
+    /// in `directory`, cloned from the template there. `None` where there are no
+    /// loop devices to be had.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(crate) fn create(directory: &Path, bytes: u64) -> io::Result<Option<Self>> {
         let control = rustix::fs::openat(
             CWD,
             "/dev/loop-control",
             OFlags::RDWR | OFlags::CLOEXEC,
             Mode::empty(),
-        )?;
+        );
+        let Ok(control) = control else {
+            return Ok(None);
+        };
+        let backing = unnamed_file(directory)?;
+        clone_sparse(&File::open(template_path(directory, bytes))?, &backing)?;
         // Another process may take the free device between the two calls.
         for _ in 0..100 {
-            let number = sys::loop_get_free(control.as_fd())?;
+            let Ok(number) = sys::loop_get_free(control.as_fd()) else {
+                return Ok(None);
+            };
             let path = PathBuf::from(format!("/dev/loop{number}"));
             let device =
-                rustix::fs::openat(CWD, &path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+                rustix::fs::openat(CWD, &path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+            let Ok(device) = device else {
+                return Ok(None);
+            };
             let mut result = sys::loop_configure(device.as_fd(), backing.as_fd(), true);
             if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EINVAL)) {
                 // The file system below cannot do direct I/O.
@@ -71,10 +84,10 @@ impl LoopDevice {
             }
             match result {
                 Ok(()) => {
-                    return Ok(Self {
+                    return Ok(Some(Self {
                         path,
                         _device: device,
-                    });
+                    }));
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
                 Err(error) => return Err(error),
@@ -111,10 +124,7 @@ impl LoopDevice {
 /// A plain tmpfs in the place of the file system above, for hosts that have no
 /// loop devices.
 pub(crate) fn mount_tmpfs(target: &Path, bytes: u64) -> io::Result<()> {
-    let options = format!(
-        "mode=1777,size={bytes},nr_inodes={}",
-        bytes / BYTES_PER_INODE
-    );
+    let options = format!("mode=1777,size={bytes},nr_inodes={}", inodes(bytes));
     rustix::mount::mount(
         "tmpfs",
         target,
@@ -136,10 +146,11 @@ pub(crate) fn mount_tmpfs(target: &Path, bytes: u64) -> io::Result<()> {
 /// `mkfs.ext4` or `tune2fs` is missing (package e2fsprogs) or failed.
 pub(crate) fn prepare_template(directory: &Path, bytes: u64) -> io::Result<()> {
     let path = template_path(directory, bytes);
-    if path.exists() {
+    if is_template(&path, bytes) {
         return Ok(());
     }
-    let draft = directory.join(format!(".draft-{}", uuid::Uuid::new_v4().simple()));
+    remove_stale_drafts(directory);
+    let draft = directory.join(format!("{DRAFT}{}", uuid::Uuid::new_v4().simple()));
     let result = make_template(&draft, bytes).and_then(|()| std::fs::rename(&draft, &path));
     if result.is_err() {
         let _ = std::fs::remove_file(&draft);
@@ -165,6 +176,50 @@ pub(crate) fn space_warning(directory: &Path, bytes: u64) -> Option<String> {
     })
 }
 
+/// Names of templates that are being made begin with this.
+const DRAFT: &str = ".draft-";
+
+/// Making a template takes well under a second; a draft of this age has no maker.
+const STALE: Duration = Duration::from_secs(300);
+
+/// Removes what makers that were killed left behind.
+fn remove_stale_drafts(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let draft = entry.file_name().to_string_lossy().starts_with(DRAFT);
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        if draft && modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a file is a whole template: a power cut may leave one that is not.
+fn is_template(path: &Path, bytes: u64) -> bool {
+    let check = || -> io::Result<bool> {
+        let image = File::open(path)?;
+        let mut magic = [0; 2];
+        // s_magic of an ext4 superblock.
+        image.read_exact_at(&mut magic, 1024 + 0x38)?;
+        Ok(magic == [0x53, 0xEF]
+            && image.metadata()?.len() == image_size(bytes)
+            && free_blocks(&image)? > bytes / BLOCK)
+    };
+    check().unwrap_or(false)
+}
+
+/// The size of the image of a file system of `bytes`, with room for its metadata:
+/// inode tables take 256 bytes an inode; bitmaps and descriptors much less.
+fn image_size(bytes: u64) -> u64 {
+    (bytes + inodes(bytes) * 256 + bytes / 40 + (8 << 20)).next_multiple_of(1 << 20)
+}
+
+fn inodes(bytes: u64) -> u64 {
+    bytes / BYTES_PER_INODE
+}
+
 fn template_path(directory: &Path, bytes: u64) -> PathBuf {
     // The number before the size is the version of how templates are made.
     directory.join(format!("template-2-{bytes}.ext4"))
@@ -174,15 +229,13 @@ fn template_path(directory: &Path, bytes: u64) -> PathBuf {
 /// beyond `bytes` are reserved for root: a function sees exactly what it asked
 /// for, and gets ENOSPC beyond it.
 fn make_template(path: &Path, bytes: u64) -> io::Result<()> {
-    let inodes = bytes / BYTES_PER_INODE;
-    // Inode tables take 256 bytes an inode; bitmaps and descriptors much less.
-    let size = (bytes + inodes * 256 + bytes / 40 + (8 << 20)).next_multiple_of(1 << 20);
+    let size = image_size(bytes);
     let kernel_reserved = (size / BLOCK / 50).min(MAX_KERNEL_RESERVED_BLOCKS);
     let offered = bytes / BLOCK + SLACK_BLOCKS + kernel_reserved;
     File::create_new(path)?.set_len(size)?;
     run(Command::new("mkfs.ext4")
         .args(["-q", "-F", "-b", "4096", "-m", "0", "-N"])
-        .arg(inodes.to_string())
+        .arg(inodes(bytes).to_string())
         .args(["-O", "^has_journal,^resize_inode", "-E"])
         .arg("lazy_itable_init=1,nodiscard")
         .arg(path))?;
@@ -195,7 +248,9 @@ fn make_template(path: &Path, bytes: u64) -> io::Result<()> {
     run(Command::new("tune2fs")
         .arg("-r")
         .arg(reserved.to_string())
-        .arg(path))
+        .arg(path))?;
+    // Before it gets its name, once in the life of a template.
+    File::open(path)?.sync_all()
 }
 
 fn run(command: &mut Command) -> io::Result<()> {

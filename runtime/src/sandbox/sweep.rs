@@ -26,13 +26,16 @@ impl ServiceLock {
     /// Removes what dead services left and claims a new name, with `directory`
     /// as the place of the locks.
     pub(crate) fn claim(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
         sweep(directory)?;
         let random = uuid::Uuid::new_v4().simple().to_string();
         let name = random[..12].to_owned();
         let path = directory.join(&name);
-        let lock = File::create_new(&path)?;
+        // It gets the name that others look for only when it is locked: a file
+        // without a lock is a dead service's.
+        let unlocked = directory.join(format!(".{name}"));
+        let lock = File::create_new(&unlocked)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        fs::rename(&unlocked, &path)?;
         Ok(Self {
             name,
             path,

@@ -33,9 +33,16 @@ pub enum Event {
     },
 }
 
-/// Where events go. Called by the environment's own task: it must not block for
-/// longer than the function may be kept waiting.
+/// Where events go. Called by the environment's own task, so nothing here may
+/// block: a reader that does not read must not keep a time-out from passing.
 pub trait Sink: fmt::Debug + Send + Sync {
     /// Takes one event.
     fn emit(&self, event: &Event);
+
+    /// Whether function lines are welcome now. Without room the function's pipe is
+    /// left alone, and the function waits when that is full, as it would at any
+    /// slow reader. What Lambda itself has to say comes all the same.
+    fn has_room(&self) -> bool {
+        true
+    }
 }

@@ -70,7 +70,11 @@ impl Environment {
         }
         if self.storage.is_none() {
             // Without loop devices the worker falls back to a tmpfs and says so.
-            self.storage = LoopDevice::create(&hello.storage_directory, spec.tmp_bytes).ok();
+            self.storage =
+                LoopDevice::create(&hello.storage_directory, spec.tmp_bytes).map_err(|error| {
+                    let directory = hello.storage_directory.display();
+                    StartError::Host(format!("make the file behind /tmp in {directory}: {error}"))
+                })?;
         }
         self.killed = false;
         let (report, report_sender) =
@@ -169,8 +173,7 @@ impl Environment {
         }
         if let Some(init) = &self.init {
             init.kill();
-            // A v1 freezer holds even dead processes.
-            groups::thaw(hierarchies, &self.cgroup);
+            groups::release(hierarchies, &self.cgroup);
         }
     }
 

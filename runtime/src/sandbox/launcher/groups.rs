@@ -1,8 +1,10 @@
 //! Killing and removing whole cgroups, in every hierarchy that has them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
+use std::time::Instant;
 
 use super::super::cgroup::Hierarchies;
 use super::child::Child;
@@ -27,16 +29,24 @@ pub(super) fn kill(hierarchies: &Hierarchies, group: &Path) {
             }
         }
     }
-    thaw(hierarchies, group);
+    release(hierarchies, group);
 }
 
 /// Lets the processes of a group run, so that they can die: a v1 freezer holds
-/// even killed ones. (v2's does not, and has nothing to do here.)
-pub(super) fn thaw(hierarchies: &Hierarchies, group: &Path) {
+/// even killed ones (v2's does not), and hundreds of processes with a fourteenth
+/// of a CPU between them take minutes to end.
+pub(super) fn release(hierarchies: &Hierarchies, group: &Path) {
     for directory in directories(hierarchies, group) {
-        let freezer = directory.join("freezer.state");
-        if freezer.exists() {
-            let _ = fs::write(freezer, "THAWED");
+        for (file, value) in [
+            ("freezer.state", "THAWED"),
+            ("cpu.cfs_quota_us", "-1"),
+            ("cpu.max", "max"),
+        ] {
+            let file = directory.join(file);
+            if file.exists() {
+                // The group may be gone by now, which is as good.
+                let _ = fs::write(file, value);
+            }
         }
     }
 }
@@ -62,22 +72,21 @@ pub(super) fn remove_service(hierarchies: &Hierarchies, service: &str) {
 /// Kills and removes everything of a service that is dead, launcher included.
 pub(in super::super) fn remove_dead_service(hierarchies: &Hierarchies, service: &str) {
     let top = Path::new(TOP).join(service);
-    for directory in directories(hierarchies, &top) {
-        let Ok(entries) = fs::read_dir(directory) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            let group = top.join(entry.file_name());
-            kill(hierarchies, &group);
-            for _ in 0..CLEANUP_LIMIT.as_millis() / CLEANUP_INTERVAL.as_millis() {
-                if remove(hierarchies, &group) {
-                    break;
-                }
-                sleep(CLEANUP_INTERVAL);
-            }
+    let mut groups: BTreeSet<PathBuf> = directories(hierarchies, &top)
+        .iter()
+        .filter_map(|directory| fs::read_dir(directory).ok())
+        .flat_map(Iterator::flatten)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| top.join(entry.file_name()))
+        .collect();
+    let deadline = Instant::now() + CLEANUP_LIMIT;
+    while !groups.is_empty() && Instant::now() < deadline {
+        groups.retain(|group| {
+            kill(hierarchies, group);
+            !remove(hierarchies, group)
+        });
+        if !groups.is_empty() {
+            sleep(CLEANUP_INTERVAL);
         }
     }
     remove_service(hierarchies, service);
