@@ -191,8 +191,8 @@ fn privileged_a_log_that_nobody_reads_stops_neither_the_clock_nor_ctrl_c() {
         !services.is_empty()
     });
     // The time-out ends the environment although the log is not through.
-    wait::until("the function has run", || {
-        !Leftovers::of(root, &services).is_empty()
+    wait::until("the function runs", || {
+        !Leftovers::of(root, &services).processes.is_empty()
     });
     wait::until("the function is gone", || {
         Leftovers::of(root, &services).processes.is_empty()
