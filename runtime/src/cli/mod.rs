@@ -40,8 +40,11 @@ pub fn main() -> ExitCode {
         });
     match result {
         Ok(status) => status.into(),
-        // Whoever reads has seen enough.
-        Err(error @ CommandError::OutputClosed) => error.status().into(),
+        // Whoever reads has seen enough, or knows what they did; and standard error
+        // may be what could not be written to.
+        Err(error @ (CommandError::OutputClosed | CommandError::Interrupted)) => {
+            error.status().into()
+        }
         Err(error) => {
             output::diagnostic(&error.to_string());
             error.status().into()
