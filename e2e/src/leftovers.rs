@@ -66,6 +66,8 @@ pub fn services(root: &Path) -> Vec<String> {
     entries(&root.join("run/services"))
         .iter()
         .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+        // A claim that is not complete yet has no service behind it.
+        .filter(|name| !name.starts_with('.'))
         .collect()
 }
 

@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
@@ -60,6 +61,10 @@ fn sweep(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            remove_if_abandoned(&entry);
+            continue;
+        }
         // Only names that `claim` makes become part of a path.
         let Some(name) = name
             .to_str()
@@ -81,6 +86,17 @@ fn sweep(directory: &Path) -> io::Result<()> {
         let _ = fs::remove_file(entry.path());
     }
     Ok(())
+}
+
+/// A claim takes microseconds to get its name; one of this age never will.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// Removes the file of a claim whose maker was killed half-way.
+fn remove_if_abandoned(entry: &fs::DirEntry) {
+    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+    if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED)) {
+        let _ = fs::remove_file(entry.path());
+    }
 }
 
 #[cfg(test)]
