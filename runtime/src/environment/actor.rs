@@ -55,6 +55,7 @@ pub(super) async fn run(
         waiting: VecDeque::new(),
         warnings: vec![],
         memory_peak: 0,
+        tmp_empty: None,
         deadline: None,
         open: None,
         host_failure: None,
@@ -127,6 +128,8 @@ struct Actor {
     /// Limits that turned out not to be enforced, each said once.
     warnings: Vec<String>,
     memory_peak: u64,
+    /// Bytes that the file system of `/tmp` takes for itself.
+    tmp_empty: Option<u64>,
     deadline: Option<Instant>,
     open: Option<OpenInvocation>,
     /// Why the host failed, for the caller.
@@ -318,9 +321,11 @@ impl Actor {
         });
         let since = crate::sandbox::monotonic_ns().saturating_sub(at_ns);
         let now = Instant::now();
+        let meter = Meter::new(cgroup, status, tmp, self.memory_peak);
+        self.tmp_empty.get_or_insert_with(|| meter.tmp_used());
         self.runtime = Some(Runtime {
             state: RuntimeState::Started,
-            meter: Meter::new(cgroup, status, tmp, self.memory_peak),
+            meter,
             server,
             init_started: now.checked_sub(Duration::from_nanos(since)).unwrap_or(now),
             pending_next: None,

@@ -51,9 +51,10 @@ impl Report {
             .min(self.memory_size.get().into())
     }
 
-    /// What is in `/tmp`, in MB, rounded up.
+    /// What is in `/tmp`, in MB, to the nearest: a file system needs some KB to
+    /// describe files of exactly so many MB.
     pub fn tmp_used_mb(&self) -> u64 {
-        self.tmp_used.div_ceil(1024 * 1024)
+        (self.tmp_used + 512 * 1024) / (1024 * 1024)
     }
 }
 

@@ -61,7 +61,9 @@ impl Actor {
                 .as_ref()
                 .map_or_else(Default::default, |runtime| {
                     let (used, throttled) = runtime.meter.cpu_since();
-                    (used, throttled, runtime.meter.tmp_used())
+                    let tmp_empty = self.tmp_empty.unwrap_or(0);
+                    let tmp_used = runtime.meter.tmp_used().saturating_sub(tmp_empty);
+                    (used, throttled, tmp_used)
                 });
         let report = Report {
             duration: if status == Status::Timeout {
