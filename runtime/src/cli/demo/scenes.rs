@@ -134,28 +134,37 @@ pub(super) async fn full_tmp(stage: &Stage<'_>) -> Result<bool, CommandError> {
 /// More memory than there is.
 pub(super) async fn out_of_memory(stage: &Stage<'_>) -> Result<bool, CommandError> {
     title("Memory: 160 MB in a function of 128 MB")?;
-    let environment = stage.environment(FunctionConfiguration {
-        timeout: seconds(30)?,
-        ..FunctionConfiguration::default()
-    })?;
-    let result = invoke(&environment, &json!({"action": "allocate", "mb": 160})).await?;
-    environment.environment.shutdown().await;
-    let good = matches!(result.outcome, Outcome::Failure(Failure::OutOfMemory));
-    line(&format!("  {} {}", mark(good), payload(&result)))?;
-    line(&format!("      {}", report_line(&result)))?;
-    Ok(good)
+    let event = json!({"action": "allocate", "mb": 160});
+    fails(stage, 30, &event, |failure| {
+        *failure == Failure::OutOfMemory
+    })
+    .await
 }
 
 /// Longer than allowed.
 pub(super) async fn time_out(stage: &Stage<'_>) -> Result<bool, CommandError> {
     title("Time: 10 seconds of work, a timeout of 1 second")?;
+    let event = json!({"action": "sleep", "ms": 10_000});
+    fails(stage, 1, &event, |failure| {
+        matches!(failure, Failure::Timeout(_))
+    })
+    .await
+}
+
+/// Shows that an event ends in the failure that Lambda would answer with.
+async fn fails(
+    stage: &Stage<'_>,
+    timeout_s: u32,
+    event: &Value,
+    expected: impl Fn(&Failure) -> bool,
+) -> Result<bool, CommandError> {
     let environment = stage.environment(FunctionConfiguration {
-        timeout: seconds(1)?,
+        timeout: seconds(timeout_s)?,
         ..FunctionConfiguration::default()
     })?;
-    let result = invoke(&environment, &json!({"action": "sleep", "ms": 10_000})).await?;
+    let result = invoke(&environment, event).await?;
     environment.environment.shutdown().await;
-    let good = matches!(result.outcome, Outcome::Failure(Failure::Timeout(_)));
+    let good = matches!(&result.outcome, Outcome::Failure(failure) if expected(failure));
     line(&format!("  {} {}", mark(good), payload(&result)))?;
     line(&format!("      {}", report_line(&result)))?;
     Ok(good)
