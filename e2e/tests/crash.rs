@@ -26,6 +26,14 @@ fn start(lambent: &Lambent) -> Child {
     )
 }
 
+/// Starts an invocation and waits until its function runs. With the names of the
+/// services.
+fn start_running(lambent: &Lambent) -> (Child, Vec<String>) {
+    let child = start(lambent);
+    wait::until("the function runs", || running_function(&child).is_some());
+    (child, leftovers::services(lambent.root()))
+}
+
 /// Waits until nothing is left of the installation, then checks that the next
 /// run works.
 fn settle(lambent: &Lambent, services: &[String], what: &str) {
@@ -78,14 +86,8 @@ fn privileged_killing_launcher_and_function_ends_the_command() {
     }
     for victim in ["launcher", "function"] {
         let lambent = Lambent::new();
-        let mut child = start(&lambent);
-        let mut services = vec![];
-        let mut function = None;
-        wait::until("the function runs", || {
-            services = leftovers::services(lambent.root());
-            function = running_function(&child);
-            function.is_some()
-        });
+        let (mut child, services) = start_running(&lambent);
+        let function = running_function(&child);
         let launcher = leftovers::children(child.id())[0];
         kill(if victim == "launcher" {
             launcher
@@ -111,9 +113,7 @@ fn privileged_killing_both_at_once_is_mended_by_the_next_start() {
         return;
     }
     let lambent = Lambent::new();
-    let mut child = start(&lambent);
-    wait::until("the function runs", || running_function(&child).is_some());
-    let services = leftovers::services(lambent.root());
+    let (mut child, services) = start_running(&lambent);
     let launcher = leftovers::children(child.id())[0];
     let function = running_function(&child).unwrap();
     kill(child.id());
@@ -132,9 +132,7 @@ fn privileged_ctrl_c_ends_everything_at_once() {
         return;
     }
     let lambent = Lambent::new();
-    let mut child = start(&lambent);
-    wait::until("the function runs", || running_function(&child).is_some());
-    let services = leftovers::services(lambent.root());
+    let (mut child, services) = start_running(&lambent);
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -321,7 +321,7 @@ impl Actor {
         });
         let since = crate::sandbox::monotonic_ns().saturating_sub(at_ns);
         let now = Instant::now();
-        let meter = Meter::new(cgroup, status, tmp, self.memory_peak);
+        let meter = Meter::new(cgroup, status, tmp);
         self.tmp_empty.get_or_insert_with(|| meter.tmp_used());
         self.runtime = Some(Runtime {
             state: RuntimeState::Started,
@@ -411,9 +411,8 @@ impl Actor {
     }
 
     fn sample_memory(&mut self) {
-        if let Some(runtime) = &mut self.runtime {
-            runtime.meter.sample_memory();
-            self.memory_peak = self.memory_peak.max(runtime.meter.memory_peak());
+        if let Some(runtime) = &self.runtime {
+            self.memory_peak = self.memory_peak.max(runtime.meter.memory_sample());
         }
     }
 

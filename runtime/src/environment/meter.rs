@@ -3,33 +3,30 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
-use crate::sandbox::cgroup::Cgroup;
+use crate::sandbox::cgroup::{Cgroup, CpuUsage};
 
 /// Meters of a running environment.
 #[derive(Debug)]
 pub(super) struct Meter {
     cgroup: Cgroup,
-    /// `/proc/<init>/status`.
+    /// The runtime process's status file in `/proc`.
     status: File,
     /// `/tmp`.
     tmp: OwnedFd,
-    memory_peak: u64,
     oom_kills: u64,
-    cpu_baseline: (Duration, Duration),
+    cpu_baseline: CpuUsage,
 }
 
 impl Meter {
-    pub(super) fn new(cgroup: Cgroup, status: OwnedFd, tmp: OwnedFd, memory_peak: u64) -> Self {
+    pub(super) fn new(cgroup: Cgroup, status: OwnedFd, tmp: OwnedFd) -> Self {
         let oom_kills = cgroup.oom_kills().unwrap_or(0);
         Self {
             cgroup,
             status: status.into(),
             tmp,
-            memory_peak,
             oom_kills,
-            cpu_baseline: Default::default(),
+            cpu_baseline: CpuUsage::default(),
         }
     }
 
@@ -37,14 +34,14 @@ impl Meter {
         &self.cgroup
     }
 
-    /// Looks at the memory in use. The kernel keeps a peak per group, but it
-    /// counts cached files, those of `/tmp` among them; so this is the largest
-    /// of what was seen in the group and of the peak that the kernel keeps for
-    /// the runtime process, which misses nothing however short it was.
-    pub(super) fn sample_memory(&mut self) {
+    /// A lower bound of the highest memory use so far, in bytes. The kernel keeps
+    /// a peak per group, but it counts cached files, those of `/tmp` among them;
+    /// so this is the larger of what is in the group now and of the peak that the
+    /// kernel keeps for the runtime process, which misses nothing however short.
+    pub(super) fn memory_sample(&self) -> u64 {
         let group = self.cgroup.memory_used().unwrap_or(0);
         let process = self.process_peak().unwrap_or(0);
-        self.memory_peak = self.memory_peak.max(group).max(process);
+        group.max(process)
     }
 
     fn process_peak(&self) -> Option<u64> {
@@ -55,10 +52,6 @@ impl Meter {
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
         Some(kilobytes * 1024)
-    }
-
-    pub(super) fn memory_peak(&self) -> u64 {
-        self.memory_peak
     }
 
     /// Whether the kernel has killed for memory since this runtime started.
@@ -74,17 +67,12 @@ impl Meter {
     }
 
     /// CPU used and throttled since [`Meter::reset_cpu`].
-    pub(super) fn cpu_since(&self) -> (Duration, Duration) {
-        let (used, throttled) = self.cpu();
-        (
-            used.saturating_sub(self.cpu_baseline.0),
-            throttled.saturating_sub(self.cpu_baseline.1),
-        )
+    pub(super) fn cpu_since(&self) -> CpuUsage {
+        self.cpu().since(self.cpu_baseline)
     }
 
-    fn cpu(&self) -> (Duration, Duration) {
-        let usage = self.cgroup.cpu_usage().unwrap_or_default();
-        (usage.used, usage.throttled)
+    fn cpu(&self) -> CpuUsage {
+        self.cgroup.cpu_usage().unwrap_or_default()
     }
 
     /// Bytes in `/tmp`.

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::cgroup::{Cgroup, Hierarchies};
+use super::cgroup::{self, Cgroup, Hierarchies};
 use super::protocol::{
     EnvironmentId, Hello, Notice, Request, SandboxSpec, StartError, StartRequest, Started,
 };
@@ -36,7 +36,7 @@ pub(crate) enum SandboxEvent {
         listener: OwnedFd,
         /// `/tmp`, for its size.
         tmp: OwnedFd,
-        /// `/proc/<init>/status`.
+        /// The runtime process's status file in `/proc`.
         status: OwnedFd,
     },
     StartFailed(StartError),
@@ -125,9 +125,7 @@ impl Launcher {
         let _ = self.commands.send(ClientCommand::Register(id, sender));
         let sandbox = Sandbox {
             id,
-            cgroup: Path::new("/lambent")
-                .join(&self.service)
-                .join(id.to_string()),
+            cgroup: cgroup::environment_group(&self.service, id),
             hierarchies: self.hierarchies.clone(),
             commands: self.commands.clone(),
         };

@@ -74,7 +74,7 @@ pub(crate) struct SandboxSpec {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Notice {
     /// The entry point is running; with the descriptors of the Runtime API's
-    /// listening socket, of `/tmp`, and of init's status file in `/proc`.
+    /// listening socket, of `/tmp`, and of the runtime's status file in `/proc`.
     Started {
         environment: EnvironmentId,
         started: Started,

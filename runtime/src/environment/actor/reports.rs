@@ -56,15 +56,14 @@ impl Actor {
             .started
             .map(|started| started.elapsed())
             .unwrap_or_default();
-        let (cpu_used, cpu_throttled, tmp_used) =
-            self.runtime
-                .as_ref()
-                .map_or_else(Default::default, |runtime| {
-                    let (used, throttled) = runtime.meter.cpu_since();
-                    let tmp_empty = self.tmp_empty.unwrap_or(0);
-                    let tmp_used = runtime.meter.tmp_used().saturating_sub(tmp_empty);
-                    (used, throttled, tmp_used)
-                });
+        let (cpu, tmp_used) = self
+            .runtime
+            .as_ref()
+            .map_or_else(Default::default, |runtime| {
+                let tmp_empty = self.tmp_empty.unwrap_or(0);
+                let tmp_used = runtime.meter.tmp_used().saturating_sub(tmp_empty);
+                (runtime.meter.cpu_since(), tmp_used)
+            });
         let report = Report {
             duration: if status == Status::Timeout {
                 timeout
@@ -74,8 +73,8 @@ impl Actor {
             init_duration: open.init_duration,
             memory_size: self.settings.function.memory_size,
             max_memory_used: self.memory_peak,
-            cpu_used,
-            cpu_throttled,
+            cpu_used: cpu.used,
+            cpu_throttled: cpu.throttled,
             tmp_used,
             status,
         };

@@ -16,6 +16,16 @@ pub(crate) struct CpuUsage {
     pub(crate) throttled: Duration,
 }
 
+impl CpuUsage {
+    /// What was used after `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            used: self.used.saturating_sub(earlier.used),
+            throttled: self.throttled.saturating_sub(earlier.throttled),
+        }
+    }
+}
+
 /// Open files of an environment's groups. A host has either the v1 or the v2
 /// form of the controllers; the freezer is v2's wherever there is a v2.
 #[derive(Debug)]

@@ -12,5 +12,22 @@
 mod group;
 mod hierarchy;
 
-pub(crate) use group::Cgroup;
+use std::path::{Path, PathBuf};
+
+use super::protocol::EnvironmentId;
+
+pub(crate) use group::{Cgroup, CpuUsage};
 pub(crate) use hierarchy::Hierarchies;
+
+/// The parent of all groups of Lambent, below the root of each hierarchy.
+pub(crate) const TOP: &str = "/lambent";
+
+/// The group of a service.
+pub(crate) fn service_group(service: &str) -> PathBuf {
+    Path::new(TOP).join(service)
+}
+
+/// The group of one of its environments.
+pub(crate) fn environment_group(service: &str, id: EnvironmentId) -> PathBuf {
+    service_group(service).join(id.to_string())
+}

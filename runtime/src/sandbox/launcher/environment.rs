@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use rustix::process::Pid;
 
-use super::super::cgroup::Hierarchies;
+use super::super::cgroup::{self, Hierarchies};
 use super::super::channel;
 use super::super::protocol::{EnvironmentId, Hello, SandboxSpec, StartError, Started};
 use super::super::storage::LoopDevice;
@@ -18,6 +18,7 @@ use super::child::Child;
 use super::groups;
 use crate::model::ExitStatus;
 use crate::sys::{self, Fork};
+
 /// The process that is between us and the entry point.
 #[derive(Debug)]
 struct Worker {
@@ -43,9 +44,7 @@ pub(super) struct Environment {
 impl Environment {
     pub(super) fn new(hello: &Hello, id: EnvironmentId) -> Self {
         Self {
-            cgroup: Path::new("/lambent")
-                .join(&hello.service)
-                .join(id.to_string()),
+            cgroup: cgroup::environment_group(&hello.service, id),
             storage: None,
             worker: None,
             init: None,
@@ -215,14 +214,10 @@ impl Environment {
         if !self.removing {
             return false;
         }
-        if self.worker.is_some() {
+        if let Some(worker) = &self.worker {
             // Its report (at least the end of it) is not read when the service
             // is gone; reading it there is cheap and keeps one path.
-            if self
-                .worker
-                .as_ref()
-                .is_some_and(|worker| ended(&worker.child))
-            {
+            if ended(&worker.child) {
                 let _ = self.take_report(hierarchies);
             }
             return false;

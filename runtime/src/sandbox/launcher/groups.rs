@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Instant;
 
-use super::super::cgroup::Hierarchies;
+use super::super::cgroup::{Hierarchies, TOP, service_group};
 use super::child::Child;
 use super::{CLEANUP_INTERVAL, CLEANUP_LIMIT};
-
-/// The parent of all groups of Lambent.
-const TOP: &str = "/lambent";
 
 /// Kills every process of a group, frozen or not. For groups whose init is not
 /// known: a start that went wrong half-way, or a service that is dead.
@@ -62,7 +59,7 @@ pub(super) fn remove(hierarchies: &Hierarchies, group: &Path) -> bool {
 /// Removes the groups of a service without environments, and Lambent's own
 /// parent group if no other service has any.
 pub(super) fn remove_service(hierarchies: &Hierarchies, service: &str) {
-    remove(hierarchies, &Path::new(TOP).join(service));
+    remove(hierarchies, &service_group(service));
     // Fails, as it should, where another service's groups are.
     for directory in directories(hierarchies, Path::new(TOP)) {
         let _ = fs::remove_dir(directory);
@@ -71,7 +68,7 @@ pub(super) fn remove_service(hierarchies: &Hierarchies, service: &str) {
 
 /// Kills and removes everything of a service that is dead, launcher included.
 pub(in super::super) fn remove_dead_service(hierarchies: &Hierarchies, service: &str) {
-    let top = Path::new(TOP).join(service);
+    let top = service_group(service);
     let mut groups: BTreeSet<PathBuf> = directories(hierarchies, &top)
         .iter()
         .filter_map(|directory| fs::read_dir(directory).ok())
