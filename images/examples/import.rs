@@ -13,10 +13,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: import STORE REFERENCE".into());
     };
     let reference: ImageReference = reference.parse()?;
-    let store = ContentStore::open(Path::new(store))?;
+    let mut store = ContentStore::open(Path::new(store))?;
+    if let Ok(form) = std::env::var("LAMBENT_IMAGE_FORM") {
+        store = store.with_form(form.parse()?);
+    }
     let started = Instant::now();
     let image = store.import(&reference, &Platform::host(), &NoProgress)?;
-    println!("{} in {:?}", image.manifest_digest, started.elapsed());
+    println!(
+        "{} in {:?} as {}",
+        image.manifest_digest,
+        started.elapsed(),
+        store.form()
+    );
     for layer in &image.layers {
         println!("  {} {} bytes", layer.digest, layer.size);
     }

@@ -1,7 +1,7 @@
 //! OCI images for Lambent: from a reference to a directory that can be mounted.
 //!
 //! ```text
-//! ImageReference ─► Source ─► ContentStore::import ─► Image ─► ContentStore::rootfs ─► Rootfs ─► overlay::mount
+//! ImageReference ─► Source ─► ContentStore::import ─► Image ─► ContentStore::rootfs ─► Rootfs ─► RootMount::mount
 //! ```
 //!
 //! The crate knows images and files, nothing of Lambda beyond the limits that
@@ -14,7 +14,9 @@
 
 mod config;
 mod digest;
+mod erofs;
 mod error;
+mod form;
 mod image;
 mod import;
 mod manifest;
@@ -25,6 +27,7 @@ mod rootfs;
 mod source;
 mod store;
 mod tarball;
+mod tree;
 mod unique;
 mod unpack;
 pub mod writer;
@@ -32,9 +35,10 @@ pub mod writer;
 pub use crate::config::ImageConfig;
 pub use crate::digest::Digest;
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::form::Form;
 pub use crate::image::{Image, Layer};
 pub use crate::platform::Platform;
 pub use crate::progress::{LayerProgress, NoProgress, Progress};
 pub use crate::reference::ImageReference;
-pub use crate::rootfs::{FileKind, Rootfs, overlay, skeleton};
+pub use crate::rootfs::{FileKind, RootMount, Rootfs, skeleton};
 pub use crate::store::ContentStore;

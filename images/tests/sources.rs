@@ -9,6 +9,7 @@ use std::path::Path;
 use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
 use lambent_images::{
     Digest, ErrorKind, Image, ImageReference, LayerProgress, NoProgress, Platform, Progress,
+    RootMount,
 };
 use support::{Scratch, good, is_root};
 
@@ -102,8 +103,11 @@ fn all_kinds_give_the_same_tree_and_share_layers() {
     );
     assert_eq!(base.join("bin/y").read_link().unwrap(), Path::new("x"));
     let rootfs = scratch.store.rootfs(&first).unwrap();
-    assert_eq!(rootfs.lower_dirs().len(), 3);
-    assert_eq!(rootfs.lower_dirs()[2], base);
+    let RootMount::Overlay { lower_dirs } = rootfs.mount() else {
+        panic!("{:?}", rootfs.mount())
+    };
+    assert_eq!(lower_dirs.len(), 3);
+    assert_eq!(lower_dirs[2], base);
     assert!(
         rootfs
             .lookup("/bin/y")

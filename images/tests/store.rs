@@ -9,13 +9,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lambent_images::{
-    ContentStore, Digest, ErrorKind, ImageReference, LayerProgress, NoProgress, Platform, Progress,
+    ContentStore, Digest, ErrorKind, Form, ImageReference, LayerProgress, NoProgress, Platform,
+    Progress, RootMount,
 };
 use support::{Scratch, good, is_root, large};
 
 const CHILD_STORE: &str = "LAMBENT_TEST_CHILD_STORE";
 const CHILD_IMAGE: &str = "LAMBENT_TEST_CHILD_IMAGE";
 const CHILD_EVENTS: &str = "LAMBENT_TEST_CHILD_EVENTS";
+const CHILD_FORM: &str = "LAMBENT_TEST_CHILD_FORM";
 
 /// Kills its own process, as `kill -9` does, after so many events.
 struct KillAfter(AtomicU32);
@@ -46,7 +48,10 @@ fn child() {
     };
     let image = PathBuf::from(std::env::var_os(CHILD_IMAGE).unwrap());
     let events = std::env::var(CHILD_EVENTS).unwrap().parse().unwrap();
-    let store = ContentStore::open(Path::new(&store)).unwrap();
+    let form = std::env::var(CHILD_FORM).unwrap().parse().unwrap();
+    let store = ContentStore::open(Path::new(&store))
+        .unwrap()
+        .with_form(form);
     let progress = KillAfter(AtomicU32::new(events));
     store
         .import(
@@ -63,6 +68,7 @@ fn spawn(scratch: &Scratch, image: &Path, events: u32) -> Child {
         .env(CHILD_STORE, scratch.store.root())
         .env(CHILD_IMAGE, image)
         .env(CHILD_EVENTS, events.to_string())
+        .env(CHILD_FORM, scratch.store.form().to_string())
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
@@ -107,10 +113,20 @@ fn assert_same(found: &Content, expected: &Content, when: &str) {
 
 #[test]
 fn killed_at_any_moment_it_imports_again() {
-    if !is_root("killed_at_any_moment_it_imports_again") {
-        return;
+    if is_root("killed_at_any_moment_it_imports_again") {
+        kill_and_import_again(Form::Directory);
     }
-    let reference = Scratch::new();
+}
+
+#[test]
+fn killed_at_any_moment_it_imports_again_as_erofs() {
+    if is_root("killed_at_any_moment_it_imports_again_as_erofs") {
+        kill_and_import_again(Form::Erofs);
+    }
+}
+
+fn kill_and_import_again(form: Form) {
+    let reference = Scratch::of_form(form);
     let file = reference.path("image.tar");
     large(0).write_oci_archive(&file, "latest").unwrap();
     let started = std::time::Instant::now();
@@ -121,7 +137,7 @@ fn killed_at_any_moment_it_imports_again() {
     let (mut killed, mut partial) = (0, 0);
     // At every progress event, and at moments spread over the whole import.
     for round in 0..40_u32 {
-        let scratch = Scratch::new();
+        let scratch = Scratch::of_form(form);
         let mut child = spawn(
             &scratch,
             &file,
@@ -136,7 +152,9 @@ fn killed_at_any_moment_it_imports_again() {
         let tmp = scratch.store.root().join("tmp");
         partial += u32::from(std::fs::read_dir(&tmp).unwrap().count() > 0);
         // Opening sweeps what is dead.
-        let store = ContentStore::open(scratch.store.root()).unwrap();
+        let store = ContentStore::open(scratch.store.root())
+            .unwrap()
+            .with_form(form);
         assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
         for digest in store.images().unwrap() {
             assert!(
@@ -160,10 +178,20 @@ fn killed_at_any_moment_it_imports_again() {
 
 #[test]
 fn threads_and_processes_import_at_once() {
-    if !is_root("threads_and_processes_import_at_once") {
-        return;
+    if is_root("threads_and_processes_import_at_once") {
+        import_at_once(Form::Directory);
     }
-    let files = Scratch::new();
+}
+
+#[test]
+fn threads_and_processes_import_at_once_as_erofs() {
+    if is_root("threads_and_processes_import_at_once_as_erofs") {
+        import_at_once(Form::Erofs);
+    }
+}
+
+fn import_at_once(form: Form) {
+    let files = Scratch::of_form(form);
     let paths: Vec<_> = (0..4_u64)
         .map(|variant| {
             let path = files.path(&format!("{variant}.tar"));
@@ -171,14 +199,14 @@ fn threads_and_processes_import_at_once() {
             path
         })
         .collect();
-    let reference = Scratch::new();
+    let reference = Scratch::of_form(form);
     for path in &paths {
         let image = reference.import(path).unwrap();
         reference.store.rootfs(&image).unwrap();
     }
     let expected = unordered(&reference);
     for _ in 0..5 {
-        let scratch = Scratch::new();
+        let scratch = Scratch::of_form(form);
         let children: Vec<_> = paths
             .iter()
             .chain(&paths)
@@ -268,6 +296,49 @@ fn what_is_missing_is_repaired() {
         scratch.store.rootfs(&image).unwrap_err().kind(),
         ErrorKind::NotFound
     );
+}
+
+#[test]
+fn what_is_missing_of_an_erofs_image_is_repaired() {
+    if !is_root("what_is_missing_of_an_erofs_image_is_repaired") {
+        return;
+    }
+    let scratch = Scratch::of_form(Form::Erofs);
+    let file = scratch.path("image.tar");
+    good().write_oci_archive(&file, "latest").unwrap();
+    let image = scratch.import(&file).unwrap();
+    let RootMount::Erofs {
+        image: erofs,
+        devices,
+    } = scratch.store.rootfs(&image).unwrap().mount().clone()
+    else {
+        panic!("no EROFS image");
+    };
+    let good = unordered(&scratch);
+    let root = scratch.store.root();
+    let record = |kind: &str, name: &str| root.join("records").join(kind).join(name);
+    let chain = erofs.file_name().unwrap().to_str().unwrap();
+    let layer = image.layers[0].diff_id.hex();
+    for path in [
+        erofs.clone(),
+        devices[0].clone(),
+        devices[1].clone(),
+        root.join("indexes").join(&layer),
+        record("tars", &layer),
+        record("roots", chain),
+        record("blobs", &image.layers[0].digest.hex()),
+    ] {
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(scratch.import(&file).unwrap(), image, "{}", path.display());
+        assert_same(&unordered(&scratch), &good, &path.display().to_string());
+    }
+    // A damaged index is noticed when it is needed, and then made again.
+    std::fs::write(root.join("indexes").join(&layer), "damaged").unwrap();
+    std::fs::remove_file(&erofs).unwrap();
+    let error = scratch.import(&file).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert_eq!(scratch.import(&file).unwrap(), image);
+    assert_same(&unordered(&scratch), &good, "a damaged index");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lambent_images::{ErrorKind, Image, Rootfs, overlay, skeleton};
+use lambent_images::{
+    ErrorKind, Image, ImageReference, NoProgress, Platform, RootMount, Rootfs, skeleton,
+};
 use support::tar::{Fields, Tar};
 use support::{Scratch, is_root, snapshot};
 
@@ -39,9 +41,50 @@ fn mounted(scratch: &Scratch, image: &Image) -> (Rootfs, PathBuf, BTreeMap<PathB
     let rootfs = scratch.store.rootfs(image).unwrap();
     let target = scratch.path(&format!("mnt-{}", image.manifest_digest.hex()));
     std::fs::create_dir_all(&target).unwrap();
-    overlay::mount(rootfs.lower_dirs(), &target).unwrap();
+    rootfs.mount().mount(&target).unwrap();
     let listed = snapshot(&target);
+    let other = mounted_as_erofs(scratch, image, &target);
+    assert_eq!(
+        without_directory_times(other),
+        without_directory_times(listed.clone()),
+        "the two forms differ"
+    );
     (rootfs, target, listed)
+}
+
+/// A directory that a layer only implies has the lower layer's time as EROFS, and
+/// none as a directory, which knows of no layer but its own.
+fn without_directory_times(mut listed: BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String> {
+    for line in listed.values_mut().filter(|line| line.starts_with("dir")) {
+        line.truncate(line.find(" mtime").unwrap());
+    }
+    listed
+}
+
+/// The same image in the other form.
+fn mounted_as_erofs(scratch: &Scratch, image: &Image, beside: &Path) -> BTreeMap<PathBuf, String> {
+    let store = scratch.erofs();
+    let reference = ImageReference::Path {
+        path: scratch.path("image.tar"),
+    };
+    let same = store
+        .import(&reference, &Platform::host(), &NoProgress)
+        .unwrap();
+    assert_eq!(&same, image);
+    let rootfs = store.rootfs(&same).unwrap();
+    let target = beside.with_extension("erofs");
+    std::fs::create_dir_all(&target).unwrap();
+    rootfs.mount().mount(&target).unwrap();
+    let listed = snapshot(&target);
+    for path in listed.keys() {
+        let meta = target.join(path).symlink_metadata().unwrap();
+        if !meta.is_symlink() {
+            let found = rootfs.lookup(path).unwrap().unwrap();
+            assert_eq!(found.is_directory(), meta.is_dir(), "{}", path.display());
+        }
+    }
+    rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+    listed
 }
 
 /// The image's own paths, without the skeleton's.
@@ -423,5 +466,9 @@ fn many_layers() {
     // The same layer many times over is one layer on disk.
     let same = scratch.import_layers(&layers[..3]).unwrap();
     assert_eq!(same.layers.len(), 3);
-    assert_eq!(scratch.store.rootfs(&same).unwrap().lower_dirs().len(), 4);
+    let rootfs = scratch.store.rootfs(&same).unwrap();
+    let RootMount::Overlay { lower_dirs } = rootfs.mount() else {
+        panic!("{:?}", rootfs.mount())
+    };
+    assert_eq!(lower_dirs.len(), 4);
 }

@@ -89,7 +89,7 @@ impl Service {
         }
         let host = |error: std::io::Error| ServiceError::Host(error.to_string());
         directories.create().map_err(host)?;
-        let store = ContentStore::open(&directories.images())?;
+        let store = open_store(&directories)?;
         let services = directories.services();
         let lock = ServiceLock::claim(&services).map_err(|error| {
             ServiceError::Host(format!("write in {}: {error}", services.display()))
@@ -152,7 +152,7 @@ impl Service {
             log_stream_name: log_stream_name(),
         };
         let spec = SandboxSpec {
-            lower_dirs: image.rootfs.lower_dirs().to_vec(),
+            root: image.rootfs.mount().clone(),
             args: command(&image.image, &function)?,
             env: function_environment(&image.image.config.env, &function, &identity),
             working_directory: working_directory(&image, &function)?,
@@ -180,6 +180,21 @@ impl Service {
     /// Ends every environment and waits until nothing is left.
     pub async fn shutdown(self) {
         self.launcher.shutdown().await;
+    }
+}
+
+/// The store, with layers in the form that `LAMBENT_IMAGE_FORM` names, else in
+/// the best that this host can mount.
+fn open_store(directories: &StateDirectories) -> Result<ContentStore, ServiceError> {
+    let store = ContentStore::open(&directories.images())?;
+    match std::env::var("LAMBENT_IMAGE_FORM") {
+        Ok(form) if !form.is_empty() => {
+            let form = form.parse().map_err(|error: lambent_images::Error| {
+                ServiceError::Host(format!("LAMBENT_IMAGE_FORM: {error}"))
+            })?;
+            Ok(store.with_form(form))
+        }
+        _ => Ok(store),
     }
 }
 

@@ -1,123 +1,166 @@
-//! One layer: from the source's bytes to a verified blob and directory in staging.
+//! One layer: from the source's bytes to a verified blob and its content in
+//! staging, in the form that the store keeps.
 
 use std::fs::DirBuilder;
 use std::io::BufReader;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::check_cancelled;
+use super::pipe::Pipe;
 use super::plan::{Item, diff_id_mismatch};
-use super::stream::{BlobStream, TarStream, drain};
-use super::{check_cancelled, wants_directory};
+use super::stream::{BlobStream, TarStream};
 use crate::error::{ErrorKind, IoContext, Result};
 use crate::source::Source;
 use crate::store::layout::private_file;
 use crate::store::staging::Staging;
+use crate::tree::index::LayerIndex;
 use crate::unpack::decompress::Decoder;
 use crate::unpack::limits::Budget;
 use crate::unpack::{self, path::open_root};
-use crate::{Digest, LayerProgress, Progress};
+use crate::{Digest, Form, LayerProgress, Progress};
 
 /// Bytes read from a source at a time.
 const BLOB_BUFFER: usize = 128 * 1024;
-/// Bytes of tar stream that are inflated and hashed at a time.
-const TAR_BUFFER: usize = 256 * 1024;
 
 /// A verified layer in the staging directory.
 #[derive(Debug)]
-pub(super) struct Ingested {
-    pub(super) digest: Digest,
-    pub(super) diff_id: Digest,
-    pub(super) blob: PathBuf,
-    pub(super) directory: Option<PathBuf>,
+pub(crate) struct Ingested {
+    pub(crate) digest: Digest,
+    pub(crate) diff_id: Digest,
+    pub(crate) blob: PathBuf,
+    /// None if the store has the content already.
+    pub(crate) content: Option<Content>,
     /// Bytes of the tar stream.
-    pub(super) size: u64,
-    pub(super) warnings: Vec<String>,
+    pub(crate) size: u64,
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Reads, verifies and unpacks one layer.
-pub(super) fn ingest(
-    source: &dyn Source,
-    item: &Item,
-    staging: &Staging,
-    budget: &Budget,
-    progress: &dyn Progress,
-) -> Result<Ingested> {
-    check_cancelled(budget)?;
-    let descriptor = &item.descriptor;
-    let total = descriptor.size;
-    progress.layer(&descriptor.digest, LayerProgress::Started { total });
-    let blob = staging
-        .path()
-        .join(format!("blob-{}", descriptor.digest.hex()));
-    let directory =
-        wants_directory(item).then(|| staging.path().join(format!("layer-{}", item.diff_id.hex())));
-    let copy = private_file(&blob).doing(|| "storing a blob".to_owned())?;
-    let mut stream = BlobStream::new(source.open(descriptor)?, copy, descriptor, progress);
-    let unpacked = unpack(&mut stream, directory.as_ref(), staging, budget);
-    let unpacked = match unpacked {
-        // A damaged blob shows first as a broken archive; that it is damaged is
-        // the better answer, and it takes the digest of all of it to know.
-        Err(error)
-            if matches!(error.kind(), ErrorKind::Io | ErrorKind::LimitExceeded)
-                || budget.is_cancelled() =>
-        {
-            return Err(error);
+/// The content of a layer, ready to be moved into the store.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Directory(PathBuf),
+    Tar { stream: PathBuf, index: LayerIndex },
+}
+
+/// What the parts of an ingestion share.
+#[derive(Clone, Copy)]
+pub(super) struct Ingestion<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) staging: &'a Staging,
+    pub(super) budget: &'a Budget,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) form: Form,
+}
+
+impl Ingestion<'_> {
+    /// Reads, verifies and keeps one layer.
+    pub(super) fn layer(self, item: &Item) -> Result<Ingested> {
+        check_cancelled(self.budget)?;
+        let descriptor = &item.descriptor;
+        let total = descriptor.size;
+        self.progress
+            .layer(&descriptor.digest, LayerProgress::Started { total });
+        let blob = self.staged("blob", &descriptor.digest);
+        let copy = private_file(&blob).doing(storing)?;
+        let opened = self.source.open(descriptor)?;
+        let mut stream = BlobStream::new(opened, copy, descriptor, self.progress);
+        let read = match self.read(&mut stream, item, &blob) {
+            // A damaged blob shows first as a broken archive; that it is damaged is
+            // the better answer, and it takes the digest of all of it to know.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Io | ErrorKind::LimitExceeded)
+                    || self.budget.is_cancelled() =>
+            {
+                return Err(error);
+            }
+            Err(error) => {
+                stream.verify()?;
+                return Err(error);
+            }
+            Ok(read) => {
+                stream.verify()?;
+                read
+            }
+        };
+        let found = read.diff_id.unwrap_or(descriptor.digest);
+        if found != item.diff_id {
+            return Err(diff_id_mismatch(&descriptor.digest, &item.diff_id, &found));
         }
-        Err(error) => {
-            stream.verify()?;
-            return Err(error);
-        }
-        Ok(unpacked) => {
-            stream.verify()?;
-            unpacked
-        }
-    };
-    let found = unpacked.diff_id.unwrap_or(descriptor.digest);
-    if found != item.diff_id {
-        return Err(diff_id_mismatch(&descriptor.digest, &item.diff_id, &found));
+        self.progress
+            .layer(&descriptor.digest, LayerProgress::Finished);
+        Ok(Ingested {
+            digest: descriptor.digest,
+            diff_id: item.diff_id,
+            blob,
+            content: read.content,
+            size: read.size,
+            warnings: read.warnings,
+        })
     }
-    progress.layer(&descriptor.digest, LayerProgress::Finished);
-    Ok(Ingested {
-        digest: descriptor.digest,
-        diff_id: item.diff_id,
-        blob,
-        directory,
-        size: unpacked.size,
-        warnings: unpacked.warnings,
-    })
+
+    /// Decodes the blob on one thread, and keeps its content on this one.
+    fn read(self, blob: &mut BlobStream<'_>, item: &Item, blob_path: &Path) -> Result<Read> {
+        let decoder = Decoder::new(BufReader::with_capacity(BLOB_BUFFER, blob)).doing(reading)?;
+        let is_plain = decoder.is_plain();
+        let wanted = item.wants_content.then_some(self.form);
+        let tar_path = self.staged("tar", &item.diff_id);
+        let keep = wanted == Some(Form::Erofs) && !is_plain;
+        let copy = keep
+            .then(|| private_file(&tar_path).doing(storing))
+            .transpose()?;
+        std::thread::scope(|scope| {
+            let pipe = Pipe::spawn(scope, decoder);
+            let mut tar = TarStream::new(pipe, !is_plain, copy, self.budget);
+            let (content, warnings) = match wanted {
+                None => (None, Vec::new()),
+                Some(Form::Directory) => {
+                    let path = self.staged("layer", &item.diff_id);
+                    let failed = || "making a directory for the layer".to_owned();
+                    DirBuilder::new().mode(0o700).create(&path).doing(failed)?;
+                    let root = open_root(&path).doing(failed)?;
+                    let warnings = unpack::layer(&mut tar, root, self.staging.fd(), self.budget)?;
+                    (Some(Content::Directory(path)), warnings)
+                }
+                Some(Form::Erofs) => {
+                    let (index, warnings) = unpack::index(&mut tar, self.budget)?;
+                    let stream = tar_path;
+                    (Some(Content::Tar { stream, index }), warnings)
+                }
+            };
+            let (diff_id, size) = tar.finish().doing(reading)?;
+            // A plain blob is its own tar stream: one file, two names.
+            if let Some(Content::Tar { stream, .. }) = &content
+                && is_plain
+            {
+                std::fs::hard_link(blob_path, stream).doing(storing)?;
+            }
+            Ok(Read {
+                diff_id,
+                size,
+                content,
+                warnings,
+            })
+        })
+    }
+
+    fn staged(self, what: &str, digest: &Digest) -> PathBuf {
+        self.staging.path().join(format!("{what}-{}", digest.hex()))
+    }
 }
 
-struct Unpacked {
+/// What was read of a layer.
+struct Read {
     diff_id: Option<Digest>,
     size: u64,
+    content: Option<Content>,
     warnings: Vec<String>,
 }
 
-fn unpack(
-    blob: &mut BlobStream<'_>,
-    directory: Option<&PathBuf>,
-    staging: &Staging,
-    budget: &Budget,
-) -> Result<Unpacked> {
-    let reading = || "reading the layer".to_owned();
-    let decoder = Decoder::new(BufReader::with_capacity(BLOB_BUFFER, blob)).doing(reading)?;
-    let hash = !decoder.is_plain();
-    let mut tar = BufReader::with_capacity(TAR_BUFFER, TarStream::new(decoder, hash, budget));
-    let warnings = match directory {
-        Some(path) => {
-            let failed = || "making a directory for the layer".to_owned();
-            DirBuilder::new().mode(0o700).create(path).doing(failed)?;
-            let root = open_root(path).doing(failed)?;
-            unpack::layer(&mut tar, root, staging.fd(), budget)?
-        }
-        None => Vec::new(),
-    };
-    // The diff ID covers what follows the archive's end marker as well.
-    drain(&mut tar).doing(reading)?;
-    let (diff_id, size) = tar.into_inner().finish();
-    Ok(Unpacked {
-        diff_id,
-        size,
-        warnings,
-    })
+fn reading() -> String {
+    "reading the layer".to_owned()
+}
+
+fn storing() -> String {
+    "storing the layer".to_owned()
 }

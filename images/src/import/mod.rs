@@ -4,35 +4,34 @@
 //! counts before it is on disk: see the rules in `store::layout`.
 
 mod layer;
+mod pipe;
 mod plan;
+mod publish;
 mod stream;
 
-use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
-use self::layer::{Ingested, ingest};
-use self::plan::{Item, Plan};
-use crate::error::{Error, IoContext, Result, quoted_path};
-use crate::manifest::Descriptor;
-use crate::source::{Resolved, Source, resolve};
+use self::layer::Ingestion;
+pub(crate) use self::layer::{Content, Ingested};
+use self::plan::Plan;
+use self::publish::publish;
+use crate::error::{Error, Result};
+use crate::rootfs::chain::Chain;
+use crate::source::{Resolved, resolve};
 use crate::store::index;
-use crate::store::layout::{Layout, private_file};
+use crate::store::layout::Layout;
 use crate::store::lock::{Lock, Mode};
-use crate::store::record::{self, BlobRecord, LayerRecord};
+use crate::store::record::{self, LayerRecord, TarRecord};
 use crate::store::staging::Staging;
-use crate::unique::unique;
 use crate::unpack::limits::Budget;
 use crate::{
-    ContentStore, Image, ImageReference, Layer, LayerProgress, Platform, Progress, rootfs, source,
+    ContentStore, Form, Image, ImageReference, Layer, LayerProgress, Platform, Progress, rootfs,
+    source,
 };
 
 impl ContentStore {
-    /// Brings an image into the store and unpacks it.
+    /// Brings an image into the store, ready to be mounted.
     ///
     /// Layers that the store has are not read again. On failure nothing of the
     /// image is left, except for what another image shares with it.
@@ -47,38 +46,52 @@ impl ContentStore {
         platform: &Platform,
         progress: &dyn Progress,
     ) -> Result<Image> {
-        import(&self.layout, reference, platform, progress)
+        import(&self.layout, self.form(), reference, platform, progress)
     }
 }
 
 fn import(
     layout: &Layout,
+    form: Form,
     reference: &ImageReference,
     platform: &Platform,
     progress: &dyn Progress,
 ) -> Result<Image> {
     let source = source::open(reference)?;
     let resolved = resolve(source.as_ref(), platform)?;
+    let chain = Chain::new(&resolved.diff_ids);
     let _store = Lock::acquire(&layout.lock("store"), Mode::Shared)?;
     // Held until the records are written: who gets them next sees the layers as
     // complete. Only layers that are missing are locked.
-    let _layers = lock_missing(layout, &resolved)?;
-    let plan = Plan::new(layout, &resolved)?;
+    let _layers = lock_missing(layout, form, &resolved)?;
+    let plan = Plan::new(layout, form, &resolved)?;
     for item in &plan.stored {
         progress.layer(&item.digest, LayerProgress::AlreadyStored);
     }
-    if !plan.missing.is_empty() || !is_listed(layout, &resolved)? {
+    let has_root = form == Form::Directory || chain.stored(layout).is_some();
+    if !plan.missing.is_empty() || !has_root || !is_listed(layout, &resolved)? {
         let staging = Staging::new(layout)?;
-        let ingested = ingest_all(source.as_ref(), &plan, &staging, progress)?;
-        publish(layout, &staging, &resolved, &ingested)?;
+        let ingestion = Ingestion {
+            source: source.as_ref(),
+            staging: &staging,
+            budget: &plan.budget,
+            progress,
+            form,
+        };
+        let ingested = ingest_all(ingestion, &plan)?;
+        let root = match form {
+            Form::Erofs if !has_root => Some(chain.build(layout, &ingested)?),
+            _ => None,
+        };
+        publish(layout, &staging, &resolved, &ingested, root.as_ref())?;
     }
-    describe(layout, resolved)
+    describe(layout, form, &chain, resolved)
 }
 
 /// Locks the layers that are not in the store, in the order of their names, so
 /// that two imports never wait for each other.
-fn lock_missing(layout: &Layout, resolved: &Resolved) -> Result<Vec<Lock>> {
-    let plan = Plan::new(layout, resolved)?;
+fn lock_missing(layout: &Layout, form: Form, resolved: &Resolved) -> Result<Vec<Lock>> {
+    let plan = Plan::new(layout, form, resolved)?;
     let mut names: Vec<_> = plan
         .missing
         .iter()
@@ -106,18 +119,14 @@ fn is_listed(layout: &Layout, resolved: &Resolved) -> Result<bool> {
 }
 
 /// Reads all missing layers on as many threads as there are processors.
-fn ingest_all(
-    source: &dyn Source,
-    plan: &Plan,
-    staging: &Staging,
-    progress: &dyn Progress,
-) -> Result<Vec<Ingested>> {
+fn ingest_all(ingestion: Ingestion<'_>, plan: &Plan) -> Result<Vec<Ingested>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Ok(Vec::new()));
     let work = || {
         while let Some(item) = plan.missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = ingest(source, item, staging, &plan.budget, progress)
+            let result = ingestion
+                .layer(item)
                 .map_err(|error| error.within(&format!("layer {}", item.descriptor.digest)));
             if !collect(&results, &plan.budget, result) {
                 return;
@@ -155,76 +164,8 @@ fn collect(
     results.is_ok()
 }
 
-/// Moves what was verified into its place, and then records it.
-fn publish(
-    layout: &Layout,
-    staging: &Staging,
-    resolved: &Resolved,
-    ingested: &[Ingested],
-) -> Result<()> {
-    for layer in ingested {
-        rename(&layer.blob, &layout.blob(&layer.digest))?;
-        if let Some(directory) = &layer.directory {
-            rename(directory, &layout.layer(&layer.diff_id))?;
-        }
-    }
-    document(
-        layout,
-        staging,
-        &resolved.descriptor,
-        &resolved.manifest_bytes,
-    )?;
-    document(
-        layout,
-        staging,
-        &resolved.manifest.config,
-        &resolved.config_bytes,
-    )?;
-    rustix::fs::syncfs(layout.root_fd()).doing(|| "syncing the image store".to_owned())?;
-    for layer in ingested {
-        if layer.directory.is_some() {
-            let record = LayerRecord::new(layer.size, layer.warnings.clone());
-            record::write(staging, &layout.layer_record(&layer.diff_id), &record)?;
-        }
-        let record = BlobRecord::new(layer.diff_id);
-        record::write(staging, &layout.blob_record(&layer.digest), &record)?;
-    }
-    index::add(
-        layout,
-        staging,
-        &resolved.descriptor,
-        &resolved.config.platform(),
-    )
-}
-
-fn document(layout: &Layout, staging: &Staging, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
-    let failed = || format!("writing blob {}", blob.digest);
-    let temporary = staging.path().join(format!("document-{}", unique()));
-    let mut file = private_file(&temporary).doing(failed)?;
-    std::io::Write::write_all(&mut file, bytes).doing(failed)?;
-    fs::rename(&temporary, layout.blob(&blob.digest)).doing(failed)
-}
-
-/// Renames; a directory that is there already has no record, and is swapped out
-/// into the staging directory, where it will be removed.
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    let failed = || format!("moving a layer to {}", quoted_path(to));
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::EXIST) => renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).doing(failed),
-        // A file system without these flags, such as NFS.
-        Err(Errno::INVAL) => {
-            if to.is_dir() {
-                let aside = from.with_extension("replaced");
-                fs::rename(to, aside).doing(failed)?;
-            }
-            fs::rename(from, to).doing(failed)
-        }
-        other => other.doing(failed),
-    }
-}
-
 /// What the caller gets to know.
-fn describe(layout: &Layout, resolved: Resolved) -> Result<Image> {
+fn describe(layout: &Layout, form: Form, chain: &Chain, resolved: Resolved) -> Result<Image> {
     let layers: Vec<_> = resolved
         .manifest
         .layers
@@ -238,25 +179,42 @@ fn describe(layout: &Layout, resolved: Resolved) -> Result<Image> {
         .collect();
     let mut warnings = Vec::new();
     for layer in &layers {
-        let record: Option<LayerRecord> = record::read(&layout.layer_record(&layer.diff_id));
-        let lines = record.map(|record| record.warnings).unwrap_or_default();
+        let lines = layer_warnings(layout, form, layer).unwrap_or_default();
         warnings.extend(
             lines
                 .into_iter()
                 .map(|line| format!("layer {}: {line}", layer.digest)),
         );
     }
-    let directories: Vec<_> = layers
-        .iter()
-        .rev()
-        .map(|layer| layout.layer(&layer.diff_id))
-        .collect();
-    warnings.extend(rootfs::covered_by_skeleton(&directories)?);
+    match form {
+        Form::Erofs => {
+            let record = chain.stored(layout);
+            warnings.extend(record.into_iter().flat_map(|record| record.warnings));
+        }
+        Form::Directory => {
+            let directories: Vec<_> = layers
+                .iter()
+                .rev()
+                .map(|layer| layout.layer(&layer.diff_id))
+                .collect();
+            warnings.extend(rootfs::covered_by_skeleton(&directories)?);
+        }
+    }
     Ok(Image {
         manifest_digest: resolved.descriptor.digest,
         config: resolved.config,
         layers,
         warnings,
+    })
+}
+
+/// What was left out of a stored layer.
+fn layer_warnings(layout: &Layout, form: Form, layer: &Layer) -> Option<Vec<String>> {
+    Some(match form {
+        Form::Erofs => record::read::<TarRecord>(&layout.tar_record(&layer.diff_id))?.warnings,
+        Form::Directory => {
+            record::read::<LayerRecord>(&layout.layer_record(&layer.diff_id))?.warnings
+        }
     })
 }
 
@@ -266,9 +224,4 @@ fn check_cancelled(budget: &Budget) -> Result<()> {
         return Err(Error::invalid("another layer failed"));
     }
     Ok(())
-}
-
-/// True for a layer that is to be unpacked.
-fn wants_directory(item: &Item) -> bool {
-    item.unpack
 }

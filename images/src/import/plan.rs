@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Descriptor;
 use crate::source::Resolved;
 use crate::store::layout::Layout;
-use crate::store::record::{self, BlobRecord, LayerRecord};
+use crate::store::record::{self, BlobRecord, LayerRecord, TarRecord};
 use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
+use crate::{Digest, Form};
 
 /// One layer to read.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Item {
     pub(super) descriptor: Descriptor,
     pub(super) diff_id: Digest,
     /// False if only the blob is missing.
-    pub(super) unpack: bool,
+    pub(super) wants_content: bool,
 }
 
 /// The work of one import.
@@ -28,7 +28,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(layout: &Layout, resolved: &Resolved) -> Result<Self> {
+    pub(super) fn new(layout: &Layout, form: Form, resolved: &Resolved) -> Result<Self> {
         let mut plan = Self {
             missing: Vec::new(),
             stored: Vec::new(),
@@ -43,7 +43,7 @@ impl Plan {
             if descriptor.size > IMAGE_BYTES_MAX + IMAGE_BYTES_MAX / 64 {
                 plan.budget.take_bytes(u64::MAX)?;
             }
-            let stored = stored_layer(layout, &diff_id);
+            let stored = stored_layer(layout, form, &diff_id);
             match stored_blob(layout, descriptor) {
                 Some(blob) if blob.diff_id != diff_id => {
                     return Err(diff_id_mismatch(
@@ -53,14 +53,13 @@ impl Plan {
                     ));
                 }
                 Some(_) if stored.is_some() => {
-                    plan.budget
-                        .take_bytes(stored.map_or(0, |layer| layer.size))?;
+                    plan.budget.take_bytes(stored.unwrap_or_default())?;
                     plan.stored.push(descriptor.clone());
                 }
                 _ => plan.missing.push(Item {
                     descriptor: descriptor.clone(),
                     diff_id,
-                    unpack: layers.insert(diff_id) && stored.is_none(),
+                    wants_content: layers.insert(diff_id) && stored.is_none(),
                 }),
             }
         }
@@ -71,9 +70,20 @@ impl Plan {
     }
 }
 
-/// The record of a layer whose directory is there.
-fn stored_layer(layout: &Layout, diff_id: &Digest) -> Option<LayerRecord> {
-    record::read(&layout.layer_record(diff_id)).filter(|_| layout.layer(diff_id).is_dir())
+/// Bytes of the tar stream of a layer whose content is there in this form.
+fn stored_layer(layout: &Layout, form: Form, diff_id: &Digest) -> Option<u64> {
+    match form {
+        Form::Directory => {
+            let record: LayerRecord = record::read(&layout.layer_record(diff_id))?;
+            layout.layer(diff_id).is_dir().then_some(record.size)
+        }
+        Form::Erofs => {
+            let record: TarRecord = record::read(&layout.tar_record(diff_id))?;
+            let stream = layout.tar(diff_id).symlink_metadata().ok()?;
+            let complete = stream.is_file() && stream.len() == record.size;
+            (complete && layout.index_of(diff_id).is_file()).then_some(record.size)
+        }
+    }
 }
 
 /// The record of a blob whose file is there.

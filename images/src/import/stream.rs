@@ -2,8 +2,9 @@
 //! stream as it comes out of the decoder.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
+use super::pipe::Pipe;
 use crate::digest::Hasher;
 use crate::error::{IoContext, Result};
 use crate::manifest::Descriptor;
@@ -82,45 +83,76 @@ impl Read for BlobStream<'_> {
     }
 }
 
-/// Hashes and counts the tar stream.
-pub(super) struct TarStream<'a, R> {
-    inner: R,
+/// The tar stream as it arrives: counted, hashed, and kept if it is to be.
+pub(super) struct TarStream<'a> {
+    pipe: Pipe,
+    position: usize,
     /// None if the tar stream is the blob itself, which is hashed already.
     hasher: Option<Hasher>,
+    copy: Option<File>,
     size: u64,
     budget: &'a Budget,
 }
 
-impl<'a, R: Read> TarStream<'a, R> {
-    pub(super) fn new(inner: R, hash: bool, budget: &'a Budget) -> Self {
+impl<'a> TarStream<'a> {
+    pub(super) fn new(pipe: Pipe, hash: bool, copy: Option<File>, budget: &'a Budget) -> Self {
         Self {
-            inner,
+            pipe,
+            position: 0,
             hasher: hash.then(Hasher::default),
+            copy,
             size: 0,
             budget,
         }
     }
 
-    /// The diff ID, unless it is the blob's digest, and the size in bytes.
-    pub(super) fn finish(self) -> (Option<Digest>, u64) {
-        (self.hasher.map(Hasher::finish), self.size)
+    /// Reads what follows the archive's end marker: the diff ID covers it too.
+    /// Returns the diff ID, unless it is the blob's digest, and the size in bytes.
+    pub(super) fn finish(mut self) -> io::Result<(Option<Digest>, u64)> {
+        while !self.fill_buf()?.is_empty() {
+            self.position = self.pipe.chunk().len();
+        }
+        Ok((self.hasher.map(Hasher::finish), self.size))
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let chunk = self.pipe.next_chunk()?;
+        self.position = 0;
+        self.budget.take_bytes(chunk.len() as u64)?;
+        self.size += chunk.len() as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(chunk);
+        }
+        if let Some(copy) = &mut self.copy {
+            copy.write_all(chunk)?;
+        }
+        Ok(())
     }
 }
 
-impl<R: Read> Read for TarStream<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.budget.take_bytes(read as u64)?;
-        self.size += read as u64;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&buffer[..read]);
+impl BufRead for TarStream<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.position == self.pipe.chunk().len() {
+            self.receive()?;
         }
+        Ok(&self.pipe.chunk()[self.position..])
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.position += length;
+    }
+}
+
+impl Read for TarStream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
         Ok(read)
     }
 }
 
 /// Reads to the end.
-pub(super) fn drain(reader: &mut impl Read) -> io::Result<()> {
+fn drain(reader: &mut impl Read) -> io::Result<()> {
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match reader.read(&mut buffer) {

@@ -51,18 +51,7 @@ pub(super) struct Object {
 
 impl Object {
     pub(super) fn kind(&self) -> FileKind {
-        let mode = self.stat.st_mode & 0o7777;
-        let (uid, gid) = (self.stat.st_uid, self.stat.st_gid);
-        match FileType::from_raw_mode(self.stat.st_mode) {
-            FileType::Directory => FileKind::Directory { mode, uid, gid },
-            FileType::RegularFile => FileKind::File {
-                mode,
-                uid,
-                gid,
-                size: u64::try_from(self.stat.st_size).unwrap_or_default(),
-            },
-            _ => FileKind::Other,
-        }
+        FileKind::new(&self.stat)
     }
 
     pub(super) fn open(self) -> Result<Option<File>> {

@@ -1,16 +1,24 @@
 //! [`Rootfs`]: the layers of an image, leased, in the order to mount them.
 
+pub(crate) mod chain;
 mod merged;
-pub mod overlay;
+pub(crate) mod mount;
+mod mounted;
+mod overlay;
 pub mod skeleton;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
+use self::chain::Chain;
 use self::merged::Merged;
+pub use self::mount::RootMount;
+use self::mounted::Mounted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::lock::{Lock, Mode};
-use crate::{ContentStore, Image};
+use crate::{ContentStore, Digest, Form, Image};
 
 /// What a path of an image is, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +49,21 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    pub(crate) fn new(stat: &rustix::fs::Stat) -> Self {
+        let mode = stat.st_mode & 0o7777;
+        let (uid, gid) = (stat.st_uid, stat.st_gid);
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Self::Directory { mode, uid, gid },
+            FileType::RegularFile => Self::File {
+                mode,
+                uid,
+                gid,
+                size: u64::try_from(stat.st_size).unwrap_or_default(),
+            },
+            _ => Self::Other,
+        }
+    }
+
     /// True for a directory.
     pub fn is_directory(&self) -> bool {
         matches!(self, Self::Directory { .. })
@@ -62,7 +85,7 @@ impl FileKind {
 }
 
 impl ContentStore {
-    /// Leases the unpacked layers of an image.
+    /// Leases the layers of an image, in the form that this store keeps.
     ///
     /// # Errors
     ///
@@ -72,75 +95,110 @@ impl ContentStore {
         let name = format!("image-{}", image.manifest_digest.hex());
         let lease = Lock::acquire(&self.layout.lock(&name), Mode::Shared)?;
         drop(store);
-        let mut layers = Vec::with_capacity(image.layers.len());
+        match self.form() {
+            Form::Directory => self.directories(image, lease),
+            Form::Erofs => self.erofs(image, lease),
+        }
+    }
+
+    fn directories(&self, image: &Image, lease: Lock) -> Result<Rootfs> {
+        let mut lower_dirs = vec![skeleton::ensure_in(&self.layout)?];
         for layer in image.layers.iter().rev() {
             let path = self.layout.layer(&layer.diff_id);
             if !path.is_dir() {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    format!(
-                        "layer {} is not in the store; import the image again",
-                        layer.diff_id
-                    ),
-                ));
+                return Err(not_stored(&layer.diff_id));
             }
-            layers.push(path);
+            lower_dirs.push(path);
         }
-        let skeleton = skeleton::ensure_in(&self.layout)?;
-        Rootfs::new(skeleton, layers, lease)
+        let merged = Merged::open(&lower_dirs)?;
+        // overlayfs has no way to say that a layer replaces the whole root.
+        lower_dirs.truncate(merged.depth());
+        Ok(Rootfs {
+            mount: RootMount::Overlay { lower_dirs },
+            view: View::Merged(merged),
+            _lease: lease,
+        })
     }
+
+    fn erofs(&self, image: &Image, lease: Lock) -> Result<Rootfs> {
+        let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
+        let chain = Chain::new(&diff_ids);
+        let record = chain
+            .stored(&self.layout)
+            .ok_or_else(|| not_stored(&image.manifest_digest))?;
+        let mut devices = Vec::with_capacity(record.devices.len());
+        for diff_id in &record.devices {
+            let path = self.layout.tar(diff_id);
+            if !path.is_file() {
+                return Err(not_stored(diff_id));
+            }
+            devices.push(path);
+        }
+        let mount = RootMount::Erofs {
+            image: self.layout.erofs(chain.digest()),
+            devices,
+        };
+        Ok(Rootfs {
+            view: View::Mounted(Mounted::new(&mount)?),
+            mount,
+            _lease: lease,
+        })
+    }
+}
+
+fn not_stored(digest: &Digest) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("layer {digest} is not in the store; import the image again"),
+    )
 }
 
 /// An image's layers under the skeleton. While it lives, nothing that it names
 /// is removed from the store, by any process.
 #[derive(Debug)]
 pub struct Rootfs {
-    lower_dirs: Vec<PathBuf>,
-    merged: Merged,
+    mount: RootMount,
+    view: View,
     _lease: Lock,
 }
 
+/// How the tree is looked at.
+#[derive(Debug)]
+enum View {
+    Merged(Merged),
+    Mounted(Mounted),
+}
+
 impl Rootfs {
-    /// `layers` are topmost first.
-    pub(crate) fn new(skeleton: PathBuf, layers: Vec<PathBuf>, lease: Lock) -> Result<Self> {
-        let mut lower_dirs = vec![skeleton];
-        lower_dirs.extend(layers);
-        let merged = Merged::open(&lower_dirs)?;
-        lower_dirs.truncate(merged.depth());
-        Ok(Self {
-            lower_dirs,
-            merged,
-            _lease: lease,
-        })
+    /// How to mount the tree.
+    pub fn mount(&self) -> &RootMount {
+        &self.mount
     }
 
-    /// The directories to stack, topmost first; the first is the skeleton.
-    ///
-    /// Layers below one that replaces the whole root are left out, since
-    /// overlayfs has no way to say that.
-    pub fn lower_dirs(&self) -> &[PathBuf] {
-        &self.lower_dirs
-    }
-
-    /// What `path` is in the image, without mounting it. Symlinks are followed
-    /// inside the image; a relative path is taken from the root.
+    /// What `path` is in the image. Symlinks are followed inside the image; a
+    /// relative path is taken from the root.
     ///
     /// # Errors
     ///
     /// `Invalid` for a loop of links, `Io` if the store cannot be read. A path
     /// that does not exist is `None`.
     pub fn lookup(&self, path: impl AsRef<Path>) -> Result<Option<FileKind>> {
-        Ok(self
-            .merged
-            .resolve(path.as_ref(), true)?
-            .map(|object| object.kind()))
+        match &self.view {
+            View::Merged(merged) => Ok(merged
+                .resolve(path.as_ref(), true)?
+                .map(|object| object.kind())),
+            View::Mounted(mounted) => mounted.lookup(path.as_ref()),
+        }
     }
 
     /// Opens the regular file at `path` for reading, as [`Self::lookup`] finds it.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Option<File>> {
-        match self.merged.resolve(path.as_ref(), true)? {
-            Some(object) => object.open(),
-            None => Ok(None),
+        match &self.view {
+            View::Merged(merged) => match merged.resolve(path.as_ref(), true)? {
+                Some(object) => object.open(),
+                None => Ok(None),
+            },
+            View::Mounted(mounted) => mounted.open(path.as_ref()),
         }
     }
 }
@@ -148,14 +206,12 @@ impl Rootfs {
 /// Warnings about what the image has in the skeleton's places; topmost first.
 pub(crate) fn covered_by_skeleton(layers: &[PathBuf]) -> Result<Vec<String>> {
     let merged = Merged::open(layers)?;
-    let mut warnings = Vec::new();
-    for name in ["dev", "etc", "proc", "sys", "tmp"] {
+    let mut replaced = Vec::new();
+    for name in skeleton::PLACES {
         let object = merged.resolve(Path::new(name), false)?;
         if object.is_some_and(|object| !object.kind().is_directory()) {
-            warnings.push(format!(
-                "/{name} is not a directory in the image; it is replaced by a directory"
-            ));
+            replaced.push(name);
         }
     }
-    Ok(warnings)
+    Ok(skeleton::warnings(&replaced))
 }

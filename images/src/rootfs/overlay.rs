@@ -1,20 +1,16 @@
 //! Mounting a stack of layers as one read-only tree.
-//!
-//! Called from a single-threaded, privileged process; changes neither the
-//! working directory nor anything else of the caller.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount as classic_mount, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, mount as classic_mount,
 };
 
+use super::mount::{attach, explained};
 use crate::error::{Error, IoContext, Result, quoted_path};
 
 /// The source shown in `/proc/self/mountinfo`.
@@ -31,7 +27,7 @@ const FIXED_OPTIONS: [(&str, &str); 2] = [("redirect_dir", "nofollow"), ("metaco
 ///
 /// `Unsupported` when this kernel cannot stack that many directories, `Io` when
 /// it refuses the mount.
-pub fn mount(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()> {
+pub(super) fn mount(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()> {
     if lower_dirs.len() < 2 {
         return Err(Error::invalid("overlayfs needs two directories to stack"));
     }
@@ -80,27 +76,8 @@ fn mount_by_descriptor(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOSUID;
     let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(failed)?;
-    move_mount(
-        &tree,
-        "",
-        CWD,
-        target,
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
-    .doing(failed)?;
+    attach(tree, target)?;
     Ok(Outcome::Mounted)
-}
-
-/// The error with the reason that the kernel left on the context, if any.
-fn explained(context: impl AsFd, error: Errno) -> std::io::Error {
-    let mut message = [0; 512];
-    let text = match rustix::io::read(context, &mut message) {
-        Ok(length) => String::from_utf8_lossy(&message[..length])
-            .trim()
-            .to_owned(),
-        Err(_) => return error.into(),
-    };
-    std::io::Error::other(format!("{error}: {}", text.escape_debug()))
 }
 
 fn mount_by_options(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()> {

@@ -22,16 +22,18 @@ use crate::store::staging::Staging;
 use crate::unpack::path::make_opaque;
 
 /// Name of the directory; changes whenever its content does.
-const VERSION: &str = "v1";
+pub(crate) const VERSION: &str = "v1";
 /// Directories that hide the image's own, and their modes.
-const OPAQUE: [(&str, u32); 4] = [
+pub(crate) const HIDDEN: [(&str, u32); 4] = [
     ("dev", 0o755),
     ("proc", 0o755),
     ("sys", 0o755),
     ("tmp", 0o1777),
 ];
+/// All its directories.
+pub(crate) const PLACES: [&str; 5] = ["dev", "etc", "proc", "sys", "tmp"];
 /// Files in `/etc`, which otherwise is the image's own.
-const ETC: [(&str, &str); 3] = [
+pub(crate) const ETC: [(&str, &str); 3] = [
     ("resolv.conf", "#\n"),
     (
         "hosts",
@@ -39,6 +41,17 @@ const ETC: [(&str, &str); 3] = [
     ),
     ("hostname", "localhost\n"),
 ];
+
+/// Warnings about what an image has in the skeleton's places; `replaced` are
+/// those of [`PLACES`] that are no directories.
+pub(crate) fn warnings(replaced: &[&str]) -> Vec<String> {
+    replaced
+        .iter()
+        .map(|name| {
+            format!("/{name} is not a directory in the image; it is replaced by a directory")
+        })
+        .collect()
+}
 
 /// The skeleton of a store, made when it is first asked for.
 pub fn ensure(store: &ContentStore) -> Result<PathBuf> {
@@ -79,7 +92,7 @@ pub(crate) fn ensure_in(layout: &Layout) -> Result<PathBuf> {
 fn build(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)?;
     let root = open_dir(path)?;
-    for (name, mode) in OPAQUE {
+    for (name, mode) in HIDDEN {
         let directory = make_dir(&root, name)?;
         make_opaque(&directory)?;
         finish(&directory, mode)?;

@@ -6,8 +6,15 @@
 //!   oci-layout, index.json   a valid OCI image layout: skopeo and umoci read it
 //!   blobs/sha256/HEX         manifests, configurations and layers as received
 //!   layers/sha256/HEX/       layers unpacked, by diff ID, ready for overlayfs
+//!   tars/sha256/HEX          layers as raw tar streams, by diff ID; a link to the
+//!                            blob if that is not compressed
+//!   indexes/HEX              the entries of such a layer, see `tree::index`
+//!   roots/HEX                EROFS image of a whole root file system, by the
+//!                            chain of its layers; its files are in `tars/`
 //!   records/blobs/HEX        {"version":1,"diffId":...}: this blob was verified
-//!   records/layers/HEX       {"version":1,"size":...}: this layer is complete
+//!   records/layers/HEX       {"version":1,"size":...}: this directory is complete
+//!   records/tars/HEX         {"version":1,"size":...}: stream and index are complete
+//!   records/roots/HEX        {"version":1,"digest":...}: this EROFS image is complete
 //!   skeleton/vN/             the layer over every image, see `skeleton`
 //!   locks/                   files that are only ever locked, never read
 //!   tmp/NAME/                one running import each, locked by its process
@@ -19,6 +26,7 @@
 //!   one `syncfs` that covers what they vouch for, so that neither a kill nor a
 //!   power cut makes a half-written layer look complete. What has no record is
 //!   written again.
+//! - A layer has one of two forms, or both: see [`Form`](crate::Form).
 //! - Everything becomes visible by a rename within the store.
 //! - Locks are `flock` locks on open files and die with their process.
 //!   `locks/store` is held shared by imports and while a lease is taken, and
@@ -44,16 +52,22 @@ use crate::error::{Error, IoContext, Result, quoted_path};
 /// Version of the format above.
 const VERSION: u32 = 1;
 const VERSION_FILE: &str = "lambent-store";
-const DIRECTORIES: [&str; 10] = [
+const DIRECTORIES: [&str; 16] = [
     "blobs",
     "blobs/sha256",
+    "indexes",
     "layers",
     "layers/sha256",
     "locks",
     "records",
     "records/blobs",
     "records/layers",
+    "records/roots",
+    "records/tars",
+    "roots",
     "skeleton",
+    "tars",
+    "tars/sha256",
     "tmp",
 ];
 
@@ -78,7 +92,10 @@ impl Layout {
         let root_fd = open_dir(&root).doing(failed)?;
         let layout = Self { root, root_fd };
         match fs::read(layout.root.join(VERSION_FILE)) {
-            Ok(text) => check_version(&layout.root, &text)?,
+            Ok(text) => {
+                check_version(&layout.root, &text)?;
+                layout.create_directories()?;
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 layout.require_only_ours()?;
                 layout
@@ -112,6 +129,26 @@ impl Layout {
 
     pub(crate) fn layer_record(&self, diff_id: &Digest) -> PathBuf {
         self.root.join("records/layers").join(diff_id.hex())
+    }
+
+    pub(crate) fn tar(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("tars/sha256").join(diff_id.hex())
+    }
+
+    pub(crate) fn index_of(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("indexes").join(diff_id.hex())
+    }
+
+    pub(crate) fn tar_record(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("records/tars").join(diff_id.hex())
+    }
+
+    pub(crate) fn erofs(&self, chain: &Digest) -> PathBuf {
+        self.root.join("roots").join(chain.hex())
+    }
+
+    pub(crate) fn erofs_record(&self, chain: &Digest) -> PathBuf {
+        self.root.join("records/roots").join(chain.hex())
     }
 
     pub(crate) fn lock(&self, name: &str) -> PathBuf {
@@ -148,11 +185,17 @@ impl Layout {
         Ok(())
     }
 
-    /// Makes what is missing; a concurrent or killed maker does no harm.
-    fn create(&self) -> Result<()> {
+    /// Makes the directories that are missing: somebody tidied up.
+    fn create_directories(&self) -> Result<()> {
         for name in DIRECTORIES {
             make_private_dir(&self.root.join(name), false).doing(|| format!("creating {name}"))?;
         }
+        Ok(())
+    }
+
+    /// Makes what is missing; a concurrent or killed maker does no harm.
+    fn create(&self) -> Result<()> {
+        self.create_directories()?;
         let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
         let version = format!(r#"{{"version":{VERSION}}}"#);
         for (name, text) in [

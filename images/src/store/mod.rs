@@ -8,15 +8,17 @@ pub(crate) mod record;
 pub(crate) mod staging;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use self::layout::Layout;
-use crate::Digest;
 use crate::error::Result;
+use crate::{Digest, Form, erofs};
 
 /// A directory of images, shared by any number of threads and processes.
 #[derive(Debug)]
 pub struct ContentStore {
     pub(crate) layout: Layout,
+    form: OnceLock<Form>,
 }
 
 impl ContentStore {
@@ -31,7 +33,31 @@ impl ContentStore {
     pub fn open(root: &Path) -> Result<Self> {
         let layout = Layout::open(root)?;
         staging::sweep(&layout)?;
-        Ok(Self { layout })
+        Ok(Self {
+            layout,
+            form: OnceLock::new(),
+        })
+    }
+
+    /// The same store, with layers kept in this form whatever the host can do.
+    #[must_use]
+    pub fn with_form(self, form: Form) -> Self {
+        Self {
+            form: OnceLock::from(form),
+            ..self
+        }
+    }
+
+    /// The form in which layers are kept: EROFS if this process can mount it from
+    /// files of this store, directories otherwise.
+    pub fn form(&self) -> Form {
+        *self.form.get_or_init(|| {
+            if erofs::mount::works_in(self.layout.root_fd()) {
+                Form::Erofs
+            } else {
+                Form::Directory
+            }
+        })
     }
 
     /// The directory of this store.

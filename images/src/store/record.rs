@@ -14,7 +14,7 @@ use crate::unique::unique;
 /// Version of both records.
 const VERSION: u32 = 1;
 /// Largest record that is read, in bytes.
-const RECORD_MAX: u64 = 64 * 1024;
+const RECORD_MAX: u64 = 256 * 1024;
 
 /// The blob of this digest was read completely and its stream has this diff ID.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,54 @@ pub(crate) struct LayerRecord {
     pub(crate) size: u64,
     /// What was left out while unpacking, one line each.
     pub(crate) warnings: Vec<String>,
+}
+
+/// The layer of this diff ID is there as a tar stream with its index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TarRecord {
+    version: u32,
+    /// Bytes of the tar stream.
+    pub(crate) size: u64,
+    /// Digest of the index.
+    pub(crate) index: Digest,
+    /// What was left out while indexing, one line each.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The EROFS image of this chain of layers is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErofsRecord {
+    version: u32,
+    /// Digest of the image file.
+    pub(crate) digest: Digest,
+    /// Diff IDs of the layers whose tar streams are its devices.
+    pub(crate) devices: Vec<Digest>,
+    /// What is odd about the root file system, one line each.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl TarRecord {
+    pub(crate) fn new(size: u64, index: Digest, warnings: Vec<String>) -> Self {
+        Self {
+            version: VERSION,
+            size,
+            index,
+            warnings,
+        }
+    }
+}
+
+impl ErofsRecord {
+    pub(crate) fn new(digest: Digest, devices: Vec<Digest>, warnings: Vec<String>) -> Self {
+        Self {
+            version: VERSION,
+            digest,
+            devices,
+            warnings,
+        }
+    }
 }
 
 impl BlobRecord {
@@ -54,8 +102,20 @@ impl LayerRecord {
     }
 }
 
-trait Versioned {
+pub(crate) trait Versioned {
     fn version(&self) -> u32;
+}
+
+impl Versioned for TarRecord {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for ErofsRecord {
+    fn version(&self) -> u32 {
+        self.version
+    }
 }
 
 impl Versioned for BlobRecord {
@@ -72,7 +132,6 @@ impl Versioned for LayerRecord {
 
 /// Reads a record. A damaged one, or one of another version, is as good as none:
 /// what it vouches for is written again.
-#[expect(private_bounds, reason = "only the two records above are ever read")]
 pub(crate) fn read<T: DeserializeOwned + Versioned>(path: &Path) -> Option<T> {
     let bytes = read_small(path, RECORD_MAX).ok()??;
     let record: T = serde_json::from_slice(&bytes).ok()?;

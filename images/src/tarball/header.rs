@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 pub(crate) const BLOCK: usize = 512;
 
 /// Seconds and nanoseconds since 1970; nanoseconds count forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Timestamp {
     pub(crate) seconds: i64,
     pub(crate) nanoseconds: u32,

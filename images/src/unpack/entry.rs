@@ -1,6 +1,8 @@
 //! What a tar member means for the tree: a pure function from header to
 //! [`Action`]. Nothing here looks at a file system.
 
+use serde::{Deserialize, Serialize};
+
 use super::name::LayerPath;
 use crate::error::{Error, Result, quoted};
 use crate::tarball::{Member, MemberKind, Timestamp};
@@ -14,7 +16,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const NO_ID: u64 = u32::MAX as u64;
 
 /// Owner, permissions and so on of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Metadata {
     /// Permission bits with setuid, setgid and sticky.
     pub(crate) mode: u32,
@@ -39,7 +41,7 @@ impl Metadata {
 }
 
 /// What to do with the tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
     Directory(LayerPath, Metadata),
     /// A regular file; its content follows.
@@ -56,7 +58,7 @@ pub(crate) enum Action {
 }
 
 /// Why a member is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Skipped {
     /// Lambda's environment has its own devices.
     Device,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, Result, quoted};
 
 /// Longest file name and path that Linux takes, in bytes.
@@ -10,8 +12,23 @@ pub(crate) const PATH_MAX: usize = 4095;
 
 /// A path relative to the root of a layer: no leading slash, no `.`, no `..`.
 /// The root itself is empty.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub(crate) struct LayerPath(Vec<u8>);
+
+impl TryFrom<Vec<u8>> for LayerPath {
+    type Error = Error;
+
+    fn try_from(name: Vec<u8>) -> Result<Self> {
+        Self::new(&name)
+    }
+}
+
+impl From<LayerPath> for Vec<u8> {
+    fn from(path: LayerPath) -> Self {
+        path.0
+    }
+}
 
 impl LayerPath {
     /// Cleans a name. Absolute names are taken from the root of the layer;

@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
-use lambent_images::{ContentStore, Error, Image, ImageReference, NoProgress, Platform};
+use lambent_images::{ContentStore, Error, Form, Image, ImageReference, NoProgress, Platform};
 
 /// A temporary directory with a store in it.
 pub(crate) struct Scratch {
@@ -24,7 +24,11 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        Self::within(tempfile::tempdir().unwrap())
+        Self::of_form(Form::Directory)
+    }
+
+    pub(crate) fn of_form(form: Form) -> Self {
+        Self::within(tempfile::tempdir().unwrap(), form)
     }
 
     /// A store in memory, where syncing costs nothing.
@@ -33,16 +37,29 @@ impl Scratch {
             tempfile::tempdir_in("/dev/shm")
                 .or_else(|_| tempfile::tempdir())
                 .unwrap(),
+            Form::Directory,
         )
     }
 
-    fn within(dir: tempfile::TempDir) -> Self {
+    fn within(dir: tempfile::TempDir, form: Form) -> Self {
         let store = ContentStore::open(&dir.path().join("store")).unwrap();
+        let store = store.with_form(form);
         Self { dir, store }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// A second store, of the other form.
+    pub(crate) fn erofs(&self) -> ContentStore {
+        let store = ContentStore::open(&self.path("erofs-store")).unwrap();
+        assert_eq!(
+            store.form(),
+            Form::Erofs,
+            "these tests need a kernel that mounts EROFS from files (Linux 6.12)"
+        );
+        store
     }
 
     /// Imports a bare path.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use lambent_images::RootMount;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ExitStatus;
@@ -54,8 +55,8 @@ pub(crate) struct StartRequest {
 /// Everything that defines a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SandboxSpec {
-    /// Directories of the root file system, topmost first.
-    pub(crate) lower_dirs: Vec<PathBuf>,
+    /// The root file system.
+    pub(crate) root: RootMount,
     /// Program and arguments.
     pub(crate) args: Vec<String>,
     /// `NAME=VALUE`.

@@ -236,10 +236,11 @@ fn deny_all_devices() -> Result<LinuxDeviceCgroup, OciSpecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lambent_images::RootMount;
 
     fn sandbox() -> SandboxSpec {
         SandboxSpec {
-            lower_dirs: vec![],
+            root: RootMount::Overlay { lower_dirs: vec![] },
             args: vec!["/main".to_owned()],
             env: vec!["A=b".to_owned()],
             working_directory: "/var/task".into(),

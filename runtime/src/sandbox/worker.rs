@@ -90,7 +90,8 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     for directory in [&rootfs, &tmp_directory, &bundle, &state] {
         fs::create_dir(directory).map_err(step("create a directory in the work area"))?;
     }
-    lambent_images::overlay::mount(&spec.lower_dirs, &rootfs)
+    spec.root
+        .mount(&rootfs)
         .map_err(|error| StartError::Host(format!("mount the root file system: {error}")))?;
     let storage = mount_tmp(assignment.storage, &tmp_directory, spec.tmp_bytes)?;
     let tmp = rustix::fs::openat(

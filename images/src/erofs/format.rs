@@ -1,0 +1,295 @@
+//! Structures of EROFS on disk, as `fs/erofs/erofs_fs.h` of Linux defines them.
+//!
+//! Only what a [`Tree`](crate::tree::Tree) needs: extended inodes, files of one
+//! chunk on another device, inline tails, plain directories.
+
+use crate::tarball::Timestamp;
+use crate::unpack::entry::Metadata;
+
+/// Size of a block in bytes: that of a tar block, so that files can stay where
+/// they are in a tar stream.
+pub(super) const BLOCK: u64 = 1 << BLOCK_BITS;
+pub(super) const BLOCK_BITS: u8 = 9;
+/// Where the superblock is.
+pub(super) const SUPERBLOCK_OFFSET: u64 = 1024;
+pub(super) const SUPERBLOCK_SIZE: u64 = 128;
+pub(super) const DEVICE_SLOT_SIZE: u64 = 128;
+/// Inodes are addressed in units of this many bytes.
+pub(super) const SLOT: u64 = 32;
+pub(super) const INODE_SIZE: u64 = 64;
+pub(super) const DIRENT_SIZE: usize = 12;
+pub(super) const CHUNK_INDEX_SIZE: u64 = 8;
+/// Most bits that a chunk may have beyond a block's.
+const CHUNK_BITS_MAX: u32 = 31;
+
+const MAGIC: u32 = 0xE0F5_E1E2;
+/// Times are of the last modification.
+const COMPAT_MTIME: u32 = 0x2;
+const INCOMPAT_CHUNKED_FILE: u32 = 0x4;
+const INCOMPAT_DEVICE_TABLE: u32 = 0x8;
+const CHUNK_FORMAT_INDEXES: u16 = 0x20;
+const XATTR_INDEX_USER: u8 = 1;
+const XATTR_HEADER_SIZE: usize = 12;
+/// Most bytes of one inode's extended attributes; the format's limit is higher,
+/// that of ext4 is lower.
+const XATTRS_MAX: usize = 32 * 1024;
+
+/// How the content of an inode is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DataLayout {
+    FlatPlain = 0,
+    FlatInline = 2,
+    ChunkBased = 4,
+}
+
+/// What a directory entry says about its inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileType {
+    Regular = 1,
+    Directory = 2,
+    Fifo = 5,
+    Symlink = 7,
+}
+
+impl FileType {
+    fn mode_bits(self) -> u16 {
+        match self {
+            Self::Regular => 0o100_000,
+            Self::Directory => 0o040_000,
+            Self::Fifo => 0o010_000,
+            Self::Symlink => 0o120_000,
+        }
+    }
+}
+
+/// Little-endian fields at fixed offsets of a structure.
+struct Fields<const N: usize>([u8; N]);
+
+impl<const N: usize> Fields<N> {
+    fn new() -> Self {
+        Self([0; N])
+    }
+
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// The numbers of a superblock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Superblock {
+    pub(super) root: u16,
+    pub(super) inodes: u64,
+    pub(super) blocks: u32,
+    pub(super) devices: u16,
+    pub(super) uuid: [u8; 16],
+}
+
+impl Superblock {
+    pub(super) fn to_bytes(self) -> [u8; SUPERBLOCK_SIZE as usize] {
+        let mut fields = Fields::new();
+        let device_table = (SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE) / DEVICE_SLOT_SIZE;
+        fields.put(0, &MAGIC.to_le_bytes());
+        fields.put(8, &COMPAT_MTIME.to_le_bytes());
+        fields.put(12, &[BLOCK_BITS]);
+        fields.put(14, &self.root.to_le_bytes());
+        fields.put(16, &self.inodes.to_le_bytes());
+        fields.put(36, &self.blocks.to_le_bytes());
+        fields.put(48, &self.uuid);
+        fields.put(64, b"lambent");
+        let features = INCOMPAT_CHUNKED_FILE | INCOMPAT_DEVICE_TABLE;
+        fields.put(80, &features.to_le_bytes());
+        fields.put(86, &self.devices.to_le_bytes());
+        fields.put(88, &(device_table as u16).to_le_bytes());
+        fields.0
+    }
+}
+
+/// One device of the table: a layer's tar stream.
+pub(super) fn device_slot(tag: &str, blocks: u32) -> [u8; DEVICE_SLOT_SIZE as usize] {
+    let mut fields = Fields::new();
+    let tag = tag.as_bytes();
+    fields.put(0, &tag[..tag.len().min(64)]);
+    fields.put(64, &blocks.to_le_bytes());
+    fields.0
+}
+
+/// An inode without what follows it.
+#[derive(Debug)]
+pub(super) struct Inode<'a> {
+    pub(super) kind: FileType,
+    pub(super) layout: DataLayout,
+    pub(super) metadata: &'a Metadata,
+    pub(super) size: u64,
+    /// First block of plain data, or the format of chunks.
+    pub(super) address: u32,
+    pub(super) number: u32,
+    pub(super) links: u32,
+    pub(super) xattr_units: u16,
+}
+
+impl Inode<'_> {
+    pub(super) fn to_bytes(&self) -> [u8; INODE_SIZE as usize] {
+        let mut fields = Fields::new();
+        let format = 1_u16 | (self.layout as u16) << 1;
+        let mode = self.kind.mode_bits() | (self.metadata.mode & 0o7777) as u16;
+        let Timestamp {
+            seconds,
+            nanoseconds,
+        } = self.metadata.mtime;
+        fields.put(0, &format.to_le_bytes());
+        fields.put(2, &self.xattr_units.to_le_bytes());
+        fields.put(4, &mode.to_le_bytes());
+        fields.put(8, &self.size.to_le_bytes());
+        fields.put(16, &self.address.to_le_bytes());
+        fields.put(20, &self.number.to_le_bytes());
+        fields.put(24, &self.metadata.uid.to_le_bytes());
+        fields.put(28, &self.metadata.gid.to_le_bytes());
+        fields.put(32, &seconds.to_le_bytes());
+        fields.put(40, &nanoseconds.to_le_bytes());
+        fields.put(44, &self.links.to_le_bytes());
+        fields.0
+    }
+}
+
+/// The chunk format of a file of `size` bytes in one chunk, as an inode's address.
+pub(super) fn one_chunk(size: u64) -> Option<u32> {
+    let bits = size.max(1).checked_next_power_of_two()?.trailing_zeros();
+    let beyond = bits.saturating_sub(BLOCK_BITS.into());
+    (beyond <= CHUNK_BITS_MAX).then_some(u32::from(CHUNK_FORMAT_INDEXES) | beyond)
+}
+
+/// Where a chunk is: on a device, counted from 1, at a block of it.
+pub(super) fn chunk_index(device: u16, block: u32) -> [u8; CHUNK_INDEX_SIZE as usize] {
+    let mut fields = Fields::new();
+    fields.put(2, &device.to_le_bytes());
+    fields.put(4, &block.to_le_bytes());
+    fields.0
+}
+
+/// The extended attributes that stand behind an inode, and what its header says
+/// about their size; both empty for none. Only `user.` attributes are stored.
+pub(super) fn xattrs(metadata: &Metadata) -> (Vec<u8>, u16) {
+    let mut body = Vec::new();
+    for (name, value) in &metadata.xattrs {
+        let Some(name) = name.strip_prefix(b"user.") else {
+            continue;
+        };
+        let (Ok(name_length), Ok(value_length)) =
+            (u8::try_from(name.len()), u16::try_from(value.len()))
+        else {
+            continue;
+        };
+        if body.len() + name.len() + value.len() > XATTRS_MAX {
+            continue;
+        }
+        body.extend_from_slice(&[name_length, XATTR_INDEX_USER]);
+        body.extend_from_slice(&value_length.to_le_bytes());
+        body.extend_from_slice(name);
+        body.extend_from_slice(value);
+        body.resize(body.len().next_multiple_of(4), 0);
+    }
+    if body.is_empty() {
+        return (body, 0);
+    }
+    let units = u16::try_from(body.len() / 4 + 1).unwrap_or(u16::MAX);
+    let mut whole = vec![0; XATTR_HEADER_SIZE];
+    whole.append(&mut body);
+    (whole, units)
+}
+
+/// A name in a directory before the addresses of inodes are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name<'a, T> {
+    pub(super) name: &'a [u8],
+    pub(super) target: T,
+}
+
+/// Sizes of the blocks that these names take, of which only the last may be
+/// less than a block.
+pub(super) fn directory_size<T>(names: &[Name<'_, T>]) -> u64 {
+    let blocks = directory_blocks(names);
+    let last = blocks.last().map_or(0, |block| block_size(block));
+    (blocks.len() as u64 - 1) * BLOCK + last as u64
+}
+
+/// The content of a directory. `names` are sorted by bytes, with `.` and `..`.
+pub(super) fn directory<T: Copy>(
+    names: &[Name<'_, T>],
+    resolve: impl Fn(T) -> (u64, FileType),
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    for block in directory_blocks(names) {
+        out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
+        let mut name_offset = block.len() * DIRENT_SIZE;
+        for entry in block {
+            let (inode, kind) = resolve(entry.target);
+            out.extend_from_slice(&inode.to_le_bytes());
+            out.extend_from_slice(&(name_offset as u16).to_le_bytes());
+            out.extend_from_slice(&[kind as u8, 0]);
+            name_offset += entry.name.len();
+        }
+        for entry in block {
+            out.extend_from_slice(entry.name);
+        }
+    }
+    out
+}
+
+fn block_size<T>(names: &[Name<'_, T>]) -> usize {
+    names
+        .iter()
+        .map(|entry| DIRENT_SIZE + entry.name.len())
+        .sum()
+}
+
+fn directory_blocks<'a, 'n, T>(names: &'a [Name<'n, T>]) -> Vec<&'a [Name<'n, T>]> {
+    let mut blocks = Vec::new();
+    let (mut start, mut used) = (0, 0);
+    for (index, entry) in names.iter().enumerate() {
+        let needed = DIRENT_SIZE + entry.name.len();
+        if used + needed > BLOCK as usize {
+            blocks.push(&names[start..index]);
+            (start, used) = (index, 0);
+        }
+        used += needed;
+    }
+    blocks.push(&names[start..]);
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_one_chunk_whatever_its_size() {
+        for (size, expected) in [
+            (1, Some(0x20)),
+            (512, Some(0x20)),
+            (513, Some(0x21)),
+            (1 << 20, Some(0x20 + 11)),
+            ((1 << 20) + 1, Some(0x20 + 12)),
+            (10 << 30, Some(0x20 + 34 - 9)),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(one_chunk(size), expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn directories_split_between_names() {
+        let long = [b'x'; 255];
+        let names: Vec<_> = (0..3)
+            .map(|target| Name {
+                name: &long[..],
+                target,
+            })
+            .collect();
+        // Two do not fit into one block.
+        assert_eq!(directory_size(&names), 2 * BLOCK + 255 + 12);
+        let bytes = directory(&names, |target| (target, FileType::Regular));
+        assert_eq!(bytes.len() as u64, directory_size(&names));
+        assert_eq!(bytes[BLOCK as usize], 1, "the second block has the second");
+    }
+}

@@ -1,0 +1,163 @@
+//! [`Tree`]: the root file system of an image in memory, its layers merged.
+//!
+//! Pure: names and metadata only. The content of a file is a place in the tar
+//! stream of a layer, so a tree of 100,000 files takes some 30 MB. `apply` adds
+//! a layer; what is made of a tree is the business of `erofs` and `bundle`.
+
+mod apply;
+pub(crate) mod index;
+mod skeleton;
+
+use std::collections::BTreeMap;
+
+pub(crate) use self::apply::Layering;
+use crate::tarball::Timestamp;
+use crate::unpack::entry::Metadata;
+
+/// A node of a [`Tree`]; several directory entries may lead to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(u32);
+
+/// What an inode is in a file system.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) metadata: Metadata,
+    pub(crate) content: Content,
+    /// The layer that gave the metadata.
+    layer: u32,
+}
+
+/// What a node has beside its metadata.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Directory(BTreeMap<Box<[u8]>, Dirent>),
+    File(FileData),
+    Symlink(Vec<u8>),
+    Fifo,
+}
+
+/// Where the bytes of a file are.
+#[derive(Debug, Clone)]
+pub(crate) enum FileData {
+    /// In the tree itself: the few bytes of a file that Lambent adds.
+    Inline(Vec<u8>),
+    /// In the tar stream of a layer.
+    Tar { layer: u32, extents: Extents },
+}
+
+/// The places of a file's bytes in a tar stream, and its size.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Extents {
+    /// Size of the file in bytes, holes included.
+    pub(crate) size: u64,
+    /// Where its bytes begin in the tar stream: a multiple of the tar block.
+    pub(crate) offset: u64,
+}
+
+/// A name in a directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dirent {
+    pub(crate) node: NodeId,
+    /// The last layer that has an entry for this name, or for one below it.
+    layer: u32,
+}
+
+/// A directory tree; it always has its root.
+#[derive(Debug, Clone)]
+pub(crate) struct Tree {
+    nodes: Vec<Node>,
+}
+
+impl Tree {
+    const ROOT: NodeId = NodeId(0);
+
+    pub(crate) fn new() -> Self {
+        let root = Node {
+            metadata: Metadata::implied_directory(),
+            content: Content::Directory(BTreeMap::new()),
+            layer: 0,
+        };
+        Self { nodes: vec![root] }
+    }
+
+    pub(crate) fn root(&self) -> NodeId {
+        Self::ROOT
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0 as usize]
+    }
+
+    /// The entries of a directory, in the order of their names' bytes; none for
+    /// anything else.
+    pub(crate) fn entries(&self, id: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
+        let entries = match &self.node(id).content {
+            Content::Directory(entries) => Some(entries),
+            _ => None,
+        };
+        entries
+            .into_iter()
+            .flatten()
+            .map(|(name, entry)| (name.as_ref(), entry.node))
+    }
+
+    fn child(&self, directory: NodeId, name: &[u8]) -> Option<Dirent> {
+        match &self.node(directory).content {
+            Content::Directory(entries) => entries.get(name).copied(),
+            _ => None,
+        }
+    }
+
+    fn children_mut(&mut self, directory: NodeId) -> Option<&mut BTreeMap<Box<[u8]>, Dirent>> {
+        match &mut self.node_mut(directory).content {
+            Content::Directory(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    fn is_directory(&self, id: NodeId) -> bool {
+        matches!(self.node(id).content, Content::Directory(_))
+    }
+
+    /// Adds a node that nothing leads to yet.
+    fn add(&mut self, metadata: Metadata, content: Content, layer: u32) -> NodeId {
+        // The number of entries of an image is bounded far below this.
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.nodes.push(Node {
+            metadata,
+            content,
+            layer,
+        });
+        id
+    }
+
+    /// Number of nodes ever added: an upper bound of every [`NodeId`].
+    pub(crate) fn capacity(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+impl NodeId {
+    /// A number below [`Tree::capacity`].
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Metadata of what Lambent itself adds: root's, from 1970.
+fn own_metadata(mode: u32) -> Metadata {
+    Metadata {
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime: Timestamp::default(),
+        xattrs: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
