@@ -26,6 +26,7 @@ mod reference;
 mod rootfs;
 mod source;
 mod store;
+mod sys;
 mod tarball;
 mod tree;
 mod unique;

@@ -7,12 +7,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::check_cancelled;
+use super::kept::KeptFile;
 use super::pipe::Pipe;
 use super::plan::{Item, diff_id_mismatch};
 use super::stream::{BlobStream, TarStream};
 use crate::error::{ErrorKind, IoContext, Result};
 use crate::source::Source;
-use crate::store::layout::private_file;
 use crate::store::staging::Staging;
 use crate::tree::index::LayerIndex;
 use crate::unpack::decompress::Decoder;
@@ -62,7 +62,7 @@ impl Ingestion<'_> {
         self.progress
             .layer(&descriptor.digest, LayerProgress::Started { total });
         let blob = self.staged("blob", &descriptor.digest);
-        let copy = private_file(&blob).doing(storing)?;
+        let copy = KeptFile::create(&blob).doing(storing)?;
         let opened = self.source.open(descriptor)?;
         let mut stream = BlobStream::new(opened, copy, descriptor, self.progress);
         let read = match self.read(&mut stream, item, &blob) {
@@ -107,7 +107,7 @@ impl Ingestion<'_> {
         let tar_path = self.staged("tar", &item.diff_id);
         let keep = wanted == Some(Form::Erofs) && !is_plain;
         let copy = keep
-            .then(|| private_file(&tar_path).doing(storing))
+            .then(|| KeptFile::create(&tar_path).doing(storing))
             .transpose()?;
         std::thread::scope(|scope| {
             let pipe = Pipe::spawn(scope, decoder);

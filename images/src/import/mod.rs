@@ -3,6 +3,7 @@
 //! Nothing becomes visible before every layer has been verified, and nothing
 //! counts before it is on disk: see the rules in `store::layout`.
 
+mod kept;
 mod layer;
 mod pipe;
 mod plan;

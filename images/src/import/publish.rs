@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -17,6 +17,9 @@ use crate::store::layout::{Layout, private_file};
 use crate::store::record::{self, BlobRecord, LayerRecord, TarRecord};
 use crate::store::staging::Staging;
 use crate::unique::unique;
+
+/// Most files that are flushed each by itself; beyond, the whole file system is.
+const FLUSH_ONE_BY_ONE_MAX: usize = 64;
 
 /// Moves what was verified into its place, and then records it.
 pub(super) fn publish(
@@ -39,7 +42,15 @@ pub(super) fn publish(
     if let Some(root) = root {
         write(staging, &layout.erofs(&root.chain), &root.image)?;
     }
-    flush(layout)?;
+    let unpacked = ingested
+        .iter()
+        .any(|layer| matches!(layer.content, Some(Content::Directory(_))));
+    if unpacked {
+        // Far too many files to name.
+        rustix::fs::syncfs(layout.root_fd()).doing(flushing)?;
+    } else {
+        flush(layout, written(layout, resolved, ingested, root))?;
+    }
     for (layer, index) in ingested.iter().zip(indexes) {
         record(layout, staging, layer, index)?;
     }
@@ -47,7 +58,7 @@ pub(super) fn publish(
         record::write(staging, &layout.erofs_record(&root.chain), &root.record)?;
     }
     // The image is listed only when all that it needs would survive a power cut.
-    flush(layout)?;
+    flush(layout, records(layout, ingested, root))?;
     index::add(
         layout,
         staging,
@@ -96,8 +107,60 @@ fn record(
     record::write(staging, &layout.blob_record(&layer.digest), &record)
 }
 
-fn flush(layout: &Layout) -> Result<()> {
-    rustix::fs::syncfs(layout.root_fd()).doing(|| "syncing the image store".to_owned())
+/// The large files of an import without unpacked layers.
+fn written(
+    layout: &Layout,
+    resolved: &Resolved,
+    ingested: &[Ingested],
+    root: Option<&BuiltRoot>,
+) -> Vec<PathBuf> {
+    let mut paths = vec![
+        layout.blob(&resolved.descriptor.digest),
+        layout.blob(&resolved.manifest.config.digest),
+    ];
+    for layer in ingested {
+        paths.push(layout.blob(&layer.digest));
+        if layer.content.is_some() {
+            paths.push(layout.tar(&layer.diff_id));
+            paths.push(layout.index_of(&layer.diff_id));
+        }
+    }
+    paths.extend(root.map(|root| layout.erofs(&root.chain)));
+    paths
+}
+
+fn records(layout: &Layout, ingested: &[Ingested], root: Option<&BuiltRoot>) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for layer in ingested {
+        paths.push(layout.blob_record(&layer.digest));
+        match layer.content {
+            Some(Content::Tar { .. }) => paths.push(layout.tar_record(&layer.diff_id)),
+            Some(Content::Directory(_)) => paths.push(layout.layer_record(&layer.diff_id)),
+            None => {}
+        }
+    }
+    paths.extend(root.map(|root| layout.erofs_record(&root.chain)));
+    paths
+}
+
+/// Brings files and the directories that they are in to disk. Not the whole file
+/// system, which others may be writing gigabytes to.
+fn flush(layout: &Layout, files: Vec<PathBuf>) -> Result<()> {
+    if files.len() > FLUSH_ONE_BY_ONE_MAX {
+        return rustix::fs::syncfs(layout.root_fd()).doing(flushing);
+    }
+    let mut directories: Vec<_> = files.iter().filter_map(|path| path.parent()).collect();
+    directories.sort_unstable();
+    directories.dedup();
+    for path in files.iter().map(PathBuf::as_path).chain(directories) {
+        let file = fs::File::open(path).doing(flushing)?;
+        file.sync_all().doing(flushing)?;
+    }
+    Ok(())
+}
+
+fn flushing() -> String {
+    "bringing the image to disk".to_owned()
 }
 
 /// Writes a file of the store that must appear whole.

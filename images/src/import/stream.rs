@@ -1,9 +1,9 @@
 //! The two ends of a layer's pipeline: the blob as it is read, and the tar
 //! stream as it comes out of the decoder.
 
-use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 
+use super::kept::KeptFile;
 use super::pipe::Pipe;
 use crate::digest::Hasher;
 use crate::error::{IoContext, Result};
@@ -20,7 +20,7 @@ const REPORT_EVERY: u64 = 4 * 1024 * 1024;
 /// Never asks the source for more than the descriptor's size.
 pub(super) struct BlobStream<'a> {
     source: Box<dyn Read + Send + 'a>,
-    copy: File,
+    copy: KeptFile,
     hasher: Hasher,
     read: u64,
     reported: u64,
@@ -31,7 +31,7 @@ pub(super) struct BlobStream<'a> {
 impl<'a> BlobStream<'a> {
     pub(super) fn new(
         source: Box<dyn Read + Send + 'a>,
-        copy: File,
+        copy: KeptFile,
         descriptor: &'a Descriptor,
         progress: &'a dyn Progress,
     ) -> Self {
@@ -89,13 +89,13 @@ pub(super) struct TarStream<'a> {
     position: usize,
     /// None if the tar stream is the blob itself, which is hashed already.
     hasher: Option<Hasher>,
-    copy: Option<File>,
+    copy: Option<KeptFile>,
     size: u64,
     budget: &'a Budget,
 }
 
 impl<'a> TarStream<'a> {
-    pub(super) fn new(pipe: Pipe, hash: bool, copy: Option<File>, budget: &'a Budget) -> Self {
+    pub(super) fn new(pipe: Pipe, hash: bool, copy: Option<KeptFile>, budget: &'a Budget) -> Self {
         Self {
             pipe,
             position: 0,
