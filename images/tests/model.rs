@@ -6,11 +6,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use lambent_images::{ContentStore, ErrorKind, Image, ImageReference, NoProgress, Platform};
 use proptest::prelude::*;
 use support::tar::{Fields, Tar};
-use support::{Scratch, is_root};
+use support::{Scratch, in_private_mounts, is_root, snapshot};
 
 /// One entry of a layer.
 #[derive(Debug, Clone)]
@@ -362,4 +363,70 @@ fn unpacking_equals_the_model() {
         accepted > 300 && refused > 100,
         "{accepted} accepted, {refused} refused"
     );
+}
+
+/// The tree of an image as a mount shows it, without what the forms may differ in:
+/// directories that a layer only implies have their own metadata as directories
+/// and those of lower layers as EROFS, and a link into a layer below counts.
+fn shown(store: &ContentStore, image: &Image, target: &Path) -> BTreeMap<PathBuf, String> {
+    std::fs::create_dir_all(target).unwrap();
+    let rootfs = store.rootfs(image).unwrap();
+    rootfs.mount().mount(target).unwrap();
+    let mut lines = snapshot(target);
+    rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH).unwrap();
+    for line in lines.values_mut() {
+        if line.starts_with("dir") {
+            line.truncate("dir".len());
+        }
+        if let (Some(start), Some(end)) = (line.find(" links"), line.find(" mode")) {
+            line.replace_range(start..end, "");
+        }
+    }
+    lines
+}
+
+/// Layers of any kind, stacked, are the same tree in both forms.
+#[test]
+fn both_forms_give_the_same_tree() {
+    if !in_private_mounts("both_forms_give_the_same_tree") {
+        return;
+    }
+    // EROFS cannot be mounted from files in memory.
+    let scratch = Scratch::new();
+    let Some(erofs) = scratch.erofs() else {
+        return;
+    };
+    let accepted = std::cell::Cell::new(0);
+    let layers = proptest::collection::vec(proptest::collection::vec(step(), 1..8), 1..4);
+    let config = ProptestConfig {
+        cases: 150,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest::test_runner::TestRunner::new(config)
+        .run(&layers, |layers| {
+            let streams: Vec<_> = layers.iter().map(|steps| write(steps)).collect();
+            let result = scratch.import_layers(&streams);
+            let reference = ImageReference::Path {
+                path: scratch.path("image.tar"),
+            };
+            let other = erofs.import(&reference, &Platform::host(), &NoProgress);
+            match (result, other) {
+                (Ok(image), Ok(same)) => {
+                    accepted.set(accepted.get() + 1);
+                    let left = shown(&scratch.store, &image, &scratch.path("directory"));
+                    let right = shown(&erofs, &same, &scratch.path("erofs"));
+                    prop_assert_eq!(left, right);
+                }
+                // Of several errors each form may find another one first.
+                (Err(_), Err(_)) => {}
+                (Err(error), Ok(_)) if error.kind() == ErrorKind::Unsupported => {}
+                (left, right) => {
+                    return Err(TestCaseError::fail(format!("{left:?} and {right:?}")));
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert!(accepted.get() > 25, "{} accepted", accepted.get());
 }

@@ -4,7 +4,7 @@
 //! chunk on another device, inline tails, plain directories.
 
 use crate::tarball::Timestamp;
-use crate::unpack::entry::Metadata;
+use crate::unpack::entry::{Device, Metadata};
 
 /// Size of a block in bytes: that of a tar block, so that files can stay where
 /// they are in a tar stream.
@@ -19,8 +19,8 @@ pub(super) const SLOT: u64 = 32;
 pub(super) const INODE_SIZE: u64 = 64;
 pub(super) const DIRENT_SIZE: usize = 12;
 pub(super) const CHUNK_INDEX_SIZE: u64 = 8;
-/// Most bits that a chunk may have beyond a block's.
-const CHUNK_BITS_MAX: u32 = 31;
+/// Most bits of a chunk's size.
+pub(super) const CHUNK_BITS_MAX: u32 = 31 + BLOCK_BITS as u32;
 
 const MAGIC: u32 = 0xE0F5_E1E2;
 /// Times are of the last modification.
@@ -28,7 +28,8 @@ const COMPAT_MTIME: u32 = 0x2;
 const INCOMPAT_CHUNKED_FILE: u32 = 0x4;
 const INCOMPAT_DEVICE_TABLE: u32 = 0x8;
 const CHUNK_FORMAT_INDEXES: u16 = 0x20;
-const XATTR_INDEX_USER: u8 = 1;
+/// Prefixes of attribute names, and the numbers that stand for them.
+const XATTR_PREFIXES: [(&[u8], u8); 2] = [(b"user.", 1), (b"security.", 6)];
 const XATTR_HEADER_SIZE: usize = 12;
 /// Most bytes of one inode's extended attributes; the format's limit is higher,
 /// that of ext4 is lower.
@@ -47,6 +48,8 @@ pub(super) enum DataLayout {
 pub(super) enum FileType {
     Regular = 1,
     Directory = 2,
+    CharacterDevice = 3,
+    BlockDevice = 4,
     Fifo = 5,
     Symlink = 7,
 }
@@ -56,6 +59,8 @@ impl FileType {
         match self {
             Self::Regular => 0o100_000,
             Self::Directory => 0o040_000,
+            Self::CharacterDevice => 0o020_000,
+            Self::BlockDevice => 0o060_000,
             Self::Fifo => 0o010_000,
             Self::Symlink => 0o120_000,
         }
@@ -152,12 +157,18 @@ impl Inode<'_> {
     }
 }
 
-/// The chunk format of a file of `size` bytes in one chunk, as an inode's address.
-pub(super) fn one_chunk(size: u64) -> Option<u32> {
-    let bits = size.max(1).checked_next_power_of_two()?.trailing_zeros();
-    let beyond = bits.saturating_sub(BLOCK_BITS.into());
-    (beyond <= CHUNK_BITS_MAX).then_some(u32::from(CHUNK_FORMAT_INDEXES) | beyond)
+/// The address of an inode whose file is in chunks of `1 << bits` bytes.
+pub(super) fn chunk_format(bits: u32) -> u32 {
+    u32::from(CHUNK_FORMAT_INDEXES) | bits.saturating_sub(BLOCK_BITS.into())
 }
+
+/// The address of a device's inode, as Linux encodes its number.
+pub(super) fn device_number(device: Device) -> u32 {
+    (device.minor & 0xff) | device.major << 8 | (device.minor & !0xff) << 12
+}
+
+/// A chunk of zeros, which is stored nowhere.
+pub(super) const HOLE: [u8; CHUNK_INDEX_SIZE as usize] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
 
 /// Where a chunk is: on a device, counted from 1, at a block of it.
 pub(super) fn chunk_index(device: u16, block: u32) -> [u8; CHUNK_INDEX_SIZE as usize] {
@@ -168,11 +179,12 @@ pub(super) fn chunk_index(device: u16, block: u32) -> [u8; CHUNK_INDEX_SIZE as u
 }
 
 /// The extended attributes that stand behind an inode, and what its header says
-/// about their size; both empty for none. Only `user.` attributes are stored.
+/// about their size; both empty for none.
 pub(super) fn xattrs(metadata: &Metadata) -> (Vec<u8>, u16) {
     let mut body = Vec::new();
     for (name, value) in &metadata.xattrs {
-        let Some(name) = name.strip_prefix(b"user.") else {
+        let split = |&(prefix, index): &(&[u8], u8)| Some((name.strip_prefix(prefix)?, index));
+        let Some((name, prefix)) = XATTR_PREFIXES.iter().find_map(split) else {
             continue;
         };
         let (Ok(name_length), Ok(value_length)) =
@@ -183,7 +195,7 @@ pub(super) fn xattrs(metadata: &Metadata) -> (Vec<u8>, u16) {
         if body.len() + name.len() + value.len() > XATTRS_MAX {
             continue;
         }
-        body.extend_from_slice(&[name_length, XATTR_INDEX_USER]);
+        body.extend_from_slice(&[name_length, prefix]);
         body.extend_from_slice(&value_length.to_le_bytes());
         body.extend_from_slice(name);
         body.extend_from_slice(value);
@@ -263,17 +275,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_one_chunk_whatever_its_size() {
-        for (size, expected) in [
-            (1, Some(0x20)),
-            (512, Some(0x20)),
-            (513, Some(0x21)),
-            (1 << 20, Some(0x20 + 11)),
-            ((1 << 20) + 1, Some(0x20 + 12)),
-            (10 << 30, Some(0x20 + 34 - 9)),
-            (u64::MAX, None),
-        ] {
-            assert_eq!(one_chunk(size), expected, "{size}");
+    fn device_numbers_are_linuxs() {
+        for (major, minor, expected) in [(1, 3, 0x103), (8, 0, 0x800), (259, 300, 0x11_032c)] {
+            let device = Device {
+                is_block: true,
+                major,
+                minor,
+            };
+            assert_eq!(device_number(device), expected, "{major}:{minor}");
         }
     }
 

@@ -7,10 +7,11 @@
 //! ...    larger directories and symlinks, in whole blocks
 //! ```
 
+use super::chunks::Chunks;
 use super::format::{
     BLOCK, CHUNK_INDEX_SIZE, DEVICE_SLOT_SIZE, DataLayout, FileType, INODE_SIZE, Inode, Name, SLOT,
-    SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, chunk_index, device_slot, directory,
-    directory_size, one_chunk, xattrs,
+    SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, device_number, device_slot, directory,
+    directory_size, xattrs,
 };
 use crate::Digest;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ pub(crate) struct Device {
 pub(crate) fn build(tree: &Tree, devices: &[Device], device_of: &[u16]) -> Result<Vec<u8>> {
     let mut planner = Planner::new(tree, devices.len());
     planner.walk()?;
-    planner.place();
+    planner.place()?;
     planner.write(devices, device_of)
 }
 
@@ -100,15 +101,15 @@ impl<'a> Planner<'a> {
     }
 
     /// Gives every inode its position, and every larger content its block.
-    fn place(&mut self) {
+    fn place(&mut self) -> Result<()> {
         let mut position = self.inodes_start;
         let mut plain = Vec::new();
         for index in 0..self.items.len() {
             position = position.next_multiple_of(SLOT);
             let node = self.tree.node(self.items[index].node);
             let fixed = INODE_SIZE + xattrs(&node.metadata).0.len() as u64;
-            let after = match self.content_size(index) {
-                Stored::Chunk => fixed.next_multiple_of(CHUNK_INDEX_SIZE) + CHUNK_INDEX_SIZE,
+            let after = match self.stored(index)? {
+                Stored::Chunks(size) => fixed.next_multiple_of(CHUNK_INDEX_SIZE) + size,
                 Stored::Bytes(0) => fixed,
                 Stored::Bytes(size) => match inline_position(position, fixed, size) {
                     Some(found) => {
@@ -130,17 +131,22 @@ impl<'a> Planner<'a> {
             block += size.div_ceil(BLOCK);
         }
         self.end = block * BLOCK;
+        Ok(())
     }
 
-    fn content_size(&self, index: usize) -> Stored {
-        match &self.tree.node(self.items[index].node).content {
+    fn stored(&self, index: usize) -> Result<Stored> {
+        Ok(match &self.tree.node(self.items[index].node).content {
             Content::Directory(_) => Stored::Bytes(directory_size(&self.names(index))),
-            Content::File(FileData::Tar { extents, .. }) if extents.size > 0 => Stored::Chunk,
-            Content::File(FileData::Tar { .. }) | Content::Fifo => Stored::Bytes(0),
+            Content::File(FileData::Tar { extents, .. }) if extents.size > 0 => {
+                Stored::Chunks(Chunks::of(extents)?.size())
+            }
+            Content::File(FileData::Tar { .. }) | Content::Fifo | Content::Device(_) => {
+                Stored::Bytes(0)
+            }
             Content::File(FileData::Inline(bytes)) | Content::Symlink(bytes) => {
                 Stored::Bytes(bytes.len() as u64)
             }
-        }
+        })
     }
 
     /// The names in a directory, each with its item.
@@ -193,12 +199,14 @@ impl<'a> Planner<'a> {
                 Content::File(FileData::Tar { layer, extents }) if extents.size > 0 => {
                     layout = DataLayout::ChunkBased;
                     size = extents.size;
-                    address = one_chunk(size).ok_or_else(too_large)?;
+                    let chunks = Chunks::of(extents)?;
+                    address = chunks.format();
                     let device = device_of
                         .get(*layer as usize - 1)
                         .ok_or_else(|| Error::invalid("a file of an unknown layer"))?;
-                    content = chunk_index(*device, blocks(extents.offset)?).to_vec();
+                    content = chunks.to_bytes(extents, *device)?;
                 }
+                Content::Device(device) => address = device_number(*device),
                 Content::File(FileData::Tar { .. }) | Content::Fifo => {}
             }
             let behind = item.position + INODE_SIZE;
@@ -263,7 +271,7 @@ fn inline_position(position: u64, fixed: u64, size: u64) -> Option<u64> {
 
 /// What an inode has behind it.
 enum Stored {
-    Chunk,
+    Chunks(u64),
     Bytes(u64),
 }
 
@@ -273,5 +281,7 @@ fn file_type(tree: &Tree, node: NodeId) -> FileType {
         Content::File(_) => FileType::Regular,
         Content::Symlink(_) => FileType::Symlink,
         Content::Fifo => FileType::Fifo,
+        Content::Device(device) if device.is_block => FileType::BlockDevice,
+        Content::Device(_) => FileType::CharacterDevice,
     }
 }

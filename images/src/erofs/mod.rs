@@ -5,6 +5,7 @@
 //! Needs a kernel that mounts EROFS from plain files (Linux 6.12 and later) and
 //! the right to mount; where either is missing, layers are unpacked instead.
 
+mod chunks;
 mod format;
 mod image;
 pub(crate) mod mount;

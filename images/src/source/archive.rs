@@ -89,6 +89,12 @@ impl Archive {
             let Some(name) = clean("", &member.path) else {
                 continue;
             };
+            if member.sparse.is_some() {
+                return Err(Error::unsupported(format!(
+                    "the archive's member {} is a sparse file; create the archive without it",
+                    quoted(&member.path)
+                )));
+            }
             let place = match member.kind {
                 MemberKind::Regular => {
                     let offset = tar.position();
@@ -114,7 +120,10 @@ impl Archive {
                     Some(target) => Place::Link(target),
                     None => continue,
                 },
-                MemberKind::Directory | MemberKind::Device | MemberKind::Fifo => continue,
+                MemberKind::Directory
+                | MemberKind::CharacterDevice
+                | MemberKind::BlockDevice
+                | MemberKind::Fifo => continue,
             };
             self.members
                 .entry(name)

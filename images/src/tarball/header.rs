@@ -1,12 +1,25 @@
 //! One 512-byte header block, with every number checked.
 
+use std::ops::Range;
+
 use tar::{EntryType, Header};
 
 use super::MemberKind;
+use super::sparse::{self, Segment};
 use crate::error::{Error, Result};
 
 /// Size of a tar block in bytes.
 pub(crate) const BLOCK: usize = 512;
+
+/// Fields that the tar crate has no public names for.
+const DEVICE_MAJOR: Range<usize> = 329..337;
+const DEVICE_MINOR: Range<usize> = 337..345;
+/// GNU tar's map of a sparse file: four pairs, a flag, and the whole size; then
+/// blocks of 21 pairs and a flag.
+const SPARSE_MAP: Range<usize> = 386..482;
+const SPARSE_EXTENDED: usize = 482;
+const SPARSE_SIZE: Range<usize> = 483..495;
+const SPARSE_EXTENSION_EXTENDED: usize = 504;
 
 /// Seconds and nanoseconds since 1970; nanoseconds count forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -19,6 +32,8 @@ pub(crate) struct Timestamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Member(MemberKind),
+    /// GNU tar's own type for a sparse file; its map begins in the header.
+    Sparse,
     Pax,
     PaxGlobal,
     LongName,
@@ -36,6 +51,19 @@ pub(super) struct RawHeader {
     pub(super) uid: u64,
     pub(super) gid: u64,
     pub(super) mtime: Timestamp,
+    /// Major and minor number; zeros but for devices.
+    pub(super) device: (u64, u64),
+    /// For GNU tar's sparse files.
+    pub(super) sparse: Option<SparseHeader>,
+}
+
+/// The beginning of a sparse file's map.
+#[derive(Debug)]
+pub(super) struct SparseHeader {
+    pub(super) size: u64,
+    pub(super) segments: Vec<Segment>,
+    /// True if the next block goes on with the map.
+    pub(super) extended: bool,
 }
 
 impl RawHeader {
@@ -45,8 +73,22 @@ impl RawHeader {
         check_sum(block, fields.cksum)?;
         let path = header.path_bytes().into_owned();
         let seconds = signed("mtime", &fields.mtime)?;
+        let kind = kind(header, &path)?;
+        let device = match kind {
+            Kind::Member(MemberKind::CharacterDevice | MemberKind::BlockDevice) => (
+                unsigned("device number", &block[DEVICE_MAJOR])?,
+                unsigned("device number", &block[DEVICE_MINOR])?,
+            ),
+            _ => (0, 0),
+        };
+        let sparse = match kind {
+            Kind::Sparse => Some(SparseHeader::parse(block)?),
+            _ => None,
+        };
         Ok(Self {
-            kind: kind(header, &path)?,
+            kind,
+            device,
+            sparse,
             link: header
                 .link_name_bytes()
                 .map(std::borrow::Cow::into_owned)
@@ -76,7 +118,8 @@ fn kind(header: &Header, path: &[u8]) -> Result<Kind> {
         EntryType::Directory => MemberKind::Directory,
         EntryType::Symlink => MemberKind::Symlink,
         EntryType::Link => MemberKind::Hardlink,
-        EntryType::Char | EntryType::Block => MemberKind::Device,
+        EntryType::Char => MemberKind::CharacterDevice,
+        EntryType::Block => MemberKind::BlockDevice,
         EntryType::Fifo => MemberKind::Fifo,
         kind @ (EntryType::XHeader | EntryType::XGlobalHeader) => {
             if header.as_ustar().is_none() {
@@ -91,7 +134,7 @@ fn kind(header: &Header, path: &[u8]) -> Result<Kind> {
         }
         EntryType::GNULongName => return Ok(Kind::LongName),
         EntryType::GNULongLink => return Ok(Kind::LongLink),
-        EntryType::GNUSparse => return Err(sparse()),
+        EntryType::GNUSparse => return Ok(Kind::Sparse),
         other => {
             return Err(Error::unsupported(format!(
                 "a tar member of unknown type {:?}",
@@ -102,11 +145,32 @@ fn kind(header: &Header, path: &[u8]) -> Result<Kind> {
     Ok(Kind::Member(member))
 }
 
-pub(super) fn sparse() -> Error {
-    Error::unsupported(
-        "the layer has a sparse file, which container tools do not write; \
-         create the archive without tar's --sparse",
-    )
+impl SparseHeader {
+    fn parse(block: &[u8; BLOCK]) -> Result<Self> {
+        let mut segments = Vec::new();
+        sparse_fields(&block[SPARSE_MAP], &mut segments)?;
+        Ok(Self {
+            size: unsigned("size", &block[SPARSE_SIZE])?,
+            segments,
+            extended: block[SPARSE_EXTENDED] != 0,
+        })
+    }
+}
+
+/// Adds the pieces of an extension block; true if there is another one.
+pub(super) fn sparse_extension(block: &[u8; BLOCK], segments: &mut Vec<Segment>) -> Result<bool> {
+    sparse_fields(&block[..SPARSE_EXTENSION_EXTENDED], segments)?;
+    Ok(block[SPARSE_EXTENSION_EXTENDED] != 0)
+}
+
+/// Pairs of offset and length; the first empty field ends them.
+fn sparse_fields(fields: &[u8], segments: &mut Vec<Segment>) -> Result<()> {
+    for pair in fields.chunks_exact(24).take_while(|pair| pair[0] != 0) {
+        let offset = unsigned("sparse map", &pair[..12])?;
+        let length = unsigned("sparse map", &pair[12..])?;
+        sparse::push(segments, offset, length)?;
+    }
+    Ok(())
 }
 
 fn check_sum(block: &[u8; BLOCK], field: [u8; 8]) -> Result<()> {

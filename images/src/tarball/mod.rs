@@ -8,14 +8,16 @@
 
 mod header;
 mod pax;
+mod sparse;
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use self::header::{BLOCK, Kind, RawHeader};
-use self::pax::Extensions;
+use self::pax::{Extensions, PaxSparse};
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted};
 
 pub(crate) use self::header::Timestamp;
+pub(crate) use self::sparse::{Segment, SparseMap};
 
 /// Largest extension header that is read, in bytes; Go's limit.
 const EXTENSION_MAX: u64 = 1024 * 1024;
@@ -27,7 +29,8 @@ pub(crate) enum MemberKind {
     Directory,
     Symlink,
     Hardlink,
-    Device,
+    CharacterDevice,
+    BlockDevice,
     Fifo,
 }
 
@@ -37,12 +40,16 @@ pub(crate) struct Member {
     pub(crate) path: Vec<u8>,
     pub(crate) link: Vec<u8>,
     pub(crate) kind: MemberKind,
-    /// Bytes of content; zero for everything but regular files.
+    /// Bytes of content in the stream; zero for everything but regular files.
     pub(crate) size: u64,
+    /// Where that content belongs, for a file with holes.
+    pub(crate) sparse: Option<SparseMap>,
     pub(crate) mode: u32,
     pub(crate) uid: u64,
     pub(crate) gid: u64,
     pub(crate) mtime: Timestamp,
+    /// Major and minor number of a device.
+    pub(crate) device: (u64, u64),
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -105,6 +112,7 @@ impl<R: Skip> TarReader<R> {
                     extensions.add_long_link(payload)?;
                 }
                 Kind::Member(kind) => return self.member(&header, kind, extensions).map(Some),
+                Kind::Sparse => return self.gnu_sparse(header, extensions).map(Some),
             }
         }
     }
@@ -137,11 +145,60 @@ impl<R: Skip> TarReader<R> {
         kind: MemberKind,
         extensions: Extensions,
     ) -> Result<Member> {
-        let member = extensions.apply(header, kind)?;
+        let (mut member, sparse) = extensions.apply(header, kind)?;
         // As in Go, only regular files have content, whatever the header says.
         if kind == MemberKind::Regular {
             self.enter_body(member.size)?;
+            if let Some(sparse) = sparse {
+                member.sparse = Some(self.pax_sparse(sparse, &mut member.size)?);
+            }
         }
+        Ok(member)
+    }
+
+    /// A sparse file whose map is in PAX records, or at the start of its content.
+    fn pax_sparse(&mut self, sparse: PaxSparse, size: &mut u64) -> Result<SparseMap> {
+        let segments = match sparse.segments {
+            Some(segments) => segments,
+            None => {
+                let (segments, taken) = sparse::leading_map(|block| self.body_block(block))?;
+                *size -= taken;
+                segments
+            }
+        };
+        SparseMap::new(sparse.size, segments, *size)
+    }
+
+    /// A whole block of the current member's content.
+    fn body_block(&mut self, block: &mut [u8; BLOCK]) -> Result<()> {
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.read_body(&mut block[filled..])? {
+                0 => return Err(sparse::bad("its map is not complete")),
+                read => filled += read,
+            }
+        }
+        Ok(())
+    }
+
+    /// GNU tar's own type: the map goes on in blocks before the content.
+    fn gnu_sparse(&mut self, mut header: RawHeader, extensions: Extensions) -> Result<Member> {
+        let Some(mut map) = header.sparse.take() else {
+            return Err(sparse::bad("it has no map"));
+        };
+        while map.extended {
+            let mut block = [0; BLOCK];
+            if !self.block(&mut block)? {
+                return Err(truncated());
+            }
+            map.extended = header::sparse_extension(&block, &mut map.segments)?;
+        }
+        let (mut member, pax) = extensions.apply(&header, MemberKind::Regular)?;
+        if pax.is_some() {
+            return Err(sparse::bad("it has two maps"));
+        }
+        self.enter_body(member.size)?;
+        member.sparse = Some(SparseMap::new(map.size, map.segments, member.size)?);
         Ok(member)
     }
 

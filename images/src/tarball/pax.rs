@@ -3,7 +3,8 @@
 //! At most one of each kind may precede a member, and the two families may not
 //! be mixed: no rule says which of them wins, so readers disagree.
 
-use super::header::{RawHeader, Timestamp, sparse};
+use super::header::{RawHeader, Timestamp};
+use super::sparse::{self, Segment};
 use super::{Member, MemberKind, check_name};
 use crate::error::{Error, Result, quoted};
 
@@ -31,6 +32,27 @@ struct Records {
     gid: Option<u64>,
     mtime: Option<Timestamp>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    sparse: SparseRecords,
+}
+
+/// The records of GNU tar's three formats for sparse files.
+#[derive(Debug, Default)]
+struct SparseRecords {
+    /// 1.0 is the format with the map in the content; otherwise both are absent.
+    version: (Option<u64>, Option<u64>),
+    name: Option<Vec<u8>>,
+    size: Option<u64>,
+    numbers: Vec<u64>,
+    /// True once a map was given, even an empty one.
+    mapped: bool,
+}
+
+/// A sparse file as PAX records describe it.
+#[derive(Debug)]
+pub(super) struct PaxSparse {
+    pub(super) size: u64,
+    /// None if the content begins with the map.
+    pub(super) segments: Option<Vec<Segment>>,
 }
 
 impl Extensions {
@@ -77,10 +99,17 @@ impl Extensions {
     }
 
     /// The member that `header` and these extensions describe together.
-    pub(super) fn apply(self, header: &RawHeader, kind: MemberKind) -> Result<Member> {
-        let pax = self.pax.unwrap_or_default();
-        let path = pax
-            .path
+    pub(super) fn apply(
+        self,
+        header: &RawHeader,
+        kind: MemberKind,
+    ) -> Result<(Member, Option<PaxSparse>)> {
+        let mut pax = self.pax.unwrap_or_default();
+        let sparse_name = pax.sparse.name.take();
+        let sparse = pax.sparse.finish()?;
+        let path = sparse_name
+            .filter(|_| sparse.is_some())
+            .or(pax.path)
             .or(self.long_name)
             .unwrap_or_else(|| header.path.clone());
         let link = pax
@@ -93,17 +122,78 @@ impl Extensions {
             MemberKind::Regular => pax.size.unwrap_or(header.size),
             _ => 0,
         };
-        Ok(Member {
+        let member = Member {
             path,
             link,
             kind,
             size,
+            sparse: None,
+            device: header.device,
             mode: header.mode,
             uid: pax.uid.unwrap_or(header.uid),
             gid: pax.gid.unwrap_or(header.gid),
             mtime: pax.mtime.unwrap_or(header.mtime),
             xattrs: pax.xattrs,
-        })
+        };
+        Ok((member, sparse))
+    }
+}
+
+impl SparseRecords {
+    fn set(&mut self, key: &str, value: &[u8]) -> Result<()> {
+        match key {
+            "major" => self.version.0 = Some(decimal(key, value)?),
+            "minor" => self.version.1 = Some(decimal(key, value)?),
+            "name" => self.name = Some(filled(key, value)?),
+            "size" | "realsize" => self.size = Some(decimal(key, value)?),
+            "numblocks" => self.mapped = true,
+            "offset" | "numbytes" => {
+                let expected = if self.numbers.len().is_multiple_of(2) {
+                    "offset"
+                } else {
+                    "numbytes"
+                };
+                if key != expected {
+                    return Err(sparse::bad("its map is out of order"));
+                }
+                self.numbers.push(decimal(key, value)?);
+            }
+            "map" => {
+                self.mapped = true;
+                self.numbers = value
+                    .split(|&byte| byte == b',')
+                    .filter(|_| !value.is_empty())
+                    .map(|number| decimal(key, number))
+                    .collect::<Result<_>>()?;
+            }
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "the PAX record GNU.sparse.{} is not known",
+                    key.escape_debug()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// None if the records describe no sparse file.
+    fn finish(self) -> Result<Option<PaxSparse>> {
+        let mapped = self.mapped || !self.numbers.is_empty();
+        let segments = match self.version {
+            (None, None) if mapped => Some(sparse::pairs(&self.numbers)?),
+            (None, None) if self.size.is_none() => return Ok(None),
+            (Some(0), Some(0 | 1)) if mapped => Some(sparse::pairs(&self.numbers)?),
+            (Some(1), Some(0)) => None,
+            _ => {
+                return Err(Error::unsupported(
+                    "a sparse file is in a format that is not known",
+                ));
+            }
+        };
+        let size = self
+            .size
+            .ok_or_else(|| sparse::bad("it does not say its size"))?;
+        Ok(Some(PaxSparse { size, segments }))
     }
 }
 
@@ -117,8 +207,10 @@ impl Records {
             "uid" => self.uid = Some(decimal(key, value)?),
             "gid" => self.gid = Some(decimal(key, value)?),
             "mtime" => self.mtime = Some(timestamp(value)?),
-            _ if key.starts_with("GNU.sparse.") => return Err(sparse()),
             _ => {
+                if let Some(key) = key.strip_prefix("GNU.sparse.") {
+                    self.sparse.set(key, value)?;
+                }
                 if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
                     self.set_xattr(name.as_bytes(), value)?;
                 }

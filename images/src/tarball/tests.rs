@@ -213,7 +213,7 @@ fn refusals() {
             invalid,
         ),
         (
-            "PAX sparse",
+            "PAX sparse of an unknown version",
             Tar::new()
                 .pax(&pax_record("GNU.sparse.major", b"1"))
                 .file("f", "")
@@ -221,19 +221,49 @@ fn refusals() {
             ErrorKind::Unsupported,
         ),
         (
-            "GNU sparse",
+            "PAX sparse whose map is not complete",
+            Tar::new()
+                .pax(
+                    &[
+                        pax_record("GNU.sparse.major", b"1"),
+                        pax_record("GNU.sparse.minor", b"0"),
+                        pax_record("GNU.sparse.realsize", b"9999"),
+                    ]
+                    .concat(),
+                )
+                .file("f", "2\n0\n")
+                .end(),
+            invalid,
+        ),
+        (
+            "PAX sparse whose map is longer than the file",
+            Tar::new()
+                .pax(
+                    &[
+                        pax_record("GNU.sparse.size", b"10"),
+                        pax_record("GNU.sparse.map", b"0,5,6,5"),
+                    ]
+                    .concat(),
+                )
+                .file("f", "0123456789")
+                .end(),
+            invalid,
+        ),
+        (
+            "GNU sparse without its content",
             Tar::new()
                 .entry(
                     Fields {
                         name: b"s",
                         kind: b'S',
                         magic: GNU,
+                        size: Some(512),
                         ..Fields::default()
                     },
                     b"",
                 )
                 .end(),
-            ErrorKind::Unsupported,
+            invalid,
         ),
         (
             "unknown type",

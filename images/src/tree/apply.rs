@@ -31,6 +31,21 @@ enum Missing {
 struct Place {
     directory: NodeId,
     direct: bool,
+    /// Bytes of its real path, with a slash before each name.
+    length: usize,
+}
+
+impl Place {
+    /// Fails for a name here that no path could reach.
+    fn require_room_for(self, name: &[u8], entry: &LayerPath) -> Result<()> {
+        // The path has no slash at its beginning.
+        if self.length + name.len() > PATH_MAX {
+            return Err(Error::limit(format!(
+                "entry {entry} is longer than {PATH_MAX} bytes"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// One layer on its way into a tree.
@@ -88,6 +103,9 @@ impl<'a> Layering<'a> {
                 self.leaf(&path, metadata, Content::Symlink(target))
             }
             Action::Fifo(path, metadata) => self.leaf(&path, metadata, Content::Fifo),
+            Action::Device(path, device, metadata) => {
+                self.leaf(&path, metadata, Content::Device(device))
+            }
             Action::Hardlink(path, target) => self.hardlink(&path, &target),
             Action::Whiteout(path) => self.whiteout(&path),
             Action::Opaque(path) => self.opaque(&path),
@@ -100,7 +118,7 @@ impl<'a> Layering<'a> {
             self.describe(self.tree.root(), metadata);
             return Ok(());
         };
-        let parent = self.parent(&parent, path)?;
+        let parent = self.parent(&parent, path, name)?;
         let directory = match self.tree.child(parent, name) {
             Some(entry) if self.tree.is_directory(entry.node) => entry.node,
             _ => self.imply(parent, name),
@@ -219,13 +237,15 @@ impl<'a> Layering<'a> {
         let Some((parent, name)) = path.split() else {
             return Err(Error::invalid("an entry would replace the root directory"));
         };
-        Ok((self.parent(&parent, path)?, name.to_vec()))
+        Ok((self.parent(&parent, path, name)?, name.to_vec()))
     }
 
-    fn parent(&mut self, path: &LayerPath, entry: &LayerPath) -> Result<NodeId> {
-        self.walk(path, entry, Missing::Create)?
-            .map(|place| place.directory)
-            .ok_or_else(|| Error::invalid(format!("entry {entry} has no parent directory")))
+    fn parent(&mut self, path: &LayerPath, entry: &LayerPath, name: &[u8]) -> Result<NodeId> {
+        let place = self
+            .walk(path, entry, Missing::Create)?
+            .ok_or_else(|| Error::invalid(format!("entry {entry} has no parent directory")))?;
+        place.require_room_for(name, entry)?;
+        Ok(place.directory)
     }
 
     /// Finds the directory `path`, making what is missing, and marks the way
@@ -236,7 +256,7 @@ impl<'a> Layering<'a> {
         entry: &LayerPath,
         missing: Missing,
     ) -> Result<Option<Place>> {
-        let mut trail = vec![self.tree.root()];
+        let mut trail = vec![(self.tree.root(), 0)];
         let mut pending: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
         let mut links = 0;
         while let Some(name) = pending.pop_front() {
@@ -246,9 +266,17 @@ impl<'a> Layering<'a> {
                 }
                 continue;
             }
-            let here = *trail.last().unwrap_or(&self.tree.root());
+            let (here, length) = trail.last().copied().unwrap_or((self.tree.root(), 0));
             match self.step(here, &name, entry, missing, links == 0)? {
-                Step::Into(directory) => trail.push(directory),
+                Step::Into(directory) => {
+                    let place = Place {
+                        directory,
+                        direct: links == 0,
+                        length,
+                    };
+                    place.require_room_for(&name, entry)?;
+                    trail.push((directory, length + name.len() + 1));
+                }
                 Step::Nowhere => return Ok(None),
                 Step::Link(target) => {
                     links += 1;
@@ -269,9 +297,10 @@ impl<'a> Layering<'a> {
                 }
             }
         }
-        Ok(trail.last().map(|&directory| Place {
+        Ok(trail.last().map(|&(directory, length)| Place {
             directory,
             direct: links == 0,
+            length,
         }))
     }
 

@@ -11,8 +11,8 @@ mod skeleton;
 use std::collections::BTreeMap;
 
 pub(crate) use self::apply::Layering;
-use crate::tarball::Timestamp;
-use crate::unpack::entry::Metadata;
+use crate::tarball::{Segment, SparseMap, Timestamp};
+use crate::unpack::entry::{Device, Metadata};
 
 /// A node of a [`Tree`]; several directory entries may lead to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,7 @@ pub(crate) enum Content {
     File(FileData),
     Symlink(Vec<u8>),
     Fifo,
+    Device(Device),
 }
 
 /// Where the bytes of a file are.
@@ -52,6 +53,45 @@ pub(crate) struct Extents {
     pub(crate) size: u64,
     /// Where its bytes begin in the tar stream: a multiple of the tar block.
     pub(crate) offset: u64,
+    /// The pieces of a file with holes, which follow one another in the stream.
+    pub(crate) pieces: Option<Vec<Segment>>,
+}
+
+impl Extents {
+    /// The extents of a member with so many bytes in the stream.
+    pub(crate) fn new(offset: u64, stored: u64, sparse: Option<SparseMap>) -> Self {
+        match sparse {
+            Some(map) => Self {
+                size: map.size,
+                offset,
+                pieces: Some(map.segments),
+            },
+            None => Self {
+                size: stored,
+                offset,
+                pieces: None,
+            },
+        }
+    }
+
+    /// Each piece with its place in the stream, in order.
+    pub(crate) fn placed(&self) -> Vec<(u64, Segment)> {
+        let whole = [Segment {
+            offset: 0,
+            length: self.size,
+        }];
+        let mut place = self.offset;
+        self.pieces
+            .as_deref()
+            .unwrap_or(&whole)
+            .iter()
+            .map(|&piece| {
+                let at = place;
+                place += piece.length;
+                (at, piece)
+            })
+            .collect()
+    }
 }
 
 /// A name in a directory.

@@ -1,6 +1,7 @@
 //! What a tar member means for the tree: a pure function from header to
 //! [`Action`]. Nothing here looks at a file system.
 
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use super::name::LayerPath;
@@ -50,6 +51,7 @@ pub(crate) enum Action {
     /// A further name, the first, for the file that has the second.
     Hardlink(LayerPath, LayerPath),
     Fifo(LayerPath, Metadata),
+    Device(LayerPath, Device, Metadata),
     /// Hide this path of the layers below.
     Whiteout(LayerPath),
     /// Hide everything that the layers below have in this directory.
@@ -57,11 +59,30 @@ pub(crate) enum Action {
     Skip(Skipped),
 }
 
+/// A device node. It is kept, as in other tools, and cannot be used: root file
+/// systems are mounted without devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Device {
+    pub(crate) is_block: bool,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+}
+
+impl Device {
+    pub(crate) fn file_type(self) -> FileType {
+        if self.is_block {
+            FileType::BlockDevice
+        } else {
+            FileType::CharacterDevice
+        }
+    }
+}
+
 /// Why a member is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Skipped {
-    /// Lambda's environment has its own devices.
-    Device,
+    /// A character device 0:0, which overlayfs takes for a deletion.
+    ZeroDevice,
     /// Bookkeeping of AUFS, which no reader of layers extracts.
     AufsMetadata,
 }
@@ -89,8 +110,8 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
             quoted(&member.path)
         )));
     }
-    if member.kind == MemberKind::Device {
-        return Ok(nothing_dropped(Action::Skip(Skipped::Device)));
+    if member.kind == MemberKind::CharacterDevice && member.device == (0, 0) {
+        return Ok(nothing_dropped(Action::Skip(Skipped::ZeroDevice)));
     }
     if member.kind == MemberKind::Hardlink {
         return hardlink(path, &member).map(nothing_dropped);
@@ -104,7 +125,7 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
         xattrs: member
             .xattrs
             .into_iter()
-            .filter(|(name, _)| may_set(name))
+            .filter(|(name, value)| may_set(name, value))
             .collect(),
     };
     let dropped_xattrs = total - metadata.xattrs.len();
@@ -122,9 +143,11 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
             Action::Symlink(path, member.link, metadata)
         }
         MemberKind::Fifo => Action::Fifo(path, metadata),
-        MemberKind::Regular | MemberKind::Hardlink | MemberKind::Device => {
-            Action::File(path, metadata)
+        MemberKind::CharacterDevice | MemberKind::BlockDevice => {
+            let device = device(member.kind, member.device, &path)?;
+            Action::Device(path, device, metadata)
         }
+        MemberKind::Regular | MemberKind::Hardlink => Action::File(path, metadata),
     };
     Ok(Decision {
         action,
@@ -168,6 +191,21 @@ fn hardlink(path: LayerPath, member: &Member) -> Result<Action> {
     Ok(Action::Hardlink(path, target))
 }
 
+/// Linux has 12 bits for a major and 20 for a minor number.
+fn device(kind: MemberKind, (major, minor): (u64, u64), path: &LayerPath) -> Result<Device> {
+    let within = |number: u64, bits: u32| u32::try_from(number).ok().filter(|n| n >> bits == 0);
+    let (Some(major), Some(minor)) = (within(major, 12), within(minor, 20)) else {
+        return Err(Error::invalid(format!(
+            "device {path} has the number {major}:{minor}, which is out of range"
+        )));
+    };
+    Ok(Device {
+        is_block: kind == MemberKind::BlockDevice,
+        major,
+        minor,
+    })
+}
+
 fn owner(what: &str, id: u64, path: &LayerPath) -> Result<u32> {
     u32::try_from(id)
         .ok()
@@ -179,10 +217,18 @@ fn owner(what: &str, id: u64, path: &LayerPath) -> Result<u32> {
         })
 }
 
-/// Attributes that mean nothing to the kernel. Capabilities, labels of security
-/// modules and above all overlayfs's own attributes are not a layer's to set.
-fn may_set(name: &[u8]) -> bool {
-    name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
+/// Attributes that travel with a file. Labels of this host's security modules and
+/// above all overlayfs's own attributes are not a layer's to set. Capabilities
+/// have no effect where setuid programs have none.
+fn may_set(name: &[u8], value: &[u8]) -> bool {
+    let users = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+    users || (name == b"security.capability" && is_capability(value))
+}
+
+/// The form that Linux calls revision 2, of 20 bytes; revision 3 names a user of
+/// some other host's name space.
+fn is_capability(value: &[u8]) -> bool {
+    value.len() == 20 && value[3] == 2
 }
 
 #[cfg(test)]
@@ -200,6 +246,8 @@ mod tests {
             uid: 1,
             gid: 2,
             mtime: Timestamp::default(),
+            sparse: None,
+            device: (0, 0),
             xattrs: Vec::new(),
         }
     }
@@ -213,7 +261,7 @@ mod tests {
         for kind in [
             MemberKind::Regular,
             MemberKind::Symlink,
-            MemberKind::Device,
+            MemberKind::CharacterDevice,
             MemberKind::Hardlink,
         ] {
             for (name, expected) in [
@@ -279,11 +327,15 @@ mod tests {
         ] {
             file.xattrs.push((name.as_bytes().to_vec(), b"y".to_vec()));
         }
+        let capability = [&[1, 0, 0, 2][..], &[0; 16]].concat();
+        file.xattrs
+            .push((b"security.capability".to_vec(), capability));
         let decision = decide(file).unwrap();
         let Action::File(_, metadata) = decision.action else {
             panic!()
         };
-        assert_eq!(metadata.xattrs, [(b"user.x".to_vec(), b"y".to_vec())]);
+        let kept: Vec<_> = metadata.xattrs.iter().map(|(name, _)| name).collect();
+        assert_eq!(kept, [&b"user.x"[..], b"security.capability"]);
         assert_eq!(decision.dropped_xattrs, 6);
         assert_eq!((metadata.mode, metadata.uid, metadata.gid), (0o4755, 1, 2));
     }
@@ -305,9 +357,25 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_left_out_and_links_need_a_target() {
-        let device = decide(member("dev/mem", MemberKind::Device)).unwrap();
-        assert_eq!(device.action, Action::Skip(Skipped::Device));
+    fn device_numbers_are_checked() {
+        for (number, good) in [
+            ((1, 1), true),
+            ((4095, 1_048_575), true),
+            ((4096, 0), false),
+            ((0, 1_048_576), false),
+            ((1 << 40, 1), false),
+        ] {
+            let mut device = member("dev/mem", MemberKind::BlockDevice);
+            device.device = number;
+            assert_eq!(decide(device).is_ok(), good, "{number:?}");
+        }
+        // What overlayfs takes for a deletion never gets to be one.
+        let zero = decide(member("dev/zero", MemberKind::CharacterDevice)).unwrap();
+        assert_eq!(zero.action, Action::Skip(Skipped::ZeroDevice));
+    }
+
+    #[test]
+    fn links_need_a_target() {
         let mut link = member("l", MemberKind::Symlink);
         link.link.clear();
         assert!(decide(link).is_err());

@@ -12,14 +12,14 @@ pub(crate) mod metadata;
 pub(crate) mod name;
 pub(crate) mod path;
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Seek, SeekFrom, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use self::entry::{Action, Skipped, decide};
 use self::limits::Budget;
 use self::path::Tree;
 use crate::error::{IoContext, Result, quoted};
-use crate::tarball::{Streamed, TarReader};
+use crate::tarball::{Member, SparseMap, Streamed, TarReader};
 use crate::tree::Extents;
 use crate::tree::index::{Entry, LayerIndex};
 
@@ -39,13 +39,13 @@ impl LeftOut {
         let mut warnings = Vec::new();
         if self.devices > 0 {
             warnings.push(format!(
-                "{} device nodes were left out; Lambda has its own /dev",
+                "{} device nodes with the number 0:0 were left out",
                 self.devices
             ));
         }
         if self.xattrs > 0 {
             warnings.push(format!(
-                "{} extended attributes were left out (file capabilities, security labels and \
+                "{} extended attributes were left out (security labels, access control lists and \
                  the like have no effect on Lambda)",
                 self.xattrs
             ));
@@ -69,35 +69,65 @@ pub(crate) fn layer(
     let mut tree = Tree::new(root, graveyard);
     let mut buffer = Vec::new();
     let mut left_out = LeftOut::default();
-    while let Some(member) = tar.next_member()? {
+    while let Some(mut member) = tar.next_member()? {
         budget.take_entry()?;
         let shown = member.path.clone();
+        let sparse = take_sparse(&mut member, budget)?;
         let decision = decide(member)?;
         left_out.xattrs += decision.dropped_xattrs;
         match decision.action {
             Action::Directory(path, metadata) => tree.directory(&path, metadata)?,
             Action::File(path, metadata) => tree.file(&path, &metadata, |file| {
                 buffer.resize(CHUNK, 0);
+                let failed = || format!("writing file {}", quoted(&shown));
+                let mut pieces = sparse.iter().flat_map(|map| &map.segments);
+                let mut left = sparse.as_ref().map(|_| 0);
                 loop {
-                    let read = tar.read_body(&mut buffer)?;
-                    if read == 0 {
-                        return Ok(());
+                    if left == Some(0)
+                        && let Some(piece) = pieces.next()
+                    {
+                        file.seek(SeekFrom::Start(piece.offset)).doing(failed)?;
+                        left = Some(piece.length);
                     }
-                    file.write_all(&buffer[..read])
-                        .doing(|| format!("writing file {}", quoted(&shown)))?;
+                    let wanted = left.map_or(CHUNK, |left| chunk(left));
+                    let read = tar.read_body(&mut buffer[..wanted])?;
+                    if read == 0 {
+                        break;
+                    }
+                    file.write_all(&buffer[..read]).doing(failed)?;
+                    left = left.map(|left| left - read as u64);
+                }
+                match &sparse {
+                    Some(map) => file.set_len(map.size).doing(failed),
+                    None => Ok(()),
                 }
             })?,
             Action::Symlink(path, target, metadata) => tree.symlink(&path, &target, &metadata)?,
             Action::Hardlink(path, target) => tree.hardlink(&path, &target)?,
             Action::Fifo(path, metadata) => tree.fifo(&path, &metadata)?,
+            Action::Device(path, device, metadata) => tree.device(&path, device, &metadata)?,
             Action::Whiteout(path) => tree.whiteout(&path)?,
             Action::Opaque(path) => tree.opaque(&path)?,
-            Action::Skip(Skipped::Device) => left_out.devices += 1,
+            Action::Skip(Skipped::ZeroDevice) => left_out.devices += 1,
             Action::Skip(Skipped::AufsMetadata) => {}
         }
     }
     left_out.xattrs += tree.finish()?;
     Ok(left_out.warnings())
+}
+
+/// The map of a sparse file, whose holes count like any other bytes.
+fn take_sparse(member: &mut Member, budget: &Budget) -> Result<Option<SparseMap>> {
+    let sparse = member.sparse.take();
+    if let Some(map) = &sparse {
+        budget.take_bytes(map.holes())?;
+    }
+    Ok(sparse)
+}
+
+/// At most a buffer of so many bytes.
+fn chunk(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(CHUNK).min(CHUNK)
 }
 
 /// Lists the entries of one layer, and returns what was left out of it, one line
@@ -106,18 +136,17 @@ pub(crate) fn index(stream: impl BufRead, budget: &Budget) -> Result<(LayerIndex
     let mut tar = TarReader::new(Streamed(stream));
     let mut entries = Vec::new();
     let mut left_out = LeftOut::default();
-    while let Some(member) = tar.next_member()? {
+    while let Some(mut member) = tar.next_member()? {
         budget.take_entry()?;
-        let size = member.size;
+        let sparse = take_sparse(&mut member, budget)?;
+        let extents = Extents::new(tar.position(), member.size, sparse);
         let decision = decide(member)?;
         left_out.xattrs += decision.dropped_xattrs;
         match decision.action {
-            Action::Skip(Skipped::Device) => left_out.devices += 1,
+            Action::Skip(Skipped::ZeroDevice) => left_out.devices += 1,
             Action::Skip(Skipped::AufsMetadata) => {}
             action => {
-                let offset = tar.position();
-                let extents =
-                    matches!(action, Action::File(..)).then_some(Extents { size, offset });
+                let extents = matches!(action, Action::File(..)).then_some(extents);
                 entries.push(Entry { action, extents });
             }
         }

@@ -22,7 +22,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::entry::Metadata;
+use super::entry::{Device, Metadata};
 use super::metadata::{Creator, apply, apply_to_link};
 use super::name::{LayerPath, PATH_MAX};
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -143,24 +143,34 @@ impl<'a> Tree<'a> {
     }
 
     pub(crate) fn fifo(&mut self, path: &LayerPath, metadata: &Metadata) -> Result<()> {
+        self.special(path, FileType::Fifo, 0, metadata)
+    }
+
+    pub(crate) fn device(
+        &mut self,
+        path: &LayerPath,
+        device: Device,
+        metadata: &Metadata,
+    ) -> Result<()> {
+        let number = rustix::fs::makedev(device.major, device.minor);
+        self.special(path, device.file_type(), number, metadata)
+    }
+
+    fn special(
+        &mut self,
+        path: &LayerPath,
+        kind: FileType,
+        number: u64,
+        metadata: &Metadata,
+    ) -> Result<()> {
         let creator = self.creator;
         self.refused_xattrs += metadata.xattrs.len();
+        let mode = Mode::from_raw_mode(metadata.mode);
         self.create(path, |parent, name| {
-            mknodat(
-                parent,
-                name,
-                FileType::Fifo,
-                Mode::from_raw_mode(metadata.mode),
-                0,
-            )?;
+            mknodat(parent, name, kind, mode, number)?;
             apply_to_link(parent, name, metadata, creator)?;
-            // Only fifos, just made here in a directory nobody else can reach.
-            rustix::fs::chmodat(
-                parent,
-                name,
-                Mode::from_raw_mode(metadata.mode),
-                AtFlags::empty(),
-            )
+            // Only special files, just made here in a directory nobody else can reach.
+            rustix::fs::chmodat(parent, name, mode, AtFlags::empty())
         })
     }
 
