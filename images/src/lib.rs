@@ -12,6 +12,7 @@
 //! Unpacking keeps the owners that an image names, and whiteouts are device
 //! nodes, so imports run as root.
 
+mod bundle;
 mod config;
 mod digest;
 mod erofs;

@@ -51,7 +51,7 @@ impl ContentStore {
     }
 }
 
-fn import(
+pub(crate) fn import(
     layout: &Layout,
     form: Form,
     reference: &ImageReference,

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
 use super::layout::{Layout, open_dir};
-use crate::error::{IoContext, Result, quoted_path};
+use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::unique::unique;
 
 /// A directory in `tmp/`, removed with all its content when dropped.
@@ -20,14 +20,41 @@ use crate::unique::unique;
 pub(crate) struct Staging {
     path: PathBuf,
     fd: OwnedFd,
+    /// False once it has become something else.
+    temporary: bool,
 }
 
 impl Staging {
     pub(crate) fn new(layout: &Layout) -> Result<Self> {
-        let tmp = layout.tmp();
-        let failed = || format!("making a working directory in {}", quoted_path(&tmp));
+        Self::in_directory(&layout.tmp(), "")
+    }
+
+    /// A hidden directory beside `target`, which it is to become. What killed
+    /// processes left there is removed.
+    pub(crate) fn beside(target: &Path) -> Result<Self> {
+        let name = target
+            .file_name()
+            .ok_or_else(|| Error::invalid(format!("{} has no name", quoted_path(target))))?;
+        let parent = match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let prefix = format!(".{}.lambent-", name.to_string_lossy());
+        sweep_directory(parent, &prefix)?;
+        Self::in_directory(parent, &prefix)
+    }
+
+    /// Becomes the directory `target`, which may be there if it is empty.
+    pub(crate) fn rename_to(mut self, target: &Path) -> Result<()> {
+        fs::rename(&self.path, target).doing(|| format!("making {}", quoted_path(target)))?;
+        self.temporary = false;
+        Ok(())
+    }
+
+    fn in_directory(parent: &Path, prefix: &str) -> Result<Self> {
+        let failed = || format!("making a working directory in {}", quoted_path(parent));
         loop {
-            let path = tmp.join(format!("{}-{}", std::process::id(), unique()));
+            let path = parent.join(format!("{prefix}{}-{}", std::process::id(), unique()));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 other => other.doing(failed)?,
@@ -37,7 +64,11 @@ impl Staging {
             let Ok(fd) = open_dir(&path) else { continue };
             let locked = flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok();
             if locked && rustix::fs::fstat(&fd).doing(failed)?.st_nlink > 0 {
-                return Ok(Self { path, fd });
+                return Ok(Self {
+                    path,
+                    fd,
+                    temporary: true,
+                });
             }
         }
     }
@@ -53,7 +84,9 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if let Err(error) = remove_tree(self.fd.as_fd(), &self.path) {
+        if self.temporary
+            && let Err(error) = remove_tree(self.fd.as_fd(), &self.path)
+        {
             tracing::warn!(path = %self.path.display(), %error, "a working directory stays behind");
         }
     }
@@ -61,10 +94,21 @@ impl Drop for Staging {
 
 /// Removes what dead imports left behind.
 pub(crate) fn sweep(layout: &Layout) -> Result<()> {
-    let tmp = layout.tmp();
-    for entry in fs::read_dir(&tmp).doing(|| format!("listing {}", quoted_path(&tmp)))? {
+    sweep_directory(&layout.tmp(), "")
+}
+
+fn sweep_directory(directory: &Path, prefix: &str) -> Result<()> {
+    let listing = || format!("listing {}", quoted_path(directory));
+    for entry in fs::read_dir(directory).doing(listing)? {
         let Ok(entry) = entry else { continue };
         let path = entry.path();
+        if !entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(prefix.as_bytes())
+        {
+            continue;
+        }
         match open_dir(&path) {
             Ok(fd) if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok() => {
                 if let Err(error) = remove_tree(fd.as_fd(), &path) {
