@@ -24,14 +24,14 @@ const TAR_BUFFER: usize = 256 * 1024;
 
 /// A verified layer in the staging directory.
 #[derive(Debug)]
-pub(super) struct Ingested {
-    pub(super) digest: Digest,
-    pub(super) diff_id: Digest,
-    pub(super) blob: PathBuf,
-    pub(super) directory: Option<PathBuf>,
+pub(crate) struct Ingested {
+    pub(crate) digest: Digest,
+    pub(crate) diff_id: Digest,
+    pub(crate) blob: PathBuf,
+    pub(crate) directory: Option<PathBuf>,
     /// Bytes of the tar stream.
-    pub(super) size: u64,
-    pub(super) warnings: Vec<String>,
+    pub(crate) size: u64,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads, verifies and unpacks one layer.
@@ -58,8 +58,10 @@ pub(super) fn ingest(
         // A damaged blob shows first as a broken archive; that it is damaged is
         // the better answer, and it takes the digest of all of it to know.
         Err(error)
-            if matches!(error.kind(), ErrorKind::Io | ErrorKind::LimitExceeded)
-                || budget.is_cancelled() =>
+            if matches!(
+                error.kind(),
+                ErrorKind::Io | ErrorKind::LimitExceeded | ErrorKind::Interrupted
+            ) || budget.is_cancelled() =>
         {
             return Err(error);
         }

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use self::layer::{Ingested, ingest};
+pub(crate) use self::layer::Ingested;
+use self::layer::ingest;
 use self::plan::{Item, Plan};
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::manifest::Descriptor;
@@ -26,9 +27,10 @@ use crate::store::lock::{Lock, Mode};
 use crate::store::record::{self, BlobRecord, LayerRecord};
 use crate::store::staging::Staging;
 use crate::unique::unique;
-use crate::unpack::limits::Budget;
+use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
 use crate::{
-    ContentStore, Image, ImageReference, Layer, LayerProgress, Platform, Progress, rootfs, source,
+    ContentStore, Digest, Image, ImageReference, Layer, LayerProgress, Platform, Progress, rootfs,
+    source,
 };
 
 impl ContentStore {
@@ -59,17 +61,19 @@ fn import(
 ) -> Result<Image> {
     let source = source::open(reference)?;
     let resolved = resolve(source.as_ref(), platform)?;
-    let _store = Lock::acquire(&layout.lock("store"), Mode::Shared)?;
+    let _store = Lock::acquire_for(&layout.lock("store"), Mode::Shared, progress)?;
     // Held until the records are written: who gets them next sees the layers as
     // complete. Only layers that are missing are locked.
-    let _layers = lock_missing(layout, &resolved)?;
-    let plan = Plan::new(layout, &resolved)?;
+    let _layers = lock_missing(layout, &resolved, progress)?;
+    let mut plan = Plan::new(layout, &resolved)?;
+    plan.budget.interrupt = progress.interrupt();
     for item in &plan.stored {
         progress.layer(&item.digest, LayerProgress::AlreadyStored);
     }
     if !plan.missing.is_empty() || !is_listed(layout, &resolved)? {
         let staging = Staging::new(layout)?;
         let ingested = ingest_all(source.as_ref(), &plan, &staging, progress)?;
+        plan.budget.interrupt.check()?;
         publish(layout, &staging, &resolved, &ingested)?;
     }
     describe(layout, resolved)
@@ -77,7 +81,11 @@ fn import(
 
 /// Locks the layers that are not in the store, in the order of their names, so
 /// that two imports never wait for each other.
-fn lock_missing(layout: &Layout, resolved: &Resolved) -> Result<Vec<Lock>> {
+fn lock_missing(
+    layout: &Layout,
+    resolved: &Resolved,
+    progress: &dyn Progress,
+) -> Result<Vec<Lock>> {
     let plan = Plan::new(layout, resolved)?;
     let mut names: Vec<_> = plan
         .missing
@@ -88,7 +96,7 @@ fn lock_missing(layout: &Layout, resolved: &Resolved) -> Result<Vec<Lock>> {
     names.dedup();
     names
         .iter()
-        .map(|name| Lock::acquire(&layout.lock(name), Mode::Exclusive))
+        .map(|name| Lock::acquire_for(&layout.lock(name), Mode::Exclusive, progress))
         .collect()
 }
 
@@ -133,6 +141,24 @@ fn ingest_all(
     results
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Reads one layer as an import does, into the staging directory only.
+pub(crate) fn reread(
+    source: &dyn Source,
+    staging: &Staging,
+    descriptor: Descriptor,
+    diff_id: Digest,
+    progress: &dyn Progress,
+) -> Result<Ingested> {
+    let mut budget = Budget::new(IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX);
+    budget.interrupt = progress.interrupt();
+    let item = Item {
+        descriptor,
+        diff_id,
+        unpack: true,
+    };
+    ingest(source, &item, staging, &budget, progress)
 }
 
 /// Adds a result; keeps the first error, since later ones come from stopping.
@@ -224,7 +250,7 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// What the caller gets to know.
-fn describe(layout: &Layout, resolved: Resolved) -> Result<Image> {
+pub(crate) fn describe(layout: &Layout, resolved: Resolved) -> Result<Image> {
     let layers: Vec<_> = resolved
         .manifest
         .layers
