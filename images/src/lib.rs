@@ -28,6 +28,7 @@ mod store;
 mod tarball;
 mod unique;
 mod unpack;
+mod verify;
 pub mod writer;
 
 pub use crate::config::ImageConfig;
@@ -40,3 +41,4 @@ pub use crate::progress::{LayerProgress, NoProgress, Progress};
 pub use crate::reference::ImageReference;
 pub use crate::rootfs::{FileKind, Rootfs, overlay, skeleton};
 pub use crate::store::{ContentStore, ImageName, Removal, StoredDetails, StoredImage};
+pub use crate::verify::{Finding, FindingKind, Verification};

@@ -22,7 +22,7 @@ use crate::store::staging::Staging;
 use crate::unpack::path::make_opaque;
 
 /// Name of the directory; changes whenever its content does.
-const VERSION: &str = "v1";
+pub(crate) const VERSION: &str = "v1";
 /// Directories that hide the image's own, and their modes.
 const OPAQUE: [(&str, u32); 4] = [
     ("dev", 0o755),
@@ -76,7 +76,7 @@ pub(crate) fn ensure_in(layout: &Layout) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn build(path: &Path) -> std::io::Result<()> {
+pub(crate) fn build(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)?;
     let root = open_dir(path)?;
     for (name, mode) in OPAQUE {
