@@ -184,7 +184,7 @@ fn what_is_not_content_is_compared_too() {
                 .unwrap();
         }),
         ("missing", &|| {
-            keep_time(&base.join("etc"), &|| fs::remove_file(&os_release).unwrap())
+            keep_time(&base.join("etc"), &|| fs::remove_file(&os_release).unwrap());
         }),
         ("does not belong", &|| {
             keep_time(&base.join("etc"), &|| {

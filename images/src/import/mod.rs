@@ -260,6 +260,7 @@ pub(crate) fn describe(layout: &Layout, resolved: Resolved) -> Result<Image> {
             digest: layer.digest,
             diff_id,
             size: layer.size,
+            media_type: layer.media_type.clone(),
         })
         .collect();
     let mut warnings = Vec::new();

@@ -102,6 +102,16 @@ impl ContentStore {
         import::describe(&self.layout, resolved).map(Some)
     }
 
+    /// The digest of the image that `text` stands for, as in [`Self::find`], even
+    /// if the image is damaged.
+    ///
+    /// # Errors
+    ///
+    /// `Ambiguous` when several images fit.
+    pub fn resolve(&self, text: &str) -> Result<Option<Digest>> {
+        resolve(&index::read(&self.layout)?, text)
+    }
+
     /// The names of an image.
     pub fn names(&self, digest: &Digest) -> Result<Vec<ImageName>> {
         Ok(names(&index::read(&self.layout)?, digest))
