@@ -10,8 +10,8 @@ pub trait Progress: Sync {
     /// The work waits for another process that uses the same store.
     fn waiting(&self) {}
 
-    /// What stops the work when it is raised; by default nothing does. Asked for
-    /// once, at the beginning.
+    /// What stops the work when it is raised; by default nothing does. Always
+    /// the same one.
     fn interrupt(&self) -> Interrupt {
         Interrupt::default()
     }

@@ -24,8 +24,9 @@ pub(crate) enum Mode {
     Exclusive,
 }
 
-/// How often a lock that another process holds is tried.
-const POLL: Duration = Duration::from_millis(10);
+/// Longest pause between two tries at a lock that another process holds; the
+/// first ones are shorter, for the index is held for a moment only.
+const POLL: Duration = Duration::from_millis(16);
 /// How long that goes on before the caller hears of it.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -42,7 +43,7 @@ impl Lock {
     pub(crate) fn acquire_for(path: &Path, mode: Mode, progress: &dyn Progress) -> Result<Self> {
         let interrupt = progress.interrupt();
         let started = Instant::now();
-        let mut told = false;
+        let (mut told, mut pause) = (false, Duration::from_millis(1));
         loop {
             if let Some(lock) = Self::try_acquire(path, mode)? {
                 return Ok(lock);
@@ -53,7 +54,8 @@ impl Lock {
                 progress.waiting();
                 told = true;
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(POLL);
         }
     }
 

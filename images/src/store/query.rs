@@ -52,6 +52,8 @@ impl ContentStore {
     /// `Invalid` when the index is damaged. A damaged image is no error: its
     /// details are.
     pub fn list(&self) -> Result<Vec<StoredImage>> {
+        // Nothing is removed between the index and what it leads to.
+        let _store = Lock::acquire(&self.layout.lock("store"), Mode::Shared)?;
         let entries = index::read(&self.layout)?;
         Ok(digests(&entries)
             .into_iter()
@@ -89,6 +91,7 @@ impl ContentStore {
     /// is gone, `DigestMismatch` when one of its documents is damaged. An image
     /// that is not in the store is `None`.
     pub fn find(&self, text: &str) -> Result<Option<Image>> {
+        let _store = Lock::acquire(&self.layout.lock("store"), Mode::Shared)?;
         let entries = index::read(&self.layout)?;
         let Some(digest) = resolve(&entries, text)? else {
             return Ok(None);

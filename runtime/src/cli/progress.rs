@@ -120,7 +120,7 @@ fn bar(
 }
 
 fn style() -> ProgressStyle {
-    const TEMPLATE: &str = "{prefix} [{bar:32}] {decimal_bytes:>9} of {decimal_total_bytes:<9} {decimal_bytes_per_sec}";
+    const TEMPLATE: &str = "{prefix} [{bar:24}] {decimal_bytes:>9} of {decimal_total_bytes:<9} {decimal_bytes_per_sec}";
     ProgressStyle::with_template(TEMPLATE)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")

@@ -37,8 +37,8 @@ pub(super) async fn run(
         match command {
             ImageCommand::Pull(pull) => import::pull(&images, &display, pull).await,
             ImageCommand::Load(load) => import::load(&images, &display, load).await,
-            ImageCommand::Ls(command) => show::list(&images, &command),
-            ImageCommand::Inspect(command) => show::inspect(&images, &command),
+            ImageCommand::Ls(command) => show::list(&images, &display, command).await,
+            ImageCommand::Inspect(command) => show::inspect(&images, &display, command).await,
             ImageCommand::Verify(command) => verify::run(&images, &display, command).await,
             ImageCommand::Rm(command) => remove::remove(&images, &display, command).await,
             ImageCommand::Prune(command) => remove::prune(&images, &display, command).await,

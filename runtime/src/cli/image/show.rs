@@ -1,5 +1,6 @@
 //! `lambent image ls` and `inspect`.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambent_images::{Image, ImageName, StoredImage};
@@ -8,11 +9,16 @@ use serde_json::{Value, json};
 use super::super::args::{Inspect, Ls, OutputFormat};
 use super::super::exit_status::{CommandError, ExitStatus};
 use super::super::output;
-use crate::images::ImageStore;
-use crate::service::ServiceError;
+use super::super::progress::ProgressDisplay;
+use crate::images::{Display, ImageStore};
 
-pub(super) fn list(images: &ImageStore, command: &Ls) -> Result<ExitStatus, CommandError> {
-    let stored = images.content().list().map_err(ServiceError::from)?;
+pub(super) async fn list(
+    images: &ImageStore,
+    display: &Arc<ProgressDisplay>,
+    command: Ls,
+) -> Result<ExitStatus, CommandError> {
+    let shown = Arc::clone(display) as Display;
+    let stored = images.run(shown, |store, _| Ok(store.list()?)).await?;
     if command.quiet {
         for image in &stored {
             output::line(&image.manifest_digest.to_string())?;
@@ -101,14 +107,24 @@ fn texts(names: &[ImageName]) -> Vec<&str> {
     names.iter().map(ImageName::as_str).collect()
 }
 
-pub(super) fn inspect(images: &ImageStore, command: &Inspect) -> Result<ExitStatus, CommandError> {
-    for text in &command.images {
-        let found = images.content().find(text).map_err(ServiceError::from)?;
-        let image = found.ok_or_else(|| super::no_such_image(text))?;
-        let names = images
-            .content()
-            .names(&image.manifest_digest)
-            .map_err(ServiceError::from)?;
+pub(super) async fn inspect(
+    images: &ImageStore,
+    display: &Arc<ProgressDisplay>,
+    command: Inspect,
+) -> Result<ExitStatus, CommandError> {
+    for text in command.images {
+        let shown = Arc::clone(display) as Display;
+        let wanted = text.clone();
+        let found = images
+            .run(shown, move |store, _| {
+                let Some(image) = store.find(&wanted)? else {
+                    return Ok(None);
+                };
+                let names = store.names(&image.manifest_digest)?;
+                Ok(Some((image, names)))
+            })
+            .await?;
+        let (image, names) = found.ok_or_else(|| super::no_such_image(&text))?;
         output::json_document(&description(&image, &names))?;
     }
     Ok(ExitStatus::Success)
