@@ -221,6 +221,41 @@ fn privileged_progress_is_plain_where_there_is_no_terminal() {
 }
 
 #[test]
+fn privileged_bars_are_gone_before_the_function_logs() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let image = Fixture::RustOciArchive.reference();
+    let line = format!(
+        "{} invoke {image} --payload '{}'",
+        lambent_e2e::program().display(),
+        COUNTER[1]
+    );
+    // A terminal of its own.
+    let output = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("LAMBENT_ROOT", lambent.root())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let screen = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{screen:?}");
+    let (before, after) = screen.split_once("START RequestId").unwrap();
+    assert!(
+        before.contains(" of ") && before.contains("/s"),
+        "{before:?}"
+    );
+    // The last that happened to the screen is that the cursor's line was cleared.
+    let last = before.rsplit("\x1b[2K").next().unwrap();
+    assert!(last.is_empty() || last.starts_with("\x1b["), "{last:?}");
+    assert!(
+        !last.contains(" of ") && !after.contains("\x1b["),
+        "{screen:?}"
+    );
+}
+
+#[test]
 fn privileged_damage_is_found_and_loading_again_repairs_it() {
     if !privileged() {
         return;
@@ -348,9 +383,9 @@ fn privileged_ctrl_c_ends_an_import_at_once_and_leaves_nothing() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let file = write_image(directory.path(), 0, 64);
+    let file = write_image(directory.path(), 0, 32);
     let reference = file.to_str().unwrap();
-    for (command, at_mb) in [("load", 1), ("load", 40), ("load", 90), ("invoke", 20)] {
+    for (command, at_mb) in [("load", 1), ("load", 20), ("load", 45), ("invoke", 10)] {
         let lambent = Lambent::new();
         let mut child = match command {
             "load" => lambent
