@@ -28,6 +28,8 @@ pub struct ImageConfig {
     pub working_dir: Option<String>,
     /// User to run as; Lambda ignores it.
     pub user: Option<String>,
+    /// When the image was built, as whoever built it says: RFC 3339, unchecked.
+    pub created: Option<String>,
     /// Free-form annotations of whoever built the image.
     pub labels: BTreeMap<String, String>,
 }
@@ -61,6 +63,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ImageConfig, Vec<Digest>)> {
         cmd: run.cmd().clone().unwrap_or_default(),
         working_dir: filled(run.working_dir()),
         user: filled(run.user()),
+        created: raw.created().clone(),
         labels: run
             .labels()
             .clone()

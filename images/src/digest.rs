@@ -20,6 +20,11 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The digest with these 64 hexadecimal digits, as in the name of a file.
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
+        parse_hex(hex).map(Self)
+    }
+
     /// The 64 hexadecimal digits, without the algorithm: a safe file name.
     pub fn hex(&self) -> String {
         let mut hex = String::with_capacity(64);

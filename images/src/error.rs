@@ -39,6 +39,12 @@ pub enum ErrorKind {
     Unsupported,
     /// The image is for another operating system or architecture.
     WrongPlatform,
+    /// The image is in use, so it cannot be removed.
+    InUse,
+    /// Several images have what was asked for.
+    Ambiguous,
+    /// The caller wanted it to stop; see [`crate::Interrupt`].
+    Interrupted,
     /// The operating system refused a call.
     Io,
 }

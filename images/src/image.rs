@@ -26,4 +26,6 @@ pub struct Layer {
     pub diff_id: Digest,
     /// Size of the blob in bytes.
     pub size: u64,
+    /// Media type of the blob.
+    pub media_type: String,
 }

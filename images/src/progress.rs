@@ -1,11 +1,20 @@
 //! How an import tells its caller what it is doing.
 
-use crate::Digest;
+use crate::{Digest, Interrupt};
 
 /// Receives the progress of an import; called from several threads.
 pub trait Progress: Sync {
     /// Something happened to the layer whose blob has this digest.
     fn layer(&self, digest: &Digest, state: LayerProgress);
+
+    /// The work waits for another process that uses the same store.
+    fn waiting(&self) {}
+
+    /// What stops the work when it is raised; by default nothing does. Always
+    /// the same one.
+    fn interrupt(&self) -> Interrupt {
+        Interrupt::default()
+    }
 }
 
 /// What happened to a layer.

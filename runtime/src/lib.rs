@@ -6,6 +6,7 @@
 mod api;
 pub mod cli;
 mod environment;
+pub mod images;
 pub mod model;
 mod sandbox;
 pub mod service;

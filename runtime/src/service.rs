@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lambent_images::{ContentStore, FileKind, Image, ImageReference, Platform, Progress, Rootfs};
+use lambent_images::{FileKind, Image, Rootfs};
 
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
+use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{FunctionConfiguration, Identity, function_environment};
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
@@ -22,6 +23,9 @@ pub enum ServiceError {
     /// This host cannot do what was asked.
     #[error("{0}")]
     Host(String),
+    /// The command was interrupted.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl From<lambent_images::Error> for ServiceError {
@@ -29,7 +33,8 @@ impl From<lambent_images::Error> for ServiceError {
         use lambent_images::ErrorKind;
         let message = with_sources(&error);
         match error.kind() {
-            ErrorKind::Io => Self::Host(message),
+            ErrorKind::Io | ErrorKind::InUse => Self::Host(message),
+            ErrorKind::Interrupted => Self::Interrupted,
             _ => Self::Image(message),
         }
     }
@@ -50,7 +55,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 #[derive(Debug)]
 pub struct Service {
     directories: StateDirectories,
-    store: Arc<ContentStore>,
+    images: ImageStore,
     launcher: Launcher,
     _lock: ServiceLock,
     region: String,
@@ -89,7 +94,7 @@ impl Service {
         }
         let host = |error: std::io::Error| ServiceError::Host(error.to_string());
         directories.create().map_err(host)?;
-        let store = open_store(&directories)?;
+        let images = ImageStore::open(&directories)?;
         let services = directories.services();
         let lock = ServiceLock::claim(&services).map_err(|error| {
             ServiceError::Host(format!("write in {}: {error}", services.display()))
@@ -102,7 +107,7 @@ impl Service {
         .map_err(|error| ServiceError::Host(format!("start the launcher: {error}")))?;
         Ok(Self {
             directories,
-            store: Arc::new(store),
+            images,
             launcher,
             _lock: lock,
             region: region(),
@@ -115,19 +120,15 @@ impl Service {
     /// The image is unusable, or the store cannot be written.
     pub async fn prepare(
         &self,
-        reference: ImageReference,
-        progress: Arc<dyn Progress + Send + Sync>,
+        request: ImageRequest,
+        display: Display,
     ) -> Result<PreparedImage, ServiceError> {
-        let store = Arc::clone(&self.store);
-        let prepared = tokio::task::spawn_blocking(move || {
-            let image = store.import(&reference, &Platform::host(), progress.as_ref())?;
+        let prepared = self.images.run(display, move |store, progress| {
+            let image = find_or_import(store, &request, progress)?;
             let rootfs = store.rootfs(&image)?;
-            Ok::<_, lambent_images::Error>(PreparedImage { image, rootfs })
+            Ok(PreparedImage { image, rootfs })
         });
-        match prepared.await {
-            Ok(prepared) => Ok(prepared?),
-            Err(panic) => Err(ServiceError::Host(format!("the import failed: {panic}"))),
-        }
+        prepared.await
     }
 
     /// A new execution environment of a function. Nothing runs in it until its
@@ -177,24 +178,10 @@ impl Service {
         })
     }
 
-    /// Ends every environment and waits until nothing is left.
+    /// Ends every environment and import, and waits until nothing is left.
     pub async fn shutdown(self) {
+        self.images.stop().await;
         self.launcher.shutdown().await;
-    }
-}
-
-/// The store, with layers in the form that `LAMBENT_IMAGE_FORM` names, else in
-/// the best that this host can mount.
-fn open_store(directories: &StateDirectories) -> Result<ContentStore, ServiceError> {
-    let store = ContentStore::open(&directories.images())?;
-    match std::env::var("LAMBENT_IMAGE_FORM") {
-        Ok(form) if !form.is_empty() => {
-            let form = form.parse().map_err(|error: lambent_images::Error| {
-                ServiceError::Host(format!("LAMBENT_IMAGE_FORM: {error}"))
-            })?;
-            Ok(store.with_form(form))
-        }
-        _ => Ok(store),
     }
 }
 

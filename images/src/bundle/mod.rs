@@ -19,11 +19,10 @@ use rustix::io::Errno;
 
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::rootfs::chain::Chain;
-use crate::store::index::ref_name;
 use crate::store::layout::{Layout, open_dir, private_file};
 use crate::store::lock::{Lock, Mode as LockMode};
 use crate::store::staging::Staging;
-use crate::{ContentStore, Form, Image, ImageReference, NoProgress, import};
+use crate::{ContentStore, Form, Image, NoProgress, import};
 
 /// Most bytes of the image's `passwd` and `group` that are read.
 const USERS_MAX: u64 = 1024 * 1024;
@@ -68,10 +67,7 @@ impl ContentStore {
     /// The same image in a store of streams.
     fn restream(&self, image: &Image, root: &Path) -> Result<Layout> {
         let layout = Layout::open(root)?;
-        let own = ImageReference::OciLayout {
-            path: self.root().to_owned(),
-            tag: Some(ref_name(&image.manifest_digest)),
-        };
+        let own = self.own_reference(&image.manifest_digest);
         let platform = image.config.platform();
         import::import(&layout, Form::Erofs, &own, &platform, &NoProgress)?;
         Ok(layout)

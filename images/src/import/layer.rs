@@ -69,8 +69,10 @@ impl Ingestion<'_> {
             // A damaged blob shows first as a broken archive; that it is damaged is
             // the better answer, and it takes the digest of all of it to know.
             Err(error)
-                if matches!(error.kind(), ErrorKind::Io | ErrorKind::LimitExceeded)
-                    || self.budget.is_cancelled() =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Io | ErrorKind::LimitExceeded | ErrorKind::Interrupted
+                ) || self.budget.is_cancelled() =>
             {
                 return Err(error);
             }

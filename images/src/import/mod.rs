@@ -15,20 +15,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::layer::Ingestion;
 pub(crate) use self::layer::{Content, Ingested};
-use self::plan::Plan;
+use self::plan::{Item, Plan};
 use self::publish::publish;
 use crate::error::{Error, Result};
+use crate::manifest::Descriptor;
 use crate::rootfs::chain::Chain;
-use crate::source::{Resolved, resolve};
+use crate::source::{Resolved, Source, resolve};
 use crate::store::index;
 use crate::store::layout::Layout;
 use crate::store::lock::{Lock, Mode};
-use crate::store::record::{self, LayerRecord, TarRecord};
 use crate::store::staging::Staging;
-use crate::unpack::limits::Budget;
+use crate::store::stored;
+use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
 use crate::{
-    ContentStore, Form, Image, ImageReference, Layer, LayerProgress, Platform, Progress, rootfs,
-    source,
+    ContentStore, Digest, Form, Image, ImageReference, Layer, LayerProgress, Platform, Progress,
+    rootfs, source,
 };
 
 impl ContentStore {
@@ -61,11 +62,12 @@ pub(crate) fn import(
     let source = source::open(reference)?;
     let resolved = resolve(source.as_ref(), platform)?;
     let chain = Chain::new(&resolved.diff_ids);
-    let _store = Lock::acquire(&layout.lock("store"), Mode::Shared)?;
+    let _store = Lock::acquire_for(&layout.lock("store"), Mode::Shared, progress)?;
     // Held until the records are written: who gets them next sees the layers as
     // complete. Only layers that are missing are locked.
-    let _layers = lock_missing(layout, form, &resolved)?;
-    let plan = Plan::new(layout, form, &resolved)?;
+    let _layers = lock_missing(layout, form, &resolved, progress)?;
+    let mut plan = Plan::new(layout, form, &resolved)?;
+    plan.budget.interrupt = progress.interrupt();
     for item in &plan.stored {
         progress.layer(&item.digest, LayerProgress::AlreadyStored);
     }
@@ -84,14 +86,20 @@ pub(crate) fn import(
             Form::Erofs if !has_root => Some(chain.build(layout, &ingested)?),
             _ => None,
         };
+        plan.budget.interrupt.check()?;
         publish(layout, &staging, &resolved, &ingested, root.as_ref())?;
     }
-    describe(layout, form, &chain, resolved)
+    describe(layout, form, resolved)
 }
 
 /// Locks the layers that are not in the store, in the order of their names, so
 /// that two imports never wait for each other.
-fn lock_missing(layout: &Layout, form: Form, resolved: &Resolved) -> Result<Vec<Lock>> {
+fn lock_missing(
+    layout: &Layout,
+    form: Form,
+    resolved: &Resolved,
+    progress: &dyn Progress,
+) -> Result<Vec<Lock>> {
     let plan = Plan::new(layout, form, resolved)?;
     let mut names: Vec<_> = plan
         .missing
@@ -102,7 +110,7 @@ fn lock_missing(layout: &Layout, form: Form, resolved: &Resolved) -> Result<Vec<
     names.dedup();
     names
         .iter()
-        .map(|name| Lock::acquire(&layout.lock(name), Mode::Exclusive))
+        .map(|name| Lock::acquire_for(&layout.lock(name), Mode::Exclusive, progress))
         .collect()
 }
 
@@ -145,6 +153,31 @@ fn ingest_all(ingestion: Ingestion<'_>, plan: &Plan) -> Result<Vec<Ingested>> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Reads one layer as an import does, into the staging directory only.
+pub(crate) fn reread(
+    source: &dyn Source,
+    staging: &Staging,
+    descriptor: Descriptor,
+    diff_id: Digest,
+    progress: &dyn Progress,
+) -> Result<Ingested> {
+    let mut budget = Budget::new(IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX);
+    budget.interrupt = progress.interrupt();
+    let item = Item {
+        descriptor,
+        diff_id,
+        wants_content: true,
+    };
+    let ingestion = Ingestion {
+        source,
+        staging,
+        budget: &budget,
+        progress,
+        form: Form::Directory,
+    };
+    ingestion.layer(&item)
+}
+
 /// Adds a result; keeps the first error, since later ones come from stopping.
 fn collect(
     results: &Mutex<Result<Vec<Ingested>>>,
@@ -166,7 +199,7 @@ fn collect(
 }
 
 /// What the caller gets to know.
-fn describe(layout: &Layout, form: Form, chain: &Chain, resolved: Resolved) -> Result<Image> {
+pub(crate) fn describe(layout: &Layout, form: Form, resolved: Resolved) -> Result<Image> {
     let layers: Vec<_> = resolved
         .manifest
         .layers
@@ -176,11 +209,12 @@ fn describe(layout: &Layout, form: Form, chain: &Chain, resolved: Resolved) -> R
             digest: layer.digest,
             diff_id,
             size: layer.size,
+            media_type: layer.media_type.clone(),
         })
         .collect();
     let mut warnings = Vec::new();
     for layer in &layers {
-        let lines = layer_warnings(layout, form, layer).unwrap_or_default();
+        let lines = stored::warnings(layout, form, &layer.diff_id).unwrap_or_default();
         warnings.extend(
             lines
                 .into_iter()
@@ -189,7 +223,7 @@ fn describe(layout: &Layout, form: Form, chain: &Chain, resolved: Resolved) -> R
     }
     match form {
         Form::Erofs => {
-            let record = chain.stored(layout);
+            let record = Chain::new(&resolved.diff_ids).stored(layout);
             warnings.extend(record.into_iter().flat_map(|record| record.warnings));
         }
         Form::Directory => {
@@ -206,16 +240,6 @@ fn describe(layout: &Layout, form: Form, chain: &Chain, resolved: Resolved) -> R
         config: resolved.config,
         layers,
         warnings,
-    })
-}
-
-/// What was left out of a stored layer.
-fn layer_warnings(layout: &Layout, form: Form, layer: &Layer) -> Option<Vec<String>> {
-    Some(match form {
-        Form::Erofs => record::read::<TarRecord>(&layout.tar_record(&layer.diff_id))?.warnings,
-        Form::Directory => {
-            record::read::<LayerRecord>(&layout.layer_record(&layer.diff_id))?.warnings
-        }
     })
 }
 

@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Descriptor;
 use crate::source::Resolved;
 use crate::store::layout::Layout;
-use crate::store::record::{self, BlobRecord, LayerRecord, TarRecord};
+use crate::store::record::{self, BlobRecord};
+use crate::store::stored;
 use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
 use crate::{Digest, Form};
 
@@ -43,7 +44,7 @@ impl Plan {
             if descriptor.size > IMAGE_BYTES_MAX + IMAGE_BYTES_MAX / 64 {
                 plan.budget.take_bytes(u64::MAX)?;
             }
-            let stored = stored_layer(layout, form, &diff_id);
+            let stored = stored::size(layout, form, &diff_id);
             match stored_blob(layout, descriptor) {
                 Some(blob) if blob.diff_id != diff_id => {
                     return Err(diff_id_mismatch(
@@ -67,22 +68,6 @@ impl Plan {
         plan.missing
             .sort_by_key(|item| std::cmp::Reverse(item.descriptor.size));
         Ok(plan)
-    }
-}
-
-/// Bytes of the tar stream of a layer whose content is there in this form.
-fn stored_layer(layout: &Layout, form: Form, diff_id: &Digest) -> Option<u64> {
-    match form {
-        Form::Directory => {
-            let record: LayerRecord = record::read(&layout.layer_record(diff_id))?;
-            layout.layer(diff_id).is_dir().then_some(record.size)
-        }
-        Form::Erofs => {
-            let record: TarRecord = record::read(&layout.tar_record(diff_id))?;
-            let stream = layout.tar(diff_id).symlink_metadata().ok()?;
-            let complete = stream.is_file() && stream.len() == record.size;
-            (complete && layout.index_of(diff_id).is_file()).then_some(record.size)
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{IoContext, Result};
 use crate::manifest::Descriptor;
 use crate::source::{mismatch, wrong_size};
 use crate::unpack::limits::Budget;
-use crate::{Digest, LayerProgress, Progress};
+use crate::{Digest, Interrupt, LayerProgress, Progress};
 
 /// Bytes between two progress reports.
 const REPORT_EVERY: u64 = 4 * 1024 * 1024;
@@ -26,6 +26,7 @@ pub(super) struct BlobStream<'a> {
     reported: u64,
     descriptor: &'a Descriptor,
     progress: &'a dyn Progress,
+    interrupt: Interrupt,
 }
 
 impl<'a> BlobStream<'a> {
@@ -42,6 +43,7 @@ impl<'a> BlobStream<'a> {
             read: 0,
             reported: 0,
             descriptor,
+            interrupt: progress.interrupt(),
             progress,
         }
     }
@@ -66,6 +68,7 @@ impl Read for BlobStream<'_> {
         if wanted == 0 {
             return Ok(0);
         }
+        self.interrupt.check()?;
         let read = self.source.read(&mut buffer[..wanted])?;
         if read == 0 {
             let error = wrong_size(&self.descriptor.digest, self.read, self.descriptor.size);

@@ -89,7 +89,7 @@ pub(crate) fn ensure_in(layout: &Layout) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn build(path: &Path) -> std::io::Result<()> {
+pub(crate) fn build(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)?;
     let root = open_dir(path)?;
     for (name, mode) in HIDDEN {

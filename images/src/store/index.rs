@@ -1,73 +1,275 @@
-//! `index.json`: which images the store has, readable by any OCI tool.
+//! `index.json`: which images the store has and what they are called, readable
+//! by any OCI tool.
+//!
+//! Each image has one entry with the name `sha256-HEX`, its identity, and one
+//! more for each name that a user gave it. Every entry carries a checksum of
+//! itself, so that damage is told from content; see `verify`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::layout::{Layout, private_file, read_small};
 use super::lock::{Lock, Mode};
+use super::name::{ImageName, identity};
 use super::staging::Staging;
 use crate::error::{Error, IoContext, Result, quoted_path};
-use crate::manifest::{Descriptor, JSON_MAX, REF_NAME, parse_index};
+use crate::manifest::{Descriptor, JSON_MAX, OCI_INDEX, REF_NAME, parse_index};
 use crate::unique::unique;
 use crate::{Digest, Platform};
 
-/// The manifests that the index lists.
-pub(crate) fn read(layout: &Layout) -> Result<Vec<Descriptor>> {
-    parse_index(&bytes(layout)?).map_err(|error| damaged(layout, &error))
+/// The annotation with the time of an entry, in seconds since 1970.
+const IMPORTED: &str = "lambent.imported";
+/// The annotation with an entry's checksum.
+const CHECKSUM: &str = "lambent.checksum";
+
+/// One line of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) platform: Option<Platform>,
+    /// `sha256-HEX`, or what a user called the image; empty if another program
+    /// wrote the entry without a name.
+    pub(crate) name: String,
+    /// When the entry was made, in seconds since 1970.
+    pub(crate) imported: u64,
+    /// As found in the file.
+    checksum: String,
 }
 
-/// Adds a manifest, durably; nothing happens if it is listed already.
+impl Entry {
+    fn new(manifest: &Descriptor, platform: Option<Platform>, name: String) -> Self {
+        let imported = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        Self {
+            media_type: manifest.media_type.clone(),
+            digest: manifest.digest,
+            size: manifest.size,
+            platform,
+            name,
+            imported,
+            checksum: String::new(),
+        }
+        .sealed()
+    }
+
+    /// The entry that makes an image part of the store.
+    pub(crate) fn identity(manifest: &Descriptor, platform: &Platform) -> Self {
+        Self::new(manifest, Some(platform.clone()), identity(&manifest.digest))
+    }
+
+    /// The same image under a name.
+    fn named(&self, name: &ImageName) -> Self {
+        let mut entry = Self::new(&self.descriptor(), self.platform.clone(), String::new());
+        name.as_str().clone_into(&mut entry.name);
+        entry.sealed()
+    }
+
+    fn sealed(mut self) -> Self {
+        self.checksum = self.expected_checksum();
+        self
+    }
+
+    fn expected_checksum(&self) -> String {
+        let platform = self.platform.as_ref().map(ToString::to_string);
+        let text = format!(
+            "{}\n{}\n{}\n{}\n{}\n{}",
+            self.media_type,
+            self.digest,
+            self.size,
+            platform.unwrap_or_default(),
+            self.name,
+            self.imported
+        );
+        Digest::of(text).hex()[..16].to_owned()
+    }
+
+    /// Whether the entry is as it was written.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.checksum == self.expected_checksum()
+    }
+
+    pub(crate) fn is_identity(&self) -> bool {
+        self.name == identity(&self.digest)
+    }
+
+    /// The user's name for the image, unless this is its identity.
+    pub(crate) fn user_name(&self) -> Option<ImageName> {
+        self.name.parse().ok()
+    }
+
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            media_type: self.media_type.clone(),
+            digest: self.digest,
+            size: self.size,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+impl From<Descriptor> for Entry {
+    fn from(raw: Descriptor) -> Self {
+        let text = |key| raw.annotation(key).unwrap_or_default().to_owned();
+        Self {
+            name: text(REF_NAME),
+            imported: text(IMPORTED).parse().unwrap_or(0),
+            checksum: text(CHECKSUM),
+            media_type: raw.media_type,
+            digest: raw.digest,
+            size: raw.size,
+            platform: raw.platform,
+        }
+    }
+}
+
+/// The entries of the index, oldest first.
+pub(crate) fn read(layout: &Layout) -> Result<Vec<Entry>> {
+    let bytes = bytes(layout)?;
+    let entries = parse_index(&bytes).map_err(|error| damaged(layout, &error))?;
+    Ok(entries.into_iter().map(Entry::from).collect())
+}
+
+/// Adds an image, durably; nothing happens if it is listed already.
 pub(crate) fn add(
     layout: &Layout,
     staging: &Staging,
     manifest: &Descriptor,
     platform: &Platform,
 ) -> Result<()> {
+    update(layout, staging, |entries| {
+        let known = entries
+            .iter()
+            .any(|entry| entry.is_identity() && entry.digest == manifest.digest);
+        if !known {
+            entries.push(Entry::identity(manifest, platform));
+        }
+        Ok(!known)
+    })
+}
+
+/// Gives a listed image a name, taking it from the image that had it; false if
+/// the image is not listed.
+pub(crate) fn tag(
+    layout: &Layout,
+    staging: &Staging,
+    digest: &Digest,
+    name: &ImageName,
+) -> Result<bool> {
+    let mut found = false;
+    update(layout, staging, |entries| {
+        let Some(image) = entries.iter().find(|entry| entry.digest == *digest) else {
+            return Ok(false);
+        };
+        found = true;
+        let entry = image.named(name);
+        let is_same =
+            |known: &Entry| known.name == entry.name && known.digest == *digest && known.is_sound();
+        if entries.iter().any(is_same) {
+            return Ok(false);
+        }
+        entries.retain(|known| known.name != entry.name);
+        entries.push(entry);
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// Changes the index, durably, if `change` says that it did.
+pub(crate) fn update(
+    layout: &Layout,
+    staging: &Staging,
+    change: impl FnOnce(&mut Vec<Entry>) -> Result<bool>,
+) -> Result<()> {
     let _lock = Lock::acquire(&layout.lock("index"), Mode::Exclusive)?;
-    if read(layout)?
-        .iter()
-        .any(|known| known.digest == manifest.digest)
-    {
-        return Ok(());
+    let mut entries = read(layout)?;
+    if change(&mut entries)? {
+        write(layout, staging, &entries)?;
     }
-    let mut index: Value = serde_json::from_slice(&bytes(layout)?)
-        .map_err(|error| damaged(layout, &Error::invalid(error.to_string())))?;
-    let Some(entries) = index["manifests"].as_array_mut() else {
-        return Err(damaged(layout, &Error::invalid("no list of manifests")));
-    };
-    entries.push(json!({
-        "mediaType": manifest.media_type,
-        "digest": manifest.digest,
-        "size": manifest.size,
-        "platform": { "os": platform.os, "architecture": platform.architecture },
-        // OCI tools address an image by this name; the digest is the only one
-        // that an import may give without moving somebody's tag.
-        "annotations": { REF_NAME: ref_name(&manifest.digest) },
-    }));
+    Ok(())
+}
+
+/// Replaces the index; the caller holds its lock, or the whole store's.
+pub(crate) fn write(layout: &Layout, staging: &Staging, entries: &[Entry]) -> Result<()> {
     let failed = || format!("writing {}", quoted_path(&layout.index()));
     let temporary = staging.path().join(format!("index-{}", unique()));
     let mut file = private_file(&temporary).doing(failed)?;
-    file.write_all(index.to_string().as_bytes()).doing(failed)?;
+    file.write_all(&render(entries)?).doing(failed)?;
     file.sync_all().doing(failed)?;
     std::fs::rename(&temporary, layout.index()).doing(failed)?;
     rustix::fs::fsync(layout.root_fd()).doing(failed)
 }
 
-/// The name of an image in the index, without the colon that other tools split at.
-pub(crate) fn ref_name(digest: &Digest) -> String {
-    format!("sha256-{}", digest.hex())
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    schema_version: u32,
+    media_type: &'a str,
+    manifests: Vec<Listed<'a>>,
 }
 
-fn bytes(layout: &Layout) -> Result<Vec<u8>> {
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    media_type: &'a str,
+    digest: Digest,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<ListedPlatform<'a>>,
+    annotations: BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct ListedPlatform<'a> {
+    architecture: &'a str,
+    os: &'a str,
+}
+
+/// The file's content: always the same for the same entries.
+pub(crate) fn render(entries: &[Entry]) -> Result<Vec<u8>> {
+    let manifests = entries
+        .iter()
+        .map(|entry| Listed {
+            media_type: &entry.media_type,
+            digest: entry.digest,
+            size: entry.size,
+            platform: entry.platform.as_ref().map(|platform| ListedPlatform {
+                architecture: &platform.architecture,
+                os: &platform.os,
+            }),
+            annotations: [
+                (REF_NAME, entry.name.clone()),
+                (IMPORTED, entry.imported.to_string()),
+                (CHECKSUM, entry.checksum.clone()),
+            ]
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect(),
+        })
+        .collect();
+    let document = Document {
+        schema_version: 2,
+        media_type: OCI_INDEX,
+        manifests,
+    };
+    serde_json::to_vec(&document).doing(|| "writing the index".to_owned())
+}
+
+pub(crate) fn bytes(layout: &Layout) -> Result<Vec<u8>> {
     read_small(&layout.index(), JSON_MAX)?
         .ok_or_else(|| damaged(layout, &Error::invalid("it does not exist")))
 }
 
 fn damaged(layout: &Layout, error: &Error) -> Error {
     Error::invalid(format!(
-        "{} is damaged: {error}; replace its content by \
-         {{\"schemaVersion\":2,\"manifests\":[]}} and import the images again",
+        "{} is damaged: {error}; run `lambent image verify`, which makes a new one from the \
+         images that are there",
         quoted_path(&layout.index())
     ))
 }

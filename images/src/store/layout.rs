@@ -3,7 +3,8 @@
 //! ```text
 //! ROOT/                      0700, so that setuid files inside stay unreachable
 //!   lambent-store            {"version":1}, written last when a store is made
-//!   oci-layout, index.json   a valid OCI image layout: skopeo and umoci read it
+//!   oci-layout, index.json   a valid OCI image layout: skopeo and umoci read it,
+//!                            each image as sha256-HEX and by its names
 //!   blobs/sha256/HEX         manifests, configurations and layers as received
 //!   layers/sha256/HEX/       layers unpacked, by diff ID, ready for overlayfs
 //!   tars/sha256/HEX          layers as raw tar streams, by diff ID; a link to the
@@ -33,7 +34,12 @@
 //!   exclusively by whatever removes things; `locks/layer-HEX` exclusively by the
 //!   import that writes that layer, until its record is written; several are
 //!   taken in the order of their names. `locks/index` covers `index.json`.
-//!   `locks/image-HEX` is held shared by every lease on that image.
+//!   `locks/image-HEX` is held shared by every lease on that image. Whoever removes
+//!   things also removes lock files of images and layers that are gone: they are
+//!   opened only with `locks/store` held, which a remover excludes.
+//! - Removers first change `index.json`, then remove records, then move the rest
+//!   into `tmp/`, sync, and only then delete.
+//! - Other programs may read a store; only Lambent writes into it.
 //! - A directory in `tmp/` is locked by its owner; one that can be locked by
 //!   somebody else is a dead import's and is removed.
 
@@ -52,6 +58,8 @@ use crate::error::{Error, IoContext, Result, quoted_path};
 /// Version of the format above.
 const VERSION: u32 = 1;
 const VERSION_FILE: &str = "lambent-store";
+/// Content of the file that marks an OCI image layout.
+pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 const DIRECTORIES: [&str; 16] = [
     "blobs",
     "blobs/sha256",
@@ -167,6 +175,16 @@ impl Layout {
         self.root.join("skeleton")
     }
 
+    /// Replaces a damaged `oci-layout` file.
+    pub(crate) fn rewrite_oci_layout(&self, working_in: &Path) -> Result<()> {
+        let failed = || "writing oci-layout".to_owned();
+        let temporary = working_in.join("oci-layout");
+        let mut file = private_file(&temporary).doing(failed)?;
+        file.write_all(OCI_LAYOUT.as_bytes()).doing(failed)?;
+        file.sync_all().doing(failed)?;
+        fs::rename(&temporary, self.root.join("oci-layout")).doing(failed)
+    }
+
     /// Refuses to turn a directory with other people's files into a store.
     fn require_only_ours(&self) -> Result<()> {
         let failed = || format!("listing {}", quoted_path(&self.root));
@@ -199,7 +217,7 @@ impl Layout {
         let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
         let version = format!(r#"{{"version":{VERSION}}}"#);
         for (name, text) in [
-            ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#),
+            ("oci-layout", OCI_LAYOUT),
             ("index.json", index),
             (VERSION_FILE, &version),
         ] {

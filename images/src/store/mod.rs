@@ -1,16 +1,24 @@
 //! [`ContentStore`]: images on disk, by digest. The format is in `layout`; what
 //! fills a store is in `import`, what is made of its layers in `rootfs`.
 
+pub(crate) mod collect;
 pub(crate) mod index;
 pub(crate) mod layout;
 pub(crate) mod lock;
+pub(crate) mod name;
+pub(crate) mod query;
+pub(crate) mod reach;
 pub(crate) mod record;
 pub(crate) mod staging;
+pub(crate) mod stored;
 
 use std::path::Path;
 use std::sync::OnceLock;
 
+pub use self::collect::Removal;
 use self::layout::Layout;
+pub use self::name::ImageName;
+pub use self::query::{StoredDetails, StoredImage};
 use crate::error::Result;
 use crate::{Digest, Form, erofs};
 
@@ -67,8 +75,7 @@ impl ContentStore {
 
     /// Digests of the manifests of all images in the store, oldest first.
     pub fn images(&self) -> Result<Vec<Digest>> {
-        let entries = index::read(&self.layout)?;
-        Ok(entries.into_iter().map(|entry| entry.digest).collect())
+        Ok(query::digests(&index::read(&self.layout)?))
     }
 }
 

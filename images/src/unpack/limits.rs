@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::Interrupt;
 use crate::error::{Error, Result};
 
 /// Lambda's limit for an uncompressed image, in bytes.
@@ -16,6 +17,8 @@ pub(crate) struct Budget {
     bytes_left: AtomicU64,
     entries_left: AtomicU64,
     cancelled: AtomicBool,
+    /// The caller's, beside the other threads'.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Budget {
@@ -24,11 +27,13 @@ impl Budget {
             bytes_left: AtomicU64::new(bytes),
             entries_left: AtomicU64::new(entries),
             cancelled: AtomicBool::new(false),
+            interrupt: Interrupt::default(),
         }
     }
 
     /// Accounts for bytes of an uncompressed layer.
     pub(crate) fn take_bytes(&self, bytes: u64) -> Result<()> {
+        self.interrupt.check()?;
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::invalid("another layer failed"));
         }
@@ -42,6 +47,7 @@ impl Budget {
 
     /// Accounts for one member of a layer.
     pub(crate) fn take_entry(&self) -> Result<()> {
+        self.interrupt.check()?;
         take(&self.entries_left, 1).ok_or_else(|| {
             Error::limit(format!(
                 "the image's layers have more than {IMAGE_ENTRIES_MAX} entries"

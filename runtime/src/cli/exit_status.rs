@@ -13,7 +13,7 @@ pub enum ExitStatus {
     FunctionError,
     /// 2: the command line.
     Usage,
-    /// 3: the image or a layer is unusable.
+    /// 3: an image or a layer is unusable, damaged or not there.
     Image,
     /// 4: this host cannot do what was asked.
     Host,
@@ -82,6 +82,7 @@ impl From<ServiceError> for CommandError {
         match error {
             ServiceError::Image(reason) => Self::Image(reason),
             ServiceError::Host(reason) => Self::Host(reason),
+            ServiceError::Interrupted => Self::Interrupted,
         }
     }
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lambent_images::NoProgress;
 
 use super::args::{Invoke, OutputFormat};
 use super::exit_status::{CommandError, ExitStatus};
+use super::progress::ProgressDisplay;
 use super::sink::StandardError;
 use super::{interrupted, output};
 use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
+use crate::images::{Display, ImageRequest};
 use crate::model::{Failure, MAX_EVENT_BYTES};
 use crate::service::Service;
 use crate::state::StateDirectories;
@@ -21,12 +22,21 @@ pub(super) async fn run(
     command: Invoke,
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
-    let image = command.image;
+    let request = ImageRequest {
+        reference: command.image,
+        platform: command.choice.platform(),
+        name: None,
+    };
     let function = command.function.configuration()?;
     let event = event(command.event.as_deref(), command.payload)?;
     let service = Service::open(directories)?;
+    let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
+    let display = Arc::clone(&progress) as Display;
     let invoking = async {
-        let image = service.prepare(image, Arc::new(NoProgress)).await?;
+        let prepared = service.prepare(request, display).await;
+        // Before anything else is written to standard error.
+        progress.finish();
+        let image = prepared?;
         for warning in &image.image.warnings {
             output::diagnostic(&format!("warning: {warning}"));
         }
@@ -44,6 +54,7 @@ pub(super) async fn run(
         error = interrupted() => Err(error),
     };
     // However it ended: the command returns when nothing is left.
+    progress.finish();
     service.shutdown().await;
     result
 }

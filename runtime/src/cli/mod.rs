@@ -3,8 +3,10 @@
 mod args;
 mod demo;
 mod exit_status;
+mod image;
 mod invoke;
 mod output;
+mod progress;
 mod sink;
 
 use std::future::Future;
@@ -36,6 +38,7 @@ pub fn main() -> ExitCode {
         .directories()
         .and_then(|directories| match arguments.command {
             Command::Invoke(command) => block_on(invoke::run(*command, directories)),
+            Command::Image(command) => block_on(image::run(command, directories)),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });
     match result {
@@ -65,8 +68,8 @@ fn block_on(
         .build()
         .map_err(|error| CommandError::Host(format!("start the event loop: {error}")))?;
     let result = runtime.block_on(command);
-    // An import that was interrupted may be waiting for another's lock. It is
-    // safe to end anywhere; the next one clears its staging area.
+    // Work that could not be interrupted in time is safe to end anywhere; the next
+    // start clears its staging area.
     runtime.shutdown_background();
     result
 }

@@ -18,6 +18,17 @@ pub(super) fn diagnostic(message: &str) {
     eprintln!("lambent: {message}");
 }
 
+/// A line about what is going on, on standard error; that nobody reads it is the
+/// caller's choice.
+pub(super) fn progress(message: &str) {
+    let _closed = writeln!(io::stderr().lock(), "lambent: {message}");
+}
+
+/// Whether standard error is a terminal.
+pub(super) fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Log bytes to standard error. On a terminal, control bytes are shown rather
 /// than obeyed: what a function writes must not move the cursor or retitle the
 /// window. A carriage return starts a line, as in CloudWatch: Python's runtime
@@ -98,7 +109,69 @@ fn report_as_json(report: &Report) -> Value {
     })
 }
 
-/// A line of the demo on standard output.
+/// A JSON value on one line of standard output.
+pub(super) fn json(value: &Value) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", tame(&value.to_string()))
+}
+
+/// A JSON value on standard output, indented for people.
+pub(super) fn json_document(value: &Value) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", tame(&format!("{value:#}")))
+}
+
+/// JSON text in which strings from images are harmless on a terminal: what is
+/// invisible or moves the cursor is escaped.
+fn tame(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        let is_harmless = character == '\n' || !character.is_control();
+        let is_visible = character.is_ascii()
+            || matches!(character.escape_debug().len(), 1)
+            || character.is_alphanumeric();
+        if is_harmless && is_visible {
+            text.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                text.extend(format!("\\u{unit:04x}").chars());
+            }
+        }
+    }
+    text
+}
+
+/// A number of bytes in decimal units, as other tools show sizes of images.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut unit = 0;
+    // In tenths of the unit, rounded.
+    let mut tenths = (bytes + 50) / 100;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths = (tenths + 500) / 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// Rows as lines with aligned columns.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths);
+        let cells = cells.map(|(cell, width)| format!("{cell:<width$}   "));
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A line of text on standard output.
 pub(super) fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
@@ -106,6 +179,29 @@ pub(super) fn line(text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_and_tables() {
+        let sizes = [0, 999, 1000, 34_049_000, 999_960, 10_737_418_240].map(size);
+        assert_eq!(
+            sizes,
+            ["0 B", "999 B", "1.0 kB", "34.0 MB", "1.0 MB", "10.7 GB"]
+        );
+        let rows = [["A", "B"], ["long", "x"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), ["A      B", "long   x"]);
+    }
+
+    #[test]
+    fn json_moves_no_cursor() {
+        let value = json!({ "a": "\u{1b}[31m\u{9b}\u{202e}ü\u{1f600}\u{7f}" });
+        let text = tame(&value.to_string());
+        assert!(
+            !text.chars().any(char::is_control) && !text.contains('\u{202e}'),
+            "{text}"
+        );
+        assert!(text.contains("ü😀"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn control_bytes_are_shown() {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::super::exit_status::CommandError;
 use super::super::sink::Quiet;
 use crate::environment::{Invocation, InvocationResult};
+use crate::images::ImageRequest;
 use crate::model::FunctionConfiguration;
 use crate::service::{FunctionEnvironment, PreparedImage, Service};
 
@@ -43,11 +44,15 @@ impl<'a> Stage<'a> {
             )
             .write_oci_archive(&archive, "demo")
             .map_err(|error| CommandError::Host(format!("pack the sample: {error}")))?;
-        let reference = ImageReference::OciArchive {
-            path: archive,
-            tag: None,
+        let request = ImageRequest {
+            reference: ImageReference::OciArchive {
+                path: archive,
+                tag: None,
+            },
+            platform: Platform::host(),
+            name: None,
         };
-        let image = service.prepare(reference, Arc::new(NoProgress)).await?;
+        let image = service.prepare(request, Arc::new(NoProgress)).await?;
         Ok(Self {
             service,
             image: Arc::new(image),

@@ -1,11 +1,16 @@
 //! The arguments of every command. Types only; their help is their documentation.
 
+mod image;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lambent_images::ImageReference;
 
+pub(super) use self::image::{
+    ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Verify,
+};
 use super::exit_status::CommandError;
 use crate::model::{
     EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Timeout,
@@ -18,7 +23,7 @@ Exit status:
   0    success
   1    the function returned or raised an error, or timed out
   2    the command line is wrong
-  3    the image is unusable
+  3    the image is unusable, damaged or not there
   4    this host cannot do what was asked
   5    a bug in Lambent
   130  interrupted";
@@ -52,6 +57,9 @@ pub(super) enum Command {
     /// Run a function from an image: one cold start, then warm ones with --repeat
     #[command(after_help = EXIT_STATUSES)]
     Invoke(Box<Invoke>),
+    /// Manage the images that are kept
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Show in under a minute what this is for, with a built-in sample function
     Demo(Demo),
 }
@@ -59,9 +67,12 @@ pub(super) enum Command {
 /// `lambent invoke`.
 #[derive(Debug, Args)]
 pub(super) struct Invoke {
-    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], or the
-    /// path of one of these
+    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], the path
+    /// of one of these, or the name or digest of a stored image
     pub(super) image: ImageReference,
+
+    #[command(flatten)]
+    pub(super) choice: ImportChoice,
 
     #[command(flatten)]
     pub(super) function: FunctionSettings,
