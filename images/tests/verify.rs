@@ -8,12 +8,15 @@ use std::fs::{self, FileTimes, OpenOptions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use lambent_images::{ContentStore, FindingKind, Interrupt, NoProgress, Progress};
-use support::{Scratch, good, is_root, snapshot};
+use lambent_images::{ContentStore, FindingKind, Form, Interrupt, NoProgress, Progress};
+use support::{Scratch, can_mount_erofs, good, is_root, snapshot};
 
 /// A store with one named image, and the archive that it came from.
 fn stored() -> (Scratch, PathBuf) {
-    let scratch = Scratch::in_memory();
+    stored_in(Scratch::in_memory())
+}
+
+fn stored_in(scratch: Scratch) -> (Scratch, PathBuf) {
     let file = scratch.path("image.tar");
     good().write_oci_archive(&file, "latest").unwrap();
     import(&scratch, &file);
@@ -74,10 +77,23 @@ fn flip(path: &Path, bit: usize) {
 
 #[test]
 fn a_bit_in_each_file_is_found_and_repaired() {
-    if !is_root("a_bit_in_each_file_is_found_and_repaired") {
-        return;
+    if is_root("a_bit_in_each_file_is_found_and_repaired") {
+        flip_and_repair(Scratch::in_memory());
     }
-    let (scratch, file) = stored();
+}
+
+#[test]
+fn a_bit_in_each_file_of_an_erofs_store_is_found_and_repaired() {
+    let scratch = Scratch::of_form(Form::Erofs);
+    if is_root("a_bit_in_each_file_of_an_erofs_store_is_found_and_repaired")
+        && can_mount_erofs(&scratch.store)
+    {
+        flip_and_repair(scratch);
+    }
+}
+
+fn flip_and_repair(scratch: Scratch) {
+    let (scratch, file) = stored_in(scratch);
     assert_eq!(findings(&scratch), []);
     let expected = content(&scratch);
     let root = scratch.store.root().to_owned();
@@ -270,11 +286,15 @@ fn one_image_is_verified_alone() {
         .unwrap();
     assert_eq!(found.findings[0].images, [other.manifest_digest]);
     assert_eq!((found.blobs, found.layers), (5, 3));
-    // Until it is imported again, it does not count.
-    let error = scratch
-        .store
-        .find(&other.manifest_digest.hex())
-        .unwrap_err();
+    // The layer is made again from its blob, as long as that is there.
+    let layer = scratch.layer(&other, 0);
+    let name = other.manifest_digest.hex();
+    assert_eq!(scratch.store.find(&name).unwrap(), Some(other.clone()));
+    assert_eq!(findings(&scratch), []);
+    fs::remove_dir_all(layer).unwrap();
+    let blob = other.layers[0].digest.hex();
+    fs::remove_file(scratch.store.root().join("blobs/sha256").join(blob)).unwrap();
+    let error = scratch.store.find(&name).unwrap_err();
     assert!(error.to_string().contains("import it again"), "{error}");
 }
 
