@@ -188,7 +188,7 @@ fn what_is_not_there_or_no_image() {
         ("text", ErrorKind::NotAnImage),
         ("plain.tar", ErrorKind::NotAnImage),
         ("fifo", ErrorKind::NotAnImage),
-        ("gz", ErrorKind::Unsupported),
+        ("gz", ErrorKind::Invalid),
     ] {
         let bare = format!("{root}/{reference}");
         assert_eq!(import(&scratch, &bare).unwrap_err(), kind, "{reference}");

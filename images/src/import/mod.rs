@@ -236,7 +236,7 @@ fn describe(layout: &Layout, resolved: Resolved) -> Result<Image> {
             size: layer.size,
         })
         .collect();
-    let mut warnings = Vec::new();
+    let mut warnings = resolved.warnings;
     for layer in &layers {
         let record: Option<LayerRecord> = record::read(&layout.layer_record(&layer.diff_id));
         let lines = record.map(|record| record.warnings).unwrap_or_default();

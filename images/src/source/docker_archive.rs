@@ -15,7 +15,10 @@ use super::archive::{Archive, not_an_archive};
 use super::{Source, missing_blob};
 use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
-use crate::manifest::{Descriptor, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST};
+use crate::manifest::{
+    Descriptor, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST,
+};
+use crate::unpack::decompress::Format;
 use crate::{Digest, Platform, config, manifest};
 
 pub(super) struct DockerArchive {
@@ -136,23 +139,31 @@ fn describe(archive: &Archive, name: &str, diff_id: Digest) -> Result<(Digest, &
     let mut magic = Vec::new();
     reader
         .by_ref()
-        .take(2)
+        .take(6)
         .read_to_end(&mut magic)
         .doing(reading)?;
-    if magic != b"\x1f\x8b" {
-        return Ok((diff_id, OCI_LAYER, size));
-    }
+    let media_type = match Format::of(&magic) {
+        Ok(Format::Plain) => return Ok((diff_id, OCI_LAYER, size)),
+        Ok(Format::Gzip) => OCI_LAYER_GZIP,
+        Ok(Format::Zstd) => OCI_LAYER_ZSTD,
+        Err(format) => {
+            return Err(Error::unsupported(format!(
+                "layer {} is compressed with {format}; save the image with gzip layers",
+                quoted(name)
+            )));
+        }
+    };
     if let Some(hex) = name.strip_prefix("blobs/sha256/")
         && let Ok(digest) = format!("sha256:{hex}").parse()
     {
-        return Ok((digest, OCI_LAYER_GZIP, size));
+        return Ok((digest, media_type, size));
     }
     let (mut reader, _) = open()?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match reader.read(&mut buffer).doing(reading)? {
-            0 => return Ok((hasher.finish(), OCI_LAYER_GZIP, size)),
+            0 => return Ok((hasher.finish(), media_type, size)),
             read => hasher.update(&buffer[..read]),
         }
     }

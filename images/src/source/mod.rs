@@ -3,11 +3,13 @@
 //! A source only finds bytes. Whether they are the right ones is decided by
 //! [`read_json`] for documents and by the import for layers.
 
+mod advice;
 mod archive;
 mod detect;
 mod docker_archive;
 mod oci_archive;
 mod oci_layout;
+mod spool;
 
 use std::io::Read;
 use std::path::Path;
@@ -42,6 +44,8 @@ pub(crate) struct Resolved {
     pub(crate) config: crate::ImageConfig,
     /// As many as layers in the manifest, base first.
     pub(crate) diff_ids: Vec<Digest>,
+    /// What Lambda would mind although it can be read here, one line each.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Opens what a reference names.
@@ -84,6 +88,7 @@ pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolv
             )));
         }
         return Ok(Resolved {
+            warnings: advice::about_layers(&manifest).into_iter().collect(),
             descriptor,
             manifest_bytes,
             manifest,

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::layer::{Compression, LayerBlob, LayerBuilder};
 use super::output::{ArchiveOutput, BlobOutput, LayoutOutput};
 use crate::error::Result;
-use crate::manifest::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST, REF_NAME};
+use crate::manifest::{
+    OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, REF_NAME,
+};
 use crate::{Digest, Platform};
 
 /// Collects an image and writes it.
@@ -135,6 +137,7 @@ impl ImageBuilder {
             .map(|blob| {
                 let media_type = match blob.compression {
                     Compression::Gzip => OCI_LAYER_GZIP,
+                    Compression::Zstd => OCI_LAYER_ZSTD,
                     Compression::None => OCI_LAYER,
                 };
                 json!({ "mediaType": media_type, "digest": blob.digest, "size": blob.size })
