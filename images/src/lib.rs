@@ -35,6 +35,6 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::image::{Image, Layer};
 pub use crate::platform::Platform;
 pub use crate::progress::{LayerProgress, NoProgress, Progress};
-pub use crate::reference::ImageReference;
+pub use crate::reference::{ImageReference, RegistryReference, registry_reference};
 pub use crate::rootfs::{FileKind, Rootfs, overlay, skeleton};
 pub use crate::store::ContentStore;

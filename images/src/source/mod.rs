@@ -60,6 +60,9 @@ pub(crate) fn open(reference: &ImageReference) -> Result<Box<dyn Source>> {
         ImageReference::DockerArchive { path, reference } => Box::new(
             docker_archive::DockerArchive::open(path, reference.as_deref())?,
         ),
+        ImageReference::Registry(_) | ImageReference::Daemon { .. } => {
+            return Err(Error::unsupported("images are read from files only"));
+        }
         ImageReference::Path { path } => return detect::open(path),
     };
     Ok(opened)
