@@ -39,6 +39,10 @@ pub enum ErrorKind {
     Unsupported,
     /// The image is for another operating system or architecture.
     WrongPlatform,
+    /// A registry or daemon wants other credentials, or none are enough.
+    Denied,
+    /// A registry or daemon cannot be reached, or does not keep to the protocol.
+    Unreachable,
     /// The operating system refused a call.
     Io,
 }

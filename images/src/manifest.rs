@@ -212,8 +212,8 @@ fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
 /// Refuses layers that this version cannot or must not read, each by name.
 fn check_layer_type(media_type: &str) -> Result<()> {
     let why = match media_type {
-        OCI_LAYER | OCI_LAYER_GZIP | OCI_LAYER_ZSTD => return Ok(()),
-        DOCKER_LAYER | DOCKER_LAYER_GZIP | DOCKER_LAYER_ZSTD => return Ok(()),
+        OCI_LAYER | OCI_LAYER_GZIP | OCI_LAYER_ZSTD | DOCKER_LAYER | DOCKER_LAYER_GZIP
+        | DOCKER_LAYER_ZSTD => return Ok(()),
         other if other.ends_with("+encrypted") => "the layer is encrypted; decrypt the image first",
         other if other.contains("nondistributable") || other.contains(".foreign.") => {
             "the layer's content is kept elsewhere and is never fetched from there"

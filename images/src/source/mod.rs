@@ -9,6 +9,7 @@ mod detect;
 mod docker_archive;
 mod oci_archive;
 mod oci_layout;
+mod registry;
 mod spool;
 
 use std::io::Read;
@@ -20,6 +21,7 @@ use crate::manifest::{
     too_large,
 };
 use crate::platform::choose;
+use crate::reference::registry_reference;
 use crate::{Digest, ImageReference, Platform, config};
 
 /// Deepest nesting of indexes; real images have two levels.
@@ -60,12 +62,40 @@ pub(crate) fn open(reference: &ImageReference) -> Result<Box<dyn Source>> {
         ImageReference::DockerArchive { path, reference } => Box::new(
             docker_archive::DockerArchive::open(path, reference.as_deref())?,
         ),
-        ImageReference::Registry(_) | ImageReference::Daemon { .. } => {
-            return Err(Error::unsupported("images are read from files only"));
+        ImageReference::Registry(reference) => Box::new(registry::Registry::open(reference)?),
+        ImageReference::Daemon { .. } => {
+            return Err(Error::unsupported("images of a daemon are not read yet"));
         }
-        ImageReference::Path { path } => return detect::open(path),
+        ImageReference::Path { path } => return open_path(path),
     };
     Ok(opened)
+}
+
+/// Opens what is at a path, or, if nothing is there, the image in a registry that
+/// it names.
+fn open_path(path: &Path) -> Result<Box<dyn Source>> {
+    let reference = path.to_str().and_then(registry_reference);
+    let missing = |path: &Path| {
+        let found = path.symlink_metadata();
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    // In a directory that exists, a file that does not is a typing error.
+    let in_directory = path.components().next().is_some_and(|first| {
+        let first: &Path = first.as_ref();
+        first.is_dir()
+    });
+    match reference {
+        Some(reference) if missing(path) && !in_directory => {
+            let source = registry::Registry::open(&reference).map_err(|error| {
+                error.within(&format!(
+                    "there is no file {}, so it was taken for an image in a registry",
+                    quoted_path(path)
+                ))
+            })?;
+            Ok(Box::new(source))
+        }
+        _ => detect::open(path),
+    }
 }
 
 /// Follows indexes to the manifest for `platform` and reads the configuration.
@@ -214,8 +244,8 @@ fn cannot_open(path: &Path, error: impl Into<std::io::Error>) -> Error {
         return Error::new(
             ErrorKind::NotFound,
             format!(
-                "there is no file or directory {}; images are read from files, as \
-                 `docker save -o FILE NAME` or `buildah push NAME oci-archive:FILE` write them",
+                "there is no file or directory {}; for an image in a registry name its host, as in \
+                 docker://docker.io/NAME, and for one of a local Docker or Podman docker-daemon:NAME",
                 quoted_path(path)
             ),
         );
