@@ -5,8 +5,10 @@
 
 mod advice;
 mod archive;
+mod daemon;
 mod detect;
 mod docker_archive;
+mod http;
 mod oci_archive;
 mod oci_layout;
 mod registry;
@@ -63,9 +65,7 @@ pub(crate) fn open(reference: &ImageReference) -> Result<Box<dyn Source>> {
             docker_archive::DockerArchive::open(path, reference.as_deref())?,
         ),
         ImageReference::Registry(reference) => Box::new(registry::Registry::open(reference)?),
-        ImageReference::Daemon { .. } => {
-            return Err(Error::unsupported("images of a daemon are not read yet"));
-        }
+        ImageReference::Daemon { name } => return daemon::open(name),
         ImageReference::Path { path } => return open_path(path),
     };
     Ok(opened)

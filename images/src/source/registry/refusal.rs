@@ -1,6 +1,5 @@
 //! What an answer that is none means, and what the user can do about it.
 
-use std::error::Error as StdError;
 use std::fmt::Write as _;
 
 use reqwest::{Response, StatusCode};
@@ -11,6 +10,7 @@ use super::credentials::{CredentialFiles, Found};
 use super::unreachable;
 use crate::error::{Error, ErrorKind, quoted};
 use crate::reference::RegistryReference;
+use crate::source::http::causes;
 
 /// Most of an error's body that is read, in bytes.
 const BODY_MAX: u64 = 64 * 1024;
@@ -142,18 +142,7 @@ pub(super) fn transport(host: &str, error: reqwest::Error) -> String {
             why.escape_debug()
         );
     }
-    // Addresses can be long and may contain signatures.
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            let _infallible = write!(text, ": {inner_text}");
-        }
-        source = inner.source();
-    }
-    text.escape_debug().to_string()
+    causes(error)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Which certificates are trusted: the system's, and those for single hosts.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -39,11 +38,5 @@ pub(super) fn config(host: &str, directories: &[PathBuf]) -> Result<ClientConfig
             }
         }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unreachable(host, error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+    crate::source::http::tls(roots).map_err(|error| unreachable(host, error))
 }

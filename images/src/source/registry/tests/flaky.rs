@@ -11,6 +11,9 @@ use crate::ErrorKind;
 /// Answers a request for the layer, which is the so-many-th.
 type Answer = fn(&Blobs, &Request, Connection, usize);
 
+/// Answers any request.
+type RawAnswer = fn(Connection);
+
 /// A good registry but for its layer, whose requests are counted from 0.
 fn with_layer(
     blobs: &Blobs,
@@ -217,7 +220,7 @@ fn a_server_that_only_resets_is_given_up() {
 
 #[test]
 fn huge_answers_are_not_read() {
-    let answers: [(&str, fn(Connection)); 4] = [
+    let answers: [(&str, RawAnswer); 4] = [
         ("an endless manifest", |mut connection| {
             connection.head(200, &[], None);
             while connection.raw(vec![b' '; 65_536]) {}
