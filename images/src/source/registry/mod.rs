@@ -9,6 +9,7 @@
 //! | `refusal.rs` | what an answer that is none means to the user |
 //! | `retry.rs` | how often, after how long, and how slow is too slow |
 //! | `blob.rs` | a blob in pieces, in parallel, in order |
+//! | `fetch.rs` | one piece, resumed where it broke off |
 //!
 //! Why this is written on `reqwest` and not with the crate `oci-client`: that one
 //! sends basic credentials to whatever realm a challenge names, reads manifests,
@@ -23,6 +24,7 @@ mod auth;
 mod blob;
 mod client;
 mod credentials;
+mod fetch;
 mod helper;
 mod refusal;
 mod retry;
