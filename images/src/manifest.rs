@@ -61,6 +61,10 @@ impl TryFrom<&oci::Descriptor> for Descriptor {
             platform: raw.platform().as_ref().map(|platform| Platform {
                 os: platform.os().to_string(),
                 architecture: platform.architecture().to_string(),
+                variant: platform
+                    .variant()
+                    .clone()
+                    .filter(|variant| !variant.is_empty()),
             }),
             annotations: raw
                 .annotations()

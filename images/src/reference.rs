@@ -17,21 +17,24 @@ pub enum ImageReference {
     OciLayout {
         /// The directory that holds `oci-layout` and `index.json`.
         path: PathBuf,
-        /// The name in the layout's index; needed when it holds several images.
+        /// The name in the layout's index, or `@N` for its N-th image from 0; needed
+        /// when it holds several images.
         tag: Option<String>,
     },
     /// `oci-archive:FILE[:TAG]`: a tar file of an OCI image layout.
     OciArchive {
         /// The tar file.
         path: PathBuf,
-        /// The name in the layout's index; needed when it holds several images.
+        /// The name in the layout's index, or `@N` for its N-th image from 0; needed
+        /// when it holds several images.
         tag: Option<String>,
     },
     /// `docker-archive:FILE[:REF]`: what `docker save` and `podman save` write.
     DockerArchive {
         /// The tar file.
         path: PathBuf,
-        /// The image's name in the archive; needed when it holds several images.
+        /// The image's name in the archive, or `@N` for its N-th image from 0; needed
+        /// when it holds several images.
         reference: Option<String>,
     },
     /// `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`: an image in a registry.

@@ -224,10 +224,7 @@ fn what_is_not_there_or_no_image() {
 #[test]
 fn the_wrong_architecture_names_both() {
     let scratch = Scratch::new();
-    let other = Platform {
-        os: "linux".into(),
-        architecture: "riscv64".into(),
-    };
+    let other = Platform::new("linux", "riscv64");
     let file = scratch.path("image.tar");
     ImageBuilder::new(other)
         .layer(LayerBuilder::new().file("x", 0o755, ""))
@@ -475,10 +472,7 @@ fn an_index_leads_to_the_right_platform() {
         }
     }
     let reference = ImageReference::Path { path: layout };
-    let other = Platform {
-        os: "linux".into(),
-        architecture: "mips".into(),
-    };
+    let other = Platform::new("linux", "mips");
     assert!(
         scratch
             .store

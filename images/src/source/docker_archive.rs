@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::archive::{Archive, not_an_archive};
-use super::{Source, missing_blob};
+use super::{Source, by_position, listed, missing_blob};
 use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
 use crate::manifest::{
@@ -178,30 +178,35 @@ fn choose_entry(mut entries: Vec<Entry>, reference: Option<&str>) -> Result<Entr
         ));
     }
     let names = |entry: &Entry| entry.repo_tags.clone().unwrap_or_default();
-    let mut known: Vec<_> = entries.iter().flat_map(names).map(quoted).collect();
-    known.truncate(16);
-    let listed = known.join(", ");
+    let listed = listed(entries.iter().map(names));
     let Some(reference) = reference else {
         if entries.len() > 1 {
             return Err(Error::invalid(format!(
-                "the archive holds several images; name one, as in docker-archive:FILE:NAME: {listed}"
+                "the archive holds {} images; name one, as in docker-archive:FILE:NAME or \
+                 docker-archive:FILE:@0: {listed}",
+                entries.len()
             )));
         }
         return Ok(entries.remove(0));
     };
-    let wanted = full_name(reference);
-    entries
-        .into_iter()
-        .find(|entry| names(entry).iter().any(|name| full_name(name) == wanted))
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "the archive has no image named {}; it has {listed}",
-                    quoted(reference)
-                ),
-            )
-        })
+    let position = if let Some(position) = by_position(reference) {
+        (position < entries.len()).then_some(position)
+    } else {
+        let wanted = full_name(reference);
+        entries
+            .iter()
+            .position(|entry| names(entry).iter().any(|name| full_name(name) == wanted))
+    };
+    match position {
+        Some(position) => Ok(entries.swap_remove(position)),
+        None => Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "the archive has no image named {}; it has {listed}",
+                quoted(reference)
+            ),
+        )),
+    }
 }
 
 /// An image name with the registry, namespace and tag that Docker implies.
@@ -262,5 +267,9 @@ mod tests {
             kind(entries(&[Some(&["a:1"])]), Some("a")),
             Some(ErrorKind::NotFound)
         );
+        let nameless = || entries(&[None, Some(&[])]);
+        assert_eq!(kind(nameless(), None), Some(ErrorKind::Invalid));
+        assert_eq!(kind(nameless(), Some("@1")), None);
+        assert_eq!(kind(nameless(), Some("@2")), Some(ErrorKind::NotFound));
     }
 }

@@ -101,10 +101,14 @@ fn open_path(path: &Path) -> Result<Box<dyn Source>> {
 /// Follows indexes to the manifest for `platform` and reads the configuration.
 pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolved> {
     let mut descriptor = source.root(platform)?;
+    let mut warnings = Vec::new();
     for _ in 0..INDEX_DEPTH_MAX {
         let manifest_bytes = read_json(source, &descriptor, "image manifest")?;
         let manifest = match parse(&manifest_bytes, Some(&descriptor.media_type))? {
             Document::Index(entries) => {
+                if warnings.is_empty() {
+                    warnings.push(advice::about_index(&entries, platform));
+                }
                 descriptor = choose(&entries, platform)?.clone();
                 continue;
             }
@@ -120,14 +124,15 @@ pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolv
                 diff_ids.len()
             )));
         }
+        warnings.extend(advice::about_layers(&manifest));
         return Ok(Resolved {
-            warnings: advice::about_layers(&manifest).into_iter().collect(),
             descriptor,
             manifest_bytes,
             manifest,
             config_bytes,
             config,
             diff_ids,
+            warnings,
         });
     }
     Err(Error::limit(format!(
@@ -202,8 +207,21 @@ fn choose_tagged(index: &[u8], tag: Option<&str>, platform: &Platform) -> Result
     let mut known: Vec<_> = entries.iter().flat_map(names).flatten().collect();
     known.sort();
     known.dedup();
-    known.truncate(16);
-    let listed = known.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    let listed = listed(entries.iter().map(|entry| {
+        let names = names(entry);
+        names.into_iter().flatten().take(1)
+    }));
+    if let Some(position) = tag.and_then(by_position) {
+        return entries.get(position).cloned().ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "the image layout has no image {}; it has {listed}",
+                    quoted(tag.unwrap_or_default())
+                ),
+            )
+        });
+    }
     if let Some(tag) = tag {
         let tagged: Vec<_> = entries
             .iter()
@@ -231,10 +249,40 @@ fn choose_tagged(index: &[u8], tag: Option<&str>, platform: &Platform) -> Result
         // One name for all: platforms of one image, side by side.
         several if known.len() <= 1 => choose(several, platform).cloned(),
         _ => Err(Error::invalid(format!(
-            "the image layout holds several images; name one, as in oci:DIR:NAME or \
-             oci-archive:FILE:NAME: {listed}"
+            "the image layout holds {} images; name one, as in oci:DIR:NAME or \
+             oci-archive:FILE:@0: {listed}",
+            entries.len()
         ))),
     }
+}
+
+/// The position that `@N` stands for, as in skopeo: for images without names.
+fn by_position(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix('@')?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+/// The names of images, or the positions of those without any, for messages.
+fn listed<N: IntoIterator<Item = String>>(images: impl Iterator<Item = N>) -> String {
+    /// Most names that a message has room for.
+    const LISTED_MAX: usize = 16;
+    let mut all: Vec<_> = images
+        .enumerate()
+        .flat_map(|(position, names)| {
+            let mut names: Vec<_> = names.into_iter().map(quoted).collect();
+            if names.is_empty() {
+                names.push(format!("@{position} (without a name)"));
+            }
+            names
+        })
+        .take(LISTED_MAX + 1)
+        .collect();
+    if all.len() > LISTED_MAX {
+        all.truncate(LISTED_MAX);
+        all.push("…".to_owned());
+    }
+    all.join(", ")
 }
 
 /// A file that does not exist, or that cannot be opened.
@@ -272,10 +320,7 @@ mod tests {
                 entries.join(",")
             )
         };
-        let wanted = Platform {
-            os: "linux".into(),
-            architecture: "arm64".into(),
-        };
+        let wanted = Platform::new("linux", "arm64");
         let pick = |entries: &[String], tag| {
             choose_tagged(index(entries).as_bytes(), tag, &wanted)
                 .map(|d| d.platform.unwrap().architecture)

@@ -193,7 +193,7 @@ impl ImageBuilder {
         if !self.labels.is_empty() {
             set("Labels", Value::Object(self.labels.clone()));
         }
-        json!({
+        let mut config = json!({
             "created": "1970-01-01T00:00:00Z",
             "os": self.platform.os,
             "architecture": self.platform.architecture,
@@ -206,6 +206,10 @@ impl ImageBuilder {
                 .iter()
                 .map(|_| json!({ "created": "1970-01-01T00:00:00Z", "created_by": "lambent" }))
                 .collect::<Vec<_>>(),
-        })
+        });
+        if let Some(variant) = &self.platform.variant {
+            config["variant"] = json!(variant);
+        }
+        config
     }
 }
