@@ -59,8 +59,9 @@ pub(super) enum Command {
 /// `lambent invoke`.
 #[derive(Debug, Args)]
 pub(super) struct Invoke {
-    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], or the
-    /// path of one of these
+    /// The path of an image, HOST/NAME[:TAG], docker://NAME[:TAG],
+    /// docker-daemon:NAME[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:REF]
     pub(super) image: ImageReference,
 
     #[command(flatten)]
