@@ -8,10 +8,12 @@ deny_version=0.20.2
 
 build=(gcc libc6-dev)
 run=(e2fsprogs)
-# mmdebstrap, pip, buildah: root trees and images of the fixtures. The rest
-# compiles the native part of Node's runtime client.
+# mmdebstrap, pip, buildah: root trees and images of the fixtures. The second line:
+# what images are read from, and what else writes them. The third compiles the
+# native part of Node's runtime client.
 fixtures=(
     mmdebstrap buildah python3 python3-pip
+    docker-registry openssl podman skopeo zstd
     g++ make cmake autoconf automake libtool pkg-config
 )
 

@@ -137,10 +137,7 @@ fn privileged_an_image_for_another_architecture() {
     let (lambent, before) = with_store();
     let directory = tempfile::tempdir().unwrap();
     let archive = directory.path().join("other.tar");
-    let platform = Platform {
-        os: "linux".to_owned(),
-        architecture: "riscv64".to_owned(),
-    };
+    let platform = Platform::new("linux", "riscv64");
     ImageBuilder::new(platform)
         .entrypoint(["/main"])
         .layer(LayerBuilder::new().file("main", 0o755, b"x".to_vec()))

@@ -16,6 +16,8 @@ use crate::{Digest, Platform};
 pub struct ImageConfig {
     /// CPU architecture in OCI's names, for example `amd64`.
     pub architecture: String,
+    /// The architecture's level, for example `v8`, if the image states one.
+    pub variant: Option<String>,
     /// Operating system, for example `linux`.
     pub os: String,
     /// Environment, `KEY=VALUE` each, in the image's order.
@@ -40,6 +42,7 @@ impl ImageConfig {
         Platform {
             os: self.os.clone(),
             architecture: self.architecture.clone(),
+            variant: self.variant.clone(),
         }
     }
 }
@@ -57,6 +60,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ImageConfig, Vec<Digest>)> {
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let config = ImageConfig {
         architecture: raw.architecture().to_string(),
+        variant: filled(raw.variant()),
         os: raw.os().to_string(),
         env: run.env().clone().unwrap_or_default(),
         entrypoint: run.entrypoint().clone().unwrap_or_default(),

@@ -45,6 +45,10 @@ pub enum ErrorKind {
     Ambiguous,
     /// The caller wanted it to stop; see [`crate::Interrupt`].
     Interrupted,
+    /// A registry or daemon wants other credentials, or none are enough.
+    Denied,
+    /// A registry or daemon cannot be reached, or does not keep to the protocol.
+    Unreachable,
     /// The operating system refused a call.
     Io,
 }

@@ -44,7 +44,7 @@ pub use crate::image::{Image, Layer};
 pub use crate::interrupt::Interrupt;
 pub use crate::platform::Platform;
 pub use crate::progress::{LayerProgress, NoProgress, Progress};
-pub use crate::reference::ImageReference;
+pub use crate::reference::{ImageReference, RegistryReference, registry_reference};
 pub use crate::rootfs::{FileKind, RootMount, Rootfs, skeleton};
 pub use crate::store::{ContentStore, ImageName, Removal, StoredDetails, StoredImage};
 pub use crate::verify::{Finding, FindingKind, Verification};

@@ -21,11 +21,14 @@ pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+jso
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(crate) const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 pub(crate) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 pub(crate) const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// In no specification of Docker's, but written by tools that convert.
+pub(crate) const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 /// The annotation that names an image in the index of a layout.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The same with its repository, as containerd and `BuildKit` write it.
@@ -58,6 +61,10 @@ impl TryFrom<&oci::Descriptor> for Descriptor {
             platform: raw.platform().as_ref().map(|platform| Platform {
                 os: platform.os().to_string(),
                 architecture: platform.architecture().to_string(),
+                variant: platform
+                    .variant()
+                    .clone()
+                    .filter(|variant| !variant.is_empty()),
             }),
             annotations: raw
                 .annotations()
@@ -209,13 +216,11 @@ fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
 /// Refuses layers that this version cannot or must not read, each by name.
 fn check_layer_type(media_type: &str) -> Result<()> {
     let why = match media_type {
-        OCI_LAYER | OCI_LAYER_GZIP | DOCKER_LAYER | DOCKER_LAYER_GZIP => return Ok(()),
+        OCI_LAYER | OCI_LAYER_GZIP | OCI_LAYER_ZSTD | DOCKER_LAYER | DOCKER_LAYER_GZIP
+        | DOCKER_LAYER_ZSTD => return Ok(()),
         other if other.ends_with("+encrypted") => "the layer is encrypted; decrypt the image first",
         other if other.contains("nondistributable") || other.contains(".foreign.") => {
             "the layer's content is kept elsewhere and is never fetched from there"
-        }
-        other if other.ends_with("zstd") => {
-            "the layer is compressed with zstd; save the image with gzip layers"
         }
         _ => "the layer has an unknown media type",
     };
@@ -261,6 +266,8 @@ mod tests {
             (OCI_CONFIG, OCI_LAYER_GZIP),
             (DOCKER_CONFIG, DOCKER_LAYER_GZIP),
             (DOCKER_CONFIG, OCI_LAYER),
+            (OCI_CONFIG, OCI_LAYER_ZSTD),
+            (DOCKER_CONFIG, DOCKER_LAYER_ZSTD),
         ] {
             let parsed = parse(manifest(config, layer).as_bytes(), Some(OCI_MANIFEST)).unwrap();
             let Document::Manifest(parsed) = parsed else {
@@ -274,7 +281,7 @@ mod tests {
     fn refusals() {
         let cases = [
             (
-                manifest(OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar+zstd"),
+                manifest(OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar+xz"),
                 ErrorKind::Unsupported,
             ),
             (

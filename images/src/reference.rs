@@ -1,9 +1,12 @@
 //! [`ImageReference`]: where an image is, in skopeo's transport names. Pure text.
 
+mod registry;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+pub use self::registry::{RegistryReference, registry_reference};
 use crate::error::{Error, Result, quoted};
 
 /// Where an image is to be found.
@@ -14,24 +17,36 @@ pub enum ImageReference {
     OciLayout {
         /// The directory that holds `oci-layout` and `index.json`.
         path: PathBuf,
-        /// The name in the layout's index; needed when it holds several images.
+        /// The name in the layout's index, or `@N` for its N-th image from 0; needed
+        /// when it holds several images.
         tag: Option<String>,
     },
     /// `oci-archive:FILE[:TAG]`: a tar file of an OCI image layout.
     OciArchive {
         /// The tar file.
         path: PathBuf,
-        /// The name in the layout's index; needed when it holds several images.
+        /// The name in the layout's index, or `@N` for its N-th image from 0; needed
+        /// when it holds several images.
         tag: Option<String>,
     },
     /// `docker-archive:FILE[:REF]`: what `docker save` and `podman save` write.
     DockerArchive {
         /// The tar file.
         path: PathBuf,
-        /// The image's name in the archive; needed when it holds several images.
+        /// The image's name in the archive, or `@N` for its N-th image from 0; needed
+        /// when it holds several images.
         reference: Option<String>,
     },
-    /// A bare path, whose kind is found out by looking at it.
+    /// `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`: an image in a registry.
+    Registry(RegistryReference),
+    /// `docker-daemon:NAME[:TAG|@DIGEST]` or `docker-daemon:sha256:ID`: an image
+    /// of a Docker or Podman that runs on this machine.
+    Daemon {
+        /// The name or ID, as it was given.
+        name: String,
+    },
+    /// A bare path, whose kind is found out by looking at it. One that does not
+    /// exist and has the form of [`registry_reference`] is an image in a registry.
     Path {
         /// The file or directory.
         path: PathBuf,
@@ -39,9 +54,7 @@ pub enum ImageReference {
 }
 
 /// Transports of other tools that people will try; each is refused by name.
-const FOREIGN_TRANSPORTS: [&str; 12] = [
-    "docker",
-    "docker-daemon",
+const FOREIGN_TRANSPORTS: [&str; 10] = [
     "containers-storage",
     "dir",
     "sif",
@@ -76,6 +89,11 @@ impl FromStr for ImageReference {
             "docker-archive" => {
                 split(text, rest).map(|(path, reference)| Self::DockerArchive { path, reference })
             }
+            "docker" => match rest.strip_prefix("//") {
+                Some(name) => name.parse().map(Self::Registry),
+                None => Ok(Self::Path { path: text.into() }),
+            },
+            "docker-daemon" => daemon_name(text, rest).map(|name| Self::Daemon { name }),
             foreign if FOREIGN_TRANSPORTS.contains(&foreign) || rest.starts_with("//") => {
                 Err(Error::unsupported(format!(
                     "image reference {} uses the transport {}, which Lambent does not read; \
@@ -89,6 +107,26 @@ impl FromStr for ImageReference {
             _ => Ok(Self::Path { path: text.into() }),
         }
     }
+}
+
+/// A name as in a registry, or the ID of an image.
+fn daemon_name(text: &str, name: &str) -> Result<String> {
+    let is_id = |hex: &str| (4..=64).contains(&hex.len()) && hex.bytes().all(is_hex_digit);
+    if let Some(id) = name.strip_prefix("sha256:") {
+        if !is_id(id) {
+            return Err(Error::invalid(format!(
+                "image reference {} has a malformed ID: at most 64 lower-case hexadecimal digits",
+                quoted(text)
+            )));
+        }
+    } else {
+        name.parse::<RegistryReference>()?;
+    }
+    Ok(name.to_owned())
+}
+
+fn is_hex_digit(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
 /// `PATH[:NAME]` after the transport. As in skopeo the path ends at the first colon.
@@ -121,6 +159,8 @@ impl fmt::Display for ImageReference {
             Self::OciLayout { path, tag } => ("oci:", path, tag),
             Self::OciArchive { path, tag } => ("oci-archive:", path, tag),
             Self::DockerArchive { path, reference } => ("docker-archive:", path, reference),
+            Self::Registry(reference) => return write!(f, "docker://{reference}"),
+            Self::Daemon { name } => return write!(f, "docker-daemon:{name}"),
             Self::Path { path } => ("", path, &None),
         };
         write!(f, "{transport}{}", path.display())?;
@@ -144,6 +184,7 @@ mod tests {
             tag: tag.map(str::to_owned),
         };
         let path = |path: &str| ImageReference::Path { path: path.into() };
+        let daemon = |name: &str| ImageReference::Daemon { name: name.into() };
         for (text, expected) in [
             ("oci:dir", oci("dir", None)),
             ("oci:/a/b:latest", oci("/a/b", Some("latest"))),
@@ -151,6 +192,13 @@ mod tests {
             ("image.tar", path("image.tar")),
             ("python:3.12", path("python:3.12")),
             ("./oci", path("./oci")),
+            ("localhost:5000/fn:1", path("localhost:5000/fn:1")),
+            (
+                "docker://h.io/a:1",
+                ImageReference::Registry("h.io/a:1".parse().unwrap()),
+            ),
+            ("docker-daemon:alpine:3", daemon("alpine:3")),
+            ("docker-daemon:sha256:e3b0c442", daemon("sha256:e3b0c442")),
         ] {
             assert_eq!(text.parse::<ImageReference>().unwrap(), expected);
             assert_eq!(expected.to_string(), text);
@@ -163,8 +211,14 @@ mod tests {
             ("oci:dir:a b", ErrorKind::Invalid),
             ("oci:dir:\x1b", ErrorKind::Invalid),
             ("a\0b", ErrorKind::Invalid),
-            ("docker://alpine", ErrorKind::Unsupported),
-            ("docker-daemon:alpine:3", ErrorKind::Unsupported),
+            ("docker://", ErrorKind::Invalid),
+            ("docker://h.io/A", ErrorKind::Invalid),
+            ("docker://h.io/../x", ErrorKind::Invalid),
+            ("docker-daemon:", ErrorKind::Invalid),
+            ("docker-daemon:a b", ErrorKind::Invalid),
+            ("docker-daemon:sha256:xyz", ErrorKind::Invalid),
+            ("podman:alpine", ErrorKind::Unsupported),
+            ("containers-storage:alpine", ErrorKind::Unsupported),
             ("s3://bucket/image", ErrorKind::Unsupported),
         ] {
             let error = text.parse::<ImageReference>().unwrap_err();
@@ -175,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_prints_as_it_was(text in "(oci:|oci-archive:|docker-archive:|)\\PC{0,40}") {
+        fn what_parses_prints_as_it_was(text in "(oci:|oci-archive:|docker-archive:|docker-daemon:|)\\PC{0,40}") {
             if let Ok(reference) = text.parse::<ImageReference>() {
                 prop_assert_eq!(reference.to_string(), text);
             }

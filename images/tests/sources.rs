@@ -192,7 +192,7 @@ fn what_is_not_there_or_no_image() {
         ("text", ErrorKind::NotAnImage),
         ("plain.tar", ErrorKind::NotAnImage),
         ("fifo", ErrorKind::NotAnImage),
-        ("gz", ErrorKind::Unsupported),
+        ("gz", ErrorKind::Invalid),
     ] {
         let bare = format!("{root}/{reference}");
         assert_eq!(import(&scratch, &bare).unwrap_err(), kind, "{reference}");
@@ -228,10 +228,7 @@ fn what_is_not_there_or_no_image() {
 #[test]
 fn the_wrong_architecture_names_both() {
     let scratch = Scratch::new();
-    let other = Platform {
-        os: "linux".into(),
-        architecture: "riscv64".into(),
-    };
+    let other = Platform::new("linux", "riscv64");
     let file = scratch.path("image.tar");
     ImageBuilder::new(other)
         .layer(LayerBuilder::new().file("x", 0o755, ""))
@@ -479,10 +476,7 @@ fn an_index_leads_to_the_right_platform() {
         }
     }
     let reference = ImageReference::Path { path: layout };
-    let other = Platform {
-        os: "linux".into(),
-        architecture: "mips".into(),
-    };
+    let other = Platform::new("linux", "mips");
     assert!(
         scratch
             .store

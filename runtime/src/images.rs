@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lambent_images::{
     ContentStore, Digest, Image, ImageName, ImageReference, Interrupt, LayerProgress, Platform,
-    Progress,
+    Progress, RegistryReference, registry_reference,
 };
 
 use crate::service::ServiceError;
@@ -145,7 +145,10 @@ pub fn import(
 ) -> Result<Image, ServiceError> {
     require_root()?;
     let image = store.import(&request.reference, &request.platform, progress)?;
-    let implied = || ImageName::of(&request.reference);
+    let implied = || match registry_path(&request.reference) {
+        Some(reference) => ImageName::of_registry(&reference),
+        None => ImageName::of(&request.reference),
+    };
     if let Some(name) = request.name.clone().or_else(implied) {
         store.tag(&image.manifest_digest, &name)?;
     }
@@ -165,6 +168,9 @@ pub fn find_or_import(
         return import(store, request, progress);
     };
     let Some(image) = store.find(&text)? else {
+        if registry_path(&request.reference).is_some() {
+            return import(store, request, progress);
+        }
         return Err(ServiceError::Image(format!(
             "there is no file or directory \"{text}\", and no image of that name in the store: \
              `lambent image ls` lists what there is, `lambent image load` adds to it"
@@ -179,6 +185,16 @@ pub fn find_or_import(
         )));
     }
     Ok(image)
+}
+
+/// The image in a registry that a bare `HOST/NAME` stands for, unless there is
+/// such a file.
+fn registry_path(reference: &ImageReference) -> Option<RegistryReference> {
+    let ImageReference::Path { path } = reference else {
+        return None;
+    };
+    let missing = path.symlink_metadata().is_err();
+    registry_reference(path.to_str()?).filter(|_| missing)
 }
 
 /// The text of a reference that can only mean a stored image: no such path

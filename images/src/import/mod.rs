@@ -212,7 +212,7 @@ pub(crate) fn describe(layout: &Layout, form: Form, resolved: Resolved) -> Resul
             media_type: layer.media_type.clone(),
         })
         .collect();
-    let mut warnings = Vec::new();
+    let mut warnings = resolved.warnings;
     for layer in &layers {
         let lines = stored::warnings(layout, form, &layer.diff_id).unwrap_or_default();
         warnings.extend(

@@ -1,5 +1,6 @@
 //! A tar file on disk as a set of named blobs: indexed once by seeking from
-//! header to header, then read in place.
+//! header to header, then read in place. One that is compressed as a whole is
+//! decompressed to a temporary file for that.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,21 +11,23 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::cannot_open;
+use super::spool::spool;
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
 use crate::manifest::{JSON_MAX, too_large};
 use crate::tarball::{MemberKind, Seekable, TarReader};
+use crate::unpack::decompress::{Decoder, Format};
 
 /// Most members of an outer archive: an image has a few files for each layer.
 const MEMBERS_MAX: usize = 100_000;
 /// Longest chain of links inside an archive.
 const LINKS_MAX: usize = 8;
 
-/// Files that are compressed as a whole, by their first bytes.
-const COMPRESSED: [(&[u8], &str, &str); 4] = [
-    (b"\x1f\x8b", "gzip", "gunzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
-    (b"\xfd7zXZ\0", "xz", "unxz"),
-    (b"BZh", "bzip2", "bunzip2"),
+/// Programs that decompress what is not read here.
+const TOOLS: [(&str, &str); 4] = [
+    ("xz", "unxz"),
+    ("bzip2", "bunzip2"),
+    ("lz4", "unlz4"),
+    ("zip", "unzip"),
 ];
 
 /// An indexed tar file.
@@ -57,7 +60,12 @@ impl Archive {
         if !file.metadata().doing(failed)?.is_file() {
             return Err(not_an_archive(path, "it is not a regular file"));
         }
-        refuse_compressed(path, &file)?;
+        let file = decompress(path, file)?;
+        Self::of_file(file, path)
+    }
+
+    /// Indexes a file that is open already; `path` is what messages call it.
+    pub(super) fn of_file(file: File, path: &Path) -> Result<Self> {
         let mut archive = Self {
             file,
             path: path.to_owned(),
@@ -225,21 +233,27 @@ fn clean(parent: &str, path: &[u8]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("/"))
 }
 
-fn refuse_compressed(path: &Path, file: &File) -> Result<()> {
+/// The tar file itself, out of one that is compressed as a whole.
+fn decompress(path: &Path, file: File) -> Result<File> {
+    let failed = || format!("reading {}", quoted_path(path));
     let mut start = [0; 6];
-    let read = file
-        .read_at(&mut start, 0)
-        .doing(|| format!("reading {}", quoted_path(path)))?;
-    for (magic, format, tool) in COMPRESSED {
-        if start[..read].starts_with(magic) {
-            return Err(Error::unsupported(format!(
-                "{} is compressed with {format} as a whole; decompress it first with {tool} \
-                 (the layers inside may stay compressed)",
-                quoted_path(path)
-            )));
-        }
+    let read = file.read_at(&mut start, 0).doing(failed)?;
+    let format = Format::of(&start[..read]).map_err(|format| {
+        let tool = TOOLS.iter().find(|(name, _)| *name == format);
+        Error::unsupported(format!(
+            "{} is compressed with {format} as a whole, which Lambent does not read; decompress it \
+             first with {} (the layers inside may stay compressed)",
+            quoted_path(path),
+            tool.map_or(format, |(_, tool)| tool)
+        ))
+    })?;
+    if format == Format::Plain {
+        return Ok(file);
     }
-    Ok(())
+    let stream = BufReader::with_capacity(128 * 1024, file);
+    let mut decoder = Decoder::new(stream).doing(failed)?;
+    let what = "the decompressed archive";
+    spool(&mut decoder, what).map_err(|error| error.within(&quoted_path(path)))
 }
 
 pub(super) fn not_an_archive(path: &Path, why: &str) -> Error {

@@ -10,9 +10,6 @@ use super::{Source, cannot_open};
 use crate::error::Result;
 
 /// Opens a directory as an OCI layout, and a file as the archive that it is.
-///
-/// Archives of Docker 25 and later are both kinds at once; the OCI side has the
-/// manifest with its true digest, so it is preferred.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Source>> {
     let metadata = path.metadata().map_err(|error| cannot_open(path, error))?;
     if metadata.is_dir() {
@@ -21,7 +18,14 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Source>> {
         }
         return Ok(Box::new(OciLayout::open(path, None)?));
     }
-    let archive = Archive::open(path)?;
+    archive(Archive::open(path)?)
+}
+
+/// Opens an archive as what is in it.
+///
+/// Archives of Docker 25 and later are both kinds at once; the OCI side has the
+/// manifest with its true digest, so it is preferred.
+pub(super) fn archive(archive: Archive) -> Result<Box<dyn Source>> {
     if archive.json("oci-layout")?.is_some() {
         return Ok(Box::new(OciArchive::new(archive, None)?));
     }
@@ -29,7 +33,7 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Source>> {
         return Ok(Box::new(DockerArchive::new(archive, None)?));
     }
     Err(not_an_archive(
-        path,
+        archive.path(),
         "the archive has neither an oci-layout nor a manifest.json, or is truncated",
     ))
 }

@@ -12,10 +12,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::archive::{Archive, not_an_archive};
-use super::{Source, missing_blob};
+use super::{Source, by_position, listed, missing_blob};
 use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
-use crate::manifest::{Descriptor, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST};
+use crate::manifest::{
+    Descriptor, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST,
+};
+use crate::unpack::decompress::Format;
 use crate::{Digest, Platform, config, manifest};
 
 pub(super) struct DockerArchive {
@@ -136,23 +139,31 @@ fn describe(archive: &Archive, name: &str, diff_id: Digest) -> Result<(Digest, &
     let mut magic = Vec::new();
     reader
         .by_ref()
-        .take(2)
+        .take(6)
         .read_to_end(&mut magic)
         .doing(reading)?;
-    if magic != b"\x1f\x8b" {
-        return Ok((diff_id, OCI_LAYER, size));
-    }
+    let media_type = match Format::of(&magic) {
+        Ok(Format::Plain) => return Ok((diff_id, OCI_LAYER, size)),
+        Ok(Format::Gzip) => OCI_LAYER_GZIP,
+        Ok(Format::Zstd) => OCI_LAYER_ZSTD,
+        Err(format) => {
+            return Err(Error::unsupported(format!(
+                "layer {} is compressed with {format}; save the image with gzip layers",
+                quoted(name)
+            )));
+        }
+    };
     if let Some(hex) = name.strip_prefix("blobs/sha256/")
         && let Ok(digest) = format!("sha256:{hex}").parse()
     {
-        return Ok((digest, OCI_LAYER_GZIP, size));
+        return Ok((digest, media_type, size));
     }
     let (mut reader, _) = open()?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match reader.read(&mut buffer).doing(reading)? {
-            0 => return Ok((hasher.finish(), OCI_LAYER_GZIP, size)),
+            0 => return Ok((hasher.finish(), media_type, size)),
             read => hasher.update(&buffer[..read]),
         }
     }
@@ -167,30 +178,35 @@ fn choose_entry(mut entries: Vec<Entry>, reference: Option<&str>) -> Result<Entr
         ));
     }
     let names = |entry: &Entry| entry.repo_tags.clone().unwrap_or_default();
-    let mut known: Vec<_> = entries.iter().flat_map(names).map(quoted).collect();
-    known.truncate(16);
-    let listed = known.join(", ");
+    let listed = listed(entries.iter().map(names));
     let Some(reference) = reference else {
         if entries.len() > 1 {
             return Err(Error::invalid(format!(
-                "the archive holds several images; name one, as in docker-archive:FILE:NAME: {listed}"
+                "the archive holds {} images; name one, as in docker-archive:FILE:NAME or \
+                 docker-archive:FILE:@0: {listed}",
+                entries.len()
             )));
         }
         return Ok(entries.remove(0));
     };
-    let wanted = full_name(reference);
-    entries
-        .into_iter()
-        .find(|entry| names(entry).iter().any(|name| full_name(name) == wanted))
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "the archive has no image named {}; it has {listed}",
-                    quoted(reference)
-                ),
-            )
-        })
+    let position = if let Some(position) = by_position(reference) {
+        (position < entries.len()).then_some(position)
+    } else {
+        let wanted = full_name(reference);
+        entries
+            .iter()
+            .position(|entry| names(entry).iter().any(|name| full_name(name) == wanted))
+    };
+    match position {
+        Some(position) => Ok(entries.swap_remove(position)),
+        None => Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "the archive has no image named {}; it has {listed}",
+                quoted(reference)
+            ),
+        )),
+    }
 }
 
 /// An image name with the registry, namespace and tag that Docker implies.
@@ -251,5 +267,9 @@ mod tests {
             kind(entries(&[Some(&["a:1"])]), Some("a")),
             Some(ErrorKind::NotFound)
         );
+        let nameless = || entries(&[None, Some(&[])]);
+        assert_eq!(kind(nameless(), None), Some(ErrorKind::Invalid));
+        assert_eq!(kind(nameless(), Some("@1")), None);
+        assert_eq!(kind(nameless(), Some("@2")), Some(ErrorKind::NotFound));
     }
 }

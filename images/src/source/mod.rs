@@ -3,11 +3,16 @@
 //! A source only finds bytes. Whether they are the right ones is decided by
 //! [`read_json`] for documents and by the import for layers.
 
+mod advice;
 mod archive;
+mod daemon;
 mod detect;
 mod docker_archive;
+mod http;
 mod oci_archive;
 mod oci_layout;
+mod registry;
+mod spool;
 
 use std::io::Read;
 use std::path::Path;
@@ -18,6 +23,7 @@ use crate::manifest::{
     too_large,
 };
 use crate::platform::choose;
+use crate::reference::registry_reference;
 use crate::{Digest, ImageReference, Platform, config};
 
 /// Deepest nesting of indexes; real images have two levels.
@@ -42,6 +48,8 @@ pub(crate) struct Resolved {
     pub(crate) config: crate::ImageConfig,
     /// As many as layers in the manifest, base first.
     pub(crate) diff_ids: Vec<Digest>,
+    /// What Lambda would mind although it can be read here, one line each.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Opens what a reference names.
@@ -56,18 +64,51 @@ pub(crate) fn open(reference: &ImageReference) -> Result<Box<dyn Source>> {
         ImageReference::DockerArchive { path, reference } => Box::new(
             docker_archive::DockerArchive::open(path, reference.as_deref())?,
         ),
-        ImageReference::Path { path } => return detect::open(path),
+        ImageReference::Registry(reference) => Box::new(registry::Registry::open(reference)?),
+        ImageReference::Daemon { name } => return daemon::open(name),
+        ImageReference::Path { path } => return open_path(path),
     };
     Ok(opened)
+}
+
+/// Opens what is at a path, or, if nothing is there, the image in a registry that
+/// it names.
+fn open_path(path: &Path) -> Result<Box<dyn Source>> {
+    let reference = path.to_str().and_then(registry_reference);
+    let missing = |path: &Path| {
+        let found = path.symlink_metadata();
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    // In a directory that exists, a file that does not is a typing error.
+    let in_directory = path.components().next().is_some_and(|first| {
+        let first: &Path = first.as_ref();
+        first.is_dir()
+    });
+    match reference {
+        Some(reference) if missing(path) && !in_directory => {
+            let source = registry::Registry::open(&reference).map_err(|error| {
+                error.within(&format!(
+                    "there is no file {}, so it was taken for an image in a registry",
+                    quoted_path(path)
+                ))
+            })?;
+            Ok(Box::new(source))
+        }
+        _ => detect::open(path),
+    }
 }
 
 /// Follows indexes to the manifest for `platform` and reads the configuration.
 pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolved> {
     let mut descriptor = source.root(platform)?;
+    let mut warnings = Vec::new();
     for _ in 0..INDEX_DEPTH_MAX {
         let manifest_bytes = read_json(source, &descriptor, "image manifest")?;
         let manifest = match parse(&manifest_bytes, Some(&descriptor.media_type))? {
             Document::Index(entries) => {
+                if warnings.is_empty() {
+                    warnings.push(advice::about_index(&entries, platform));
+                }
                 descriptor = choose(&entries, platform)?.clone();
                 continue;
             }
@@ -83,6 +124,7 @@ pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolv
                 diff_ids.len()
             )));
         }
+        warnings.extend(advice::about_layers(&manifest));
         return Ok(Resolved {
             descriptor,
             manifest_bytes,
@@ -90,6 +132,7 @@ pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolv
             config_bytes,
             config,
             diff_ids,
+            warnings,
         });
     }
     Err(Error::limit(format!(
@@ -164,8 +207,21 @@ fn choose_tagged(index: &[u8], tag: Option<&str>, platform: &Platform) -> Result
     let mut known: Vec<_> = entries.iter().flat_map(names).flatten().collect();
     known.sort();
     known.dedup();
-    known.truncate(16);
-    let listed = known.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    let listed = listed(entries.iter().map(|entry| {
+        let names = names(entry);
+        names.into_iter().flatten().take(1)
+    }));
+    if let Some(position) = tag.and_then(by_position) {
+        return entries.get(position).cloned().ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "the image layout has no image {}; it has {listed}",
+                    quoted(tag.unwrap_or_default())
+                ),
+            )
+        });
+    }
     if let Some(tag) = tag {
         let tagged: Vec<_> = entries
             .iter()
@@ -193,10 +249,40 @@ fn choose_tagged(index: &[u8], tag: Option<&str>, platform: &Platform) -> Result
         // One name for all: platforms of one image, side by side.
         several if known.len() <= 1 => choose(several, platform).cloned(),
         _ => Err(Error::invalid(format!(
-            "the image layout holds several images; name one, as in oci:DIR:NAME or \
-             oci-archive:FILE:NAME: {listed}"
+            "the image layout holds {} images; name one, as in oci:DIR:NAME or \
+             oci-archive:FILE:@0: {listed}",
+            entries.len()
         ))),
     }
+}
+
+/// The position that `@N` stands for, as in skopeo: for images without names.
+fn by_position(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix('@')?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+/// The names of images, or the positions of those without any, for messages.
+fn listed<N: IntoIterator<Item = String>>(images: impl Iterator<Item = N>) -> String {
+    /// Most names that a message has room for.
+    const LISTED_MAX: usize = 16;
+    let mut all: Vec<_> = images
+        .enumerate()
+        .flat_map(|(position, names)| {
+            let mut names: Vec<_> = names.into_iter().map(quoted).collect();
+            if names.is_empty() {
+                names.push(format!("@{position} (without a name)"));
+            }
+            names
+        })
+        .take(LISTED_MAX + 1)
+        .collect();
+    if all.len() > LISTED_MAX {
+        all.truncate(LISTED_MAX);
+        all.push("…".to_owned());
+    }
+    all.join(", ")
 }
 
 /// A file that does not exist, or that cannot be opened.
@@ -206,8 +292,8 @@ fn cannot_open(path: &Path, error: impl Into<std::io::Error>) -> Error {
         return Error::new(
             ErrorKind::NotFound,
             format!(
-                "there is no file or directory {}; images are read from files, as \
-                 `docker save -o FILE NAME` or `buildah push NAME oci-archive:FILE` write them",
+                "there is no file or directory {}; for an image in a registry name its host, as in \
+                 docker://docker.io/NAME, and for one of a local Docker or Podman docker-daemon:NAME",
                 quoted_path(path)
             ),
         );
@@ -234,10 +320,7 @@ mod tests {
                 entries.join(",")
             )
         };
-        let wanted = Platform {
-            os: "linux".into(),
-            architecture: "arm64".into(),
-        };
+        let wanted = Platform::new("linux", "arm64");
         let pick = |entries: &[String], tag| {
             choose_tagged(index(entries).as_bytes(), tag, &wanted)
                 .map(|d| d.platform.unwrap().architecture)

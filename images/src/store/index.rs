@@ -229,6 +229,8 @@ struct Listed<'a> {
 struct ListedPlatform<'a> {
     architecture: &'a str,
     os: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
 }
 
 /// The file's content: always the same for the same entries.
@@ -242,6 +244,7 @@ pub(crate) fn render(entries: &[Entry]) -> Result<Vec<u8>> {
             platform: entry.platform.as_ref().map(|platform| ListedPlatform {
                 architecture: &platform.architecture,
                 os: &platform.os,
+                variant: platform.variant.as_deref(),
             }),
             annotations: [
                 (REF_NAME, entry.name.clone()),

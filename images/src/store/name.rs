@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, quoted};
-use crate::{Digest, ImageReference};
+use crate::{Digest, ImageReference, RegistryReference};
 
 /// Longest name, in bytes.
 const LENGTH_MAX: usize = 255;
@@ -35,9 +35,24 @@ impl ImageName {
             ImageReference::OciLayout { tag, .. } | ImageReference::OciArchive { tag, .. } => {
                 tag.as_deref().filter(|tag| tag.contains([':', '/']))?
             }
-            _ => return None,
+            ImageReference::Registry(reference) => return Self::of_registry(reference),
+            ImageReference::Daemon { name } => return Self::of_registry(&name.parse().ok()?),
+            // A file has no name but its own.
+            ImageReference::Path { .. } => return None,
         };
         name.parse().ok()
+    }
+
+    /// The name of an image in a registry, with its tag. One that was asked for by
+    /// its digest has no name: what the tag means was not looked at.
+    pub fn of_registry(reference: &RegistryReference) -> Option<Self> {
+        if reference.digest.is_some() {
+            return None;
+        }
+        let tag = reference.tag.as_deref().unwrap_or("latest");
+        format!("{}/{}:{tag}", reference.host, reference.repository)
+            .parse()
+            .ok()
     }
 }
 

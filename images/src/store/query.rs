@@ -239,6 +239,7 @@ pub(crate) fn read_image(layout: &Layout, manifest: &Descriptor) -> Result<Resol
         config_bytes,
         config,
         diff_ids,
+        warnings: Vec::new(),
     })
 }
 

@@ -1,17 +1,20 @@
-//! From a layer's blob to its tar stream: plain or gzip, told by the first bytes.
+//! From a layer's blob to its tar stream: plain, gzip or zstd, told by the first
+//! bytes.
 //!
 //! As in Docker and containerd the content decides and not the media type; the
 //! diff ID makes sure that both sides mean the same stream.
+
+mod zstd;
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
+use self::zstd::MultiZstd;
 use crate::error::{Error, ErrorKind};
 
 /// Compressions that are refused by name, by their first bytes.
-const REFUSED: [(&[u8], &str); 5] = [
-    (b"\x28\xb5\x2f\xfd", "zstd"),
+const REFUSED: [(&[u8], &str); 4] = [
     (b"\xfd7zXZ\0", "xz"),
     (b"BZh", "bzip2"),
     (b"PK\x03\x04", "zip"),
@@ -19,26 +22,64 @@ const REFUSED: [(&[u8], &str); 5] = [
 ];
 const GZIP: &[u8] = b"\x1f\x8b";
 
+/// How many bytes tell the compressions apart.
+const MAGIC_MAX: u64 = 6;
+
+/// A compression that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The tar stream itself.
+    Plain,
+    /// One or more gzip members.
+    Gzip,
+    /// One or more zstd frames.
+    Zstd,
+}
+
+impl Format {
+    /// The compression of a stream that starts with these bytes, of which there
+    /// are 6 unless the stream is shorter; the name of one that is not read.
+    pub(crate) fn of(start: &[u8]) -> std::result::Result<Self, &'static str> {
+        if let Some((_, name)) = REFUSED.iter().find(|(magic, _)| start.starts_with(magic)) {
+            return Err(name);
+        }
+        if start.starts_with(GZIP) {
+            return Ok(Self::Gzip);
+        }
+        if zstd::is_magic(start) {
+            return Ok(Self::Zstd);
+        }
+        Ok(Self::Plain)
+    }
+}
+
+/// The first bytes, which were looked at, and the rest.
+type Whole<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
+
 /// A layer's tar stream.
 #[derive(Debug)]
 pub(crate) enum Decoder<R> {
-    Plain(R),
-    Gzip(Box<MultiGzip<R>>),
+    Plain(Whole<R>),
+    Gzip(Box<MultiGzip<Whole<R>>>),
+    Zstd(Box<MultiZstd<Whole<R>>>),
 }
 
 impl<R: BufRead> Decoder<R> {
     pub(crate) fn new(mut blob: R) -> io::Result<Self> {
-        let start = blob.fill_buf()?;
-        if let Some((_, name)) = REFUSED.iter().find(|(magic, _)| start.starts_with(magic)) {
-            return Err(Error::unsupported(format!(
+        // A blob that comes over a network may begin with a single byte.
+        let mut start = Vec::new();
+        blob.by_ref().take(MAGIC_MAX).read_to_end(&mut start)?;
+        let format = Format::of(&start).map_err(|name| {
+            Error::unsupported(format!(
                 "the layer is compressed with {name}; save the image with gzip layers"
             ))
-            .into());
-        }
-        if start.starts_with(GZIP) {
-            return Ok(Self::Gzip(Box::new(MultiGzip::new(blob))));
-        }
-        Ok(Self::Plain(blob))
+        })?;
+        let blob = io::Cursor::new(start).chain(blob);
+        Ok(match format {
+            Format::Plain => Self::Plain(blob),
+            Format::Gzip => Self::Gzip(Box::new(MultiGzip::new(blob))),
+            Format::Zstd => Self::Zstd(Box::new(MultiZstd::new(blob)?)),
+        })
     }
 
     /// True if the tar stream is the blob itself.
@@ -52,6 +93,7 @@ impl<R: BufRead> Read for Decoder<R> {
         match self {
             Self::Plain(blob) => blob.read(buffer),
             Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
         }
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::layer::{Compression, LayerBlob, LayerBuilder};
 use super::output::{ArchiveOutput, BlobOutput, LayoutOutput};
 use crate::error::Result;
-use crate::manifest::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST, REF_NAME};
+use crate::manifest::{
+    OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, REF_NAME,
+};
 use crate::{Digest, Platform};
 
 /// Collects an image and writes it.
@@ -135,6 +137,7 @@ impl ImageBuilder {
             .map(|blob| {
                 let media_type = match blob.compression {
                     Compression::Gzip => OCI_LAYER_GZIP,
+                    Compression::Zstd => OCI_LAYER_ZSTD,
                     Compression::None => OCI_LAYER,
                 };
                 json!({ "mediaType": media_type, "digest": blob.digest, "size": blob.size })
@@ -190,7 +193,7 @@ impl ImageBuilder {
         if !self.labels.is_empty() {
             set("Labels", Value::Object(self.labels.clone()));
         }
-        json!({
+        let mut config = json!({
             "created": "1970-01-01T00:00:00Z",
             "os": self.platform.os,
             "architecture": self.platform.architecture,
@@ -203,6 +206,10 @@ impl ImageBuilder {
                 .iter()
                 .map(|_| json!({ "created": "1970-01-01T00:00:00Z", "created_by": "lambent" }))
                 .collect::<Vec<_>>(),
-        })
+        });
+        if let Some(variant) = &self.platform.variant {
+            config["variant"] = json!(variant);
+        }
+        config
     }
 }

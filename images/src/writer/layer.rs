@@ -21,6 +21,8 @@ pub enum Compression {
     /// gzip, as registries have it.
     #[default]
     Gzip,
+    /// zstd, which Lambda is not documented to accept.
+    Zstd,
     /// A plain tar stream.
     None,
 }
@@ -161,6 +163,13 @@ impl LayerBuilder {
             Compression::None => self.write_tar(&mut blob)?,
             Compression::Gzip => {
                 let mut encoder = GzEncoder::new(&mut blob, flate2::Compression::default());
+                let written = self.write_tar(&mut encoder)?;
+                encoder.finish().doing(writing)?;
+                written
+            }
+            Compression::Zstd => {
+                let mut encoder = zstd::Encoder::new(&mut blob, 0).doing(writing)?;
+                encoder.include_checksum(true).doing(writing)?;
                 let written = self.write_tar(&mut encoder)?;
                 encoder.finish().doing(writing)?;
                 written

@@ -237,6 +237,12 @@ pub(crate) fn write_bomb(layout: &Path, gigabytes: usize) {
     for _ in 0..gigabytes {
         blob.extend_from_slice(&zeros);
     }
+    let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+    write_layer(layout, &blob, media_type, b"never reached");
+}
+
+/// Writes a layout with one layer, which is this blob and claims to unpack to `tar`.
+pub(crate) fn write_layer(layout: &Path, blob: &[u8], media_type: &str, tar: &[u8]) {
     std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
     let write = |bytes: &[u8], media_type: &str| {
         let digest = lambent_images::Digest::of(bytes);
@@ -245,12 +251,12 @@ pub(crate) fn write_bomb(layout: &Path, gigabytes: usize) {
     };
     let platform = Platform::host();
     let config = serde_json::json!({ "os": platform.os, "architecture": platform.architecture,
-        "rootfs": { "type": "layers", "diff_ids": [lambent_images::Digest::of("never reached")] } });
+        "rootfs": { "type": "layers", "diff_ids": [lambent_images::Digest::of(tar)] } });
     let config = write(
         config.to_string().as_bytes(),
         "application/vnd.oci.image.config.v1+json",
     );
-    let layer = write(&blob, "application/vnd.oci.image.layer.v1.tar+gzip");
+    let layer = write(blob, media_type);
     let manifest = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
     let manifest = write(
         manifest.to_string().as_bytes(),

@@ -67,8 +67,9 @@ pub(super) enum Command {
 /// `lambent invoke`.
 #[derive(Debug, Args)]
 pub(super) struct Invoke {
-    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], the path
-    /// of one of these, or the name or digest of a stored image
+    /// The path of an image, the name or digest of a stored one, HOST/NAME[:TAG],
+    /// docker://NAME[:TAG], docker-daemon:NAME[:TAG], oci:DIR[:TAG],
+    /// oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]
     pub(super) image: ImageReference,
 
     #[command(flatten)]
