@@ -57,10 +57,12 @@ impl ContentStore {
     }
 
     /// The form in which layers are kept: EROFS if this process can mount it from
-    /// files of this store, directories otherwise.
+    /// files of this store, directories otherwise. An ordinary user can mount
+    /// neither; streams need no rights to be kept.
     pub fn form(&self) -> Form {
         *self.form.get_or_init(|| {
-            if erofs::mount::works_in(self.layout.root_fd()) {
+            let ordinary = !rustix::process::geteuid().is_root();
+            if ordinary || erofs::mount::works_in(self.layout.root_fd()) {
                 Form::Erofs
             } else {
                 Form::Directory
