@@ -9,8 +9,8 @@
 //! digests are checked while streaming, names never become paths that the kernel
 //! resolves freely, and a failed or killed import leaves nothing behind.
 //!
-//! Unpacking keeps the owners that an image names, and whiteouts are device
-//! nodes, so imports run as root.
+//! Layers that are unpacked for overlayfs keep the owners that an image names, and
+//! whiteouts are device nodes: that form is for root. Streams are for everybody.
 
 mod bundle;
 mod config;

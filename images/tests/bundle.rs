@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
-use lambent_images::{ContentStore, ErrorKind, Form, Image, Platform};
+use lambent_images::{ContentStore, ErrorKind, Form, Image, NoProgress, Platform};
 use support::tar::{Fields, Tar, pax_record};
 use support::{Scratch, image, is_root, snapshot};
 
@@ -111,7 +111,7 @@ fn unpack(scratch: &Scratch, image: &Image, form: Form) -> PathBuf {
         .unwrap()
         .with_form(form);
     let target = scratch.path(&format!("bundle-{form}"));
-    store.unpack(image, &target).unwrap();
+    store.unpack(image, &target, &NoProgress).unwrap();
     target
 }
 
@@ -256,7 +256,10 @@ fn bad_targets_and_users_are_refused() {
         (&unknown, &scratch.path("new")),
         (&numeric, &scratch.path("missing/new")),
     ] {
-        let error = scratch.store.unpack(image, target).unwrap_err();
+        let error = scratch
+            .store
+            .unpack(image, target, &NoProgress)
+            .unwrap_err();
         let expected = [ErrorKind::Invalid, ErrorKind::Io];
         assert!(expected.contains(&error.kind()), "{error}");
     }
@@ -271,6 +274,6 @@ fn bad_targets_and_users_are_refused() {
     // An empty directory is as good as none.
     let empty = scratch.path("empty");
     std::fs::create_dir(&empty).unwrap();
-    scratch.store.unpack(&numeric, &empty).unwrap();
+    scratch.store.unpack(&numeric, &empty, &NoProgress).unwrap();
     assert!(empty.join("rootfs/bin/x").is_file());
 }

@@ -143,7 +143,6 @@ pub fn import(
     request: &ImageRequest,
     progress: &dyn Progress,
 ) -> Result<Image, ServiceError> {
-    require_root()?;
     let image = store.import(&request.reference, &request.platform, progress)?;
     let implied = || match registry_path(&request.reference) {
         Some(reference) => ImageName::of_registry(&reference),
@@ -211,16 +210,4 @@ fn stored_name(reference: &ImageReference) -> Option<String> {
 
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Unpacking keeps owners and makes device nodes.
-pub(crate) fn require_root() -> Result<(), ServiceError> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(ServiceError::Host(
-        "Lambent needs root on this host to unpack images, which keep their owners: run it with \
-         sudo"
-            .to_owned(),
-    ))
 }

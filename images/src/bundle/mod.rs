@@ -22,7 +22,7 @@ use crate::rootfs::chain::Chain;
 use crate::store::layout::{Layout, open_dir, private_file};
 use crate::store::lock::{Lock, Mode as LockMode};
 use crate::store::staging::Staging;
-use crate::{ContentStore, Form, Image, NoProgress, import};
+use crate::{ContentStore, Form, Image, Progress, import};
 
 /// Most bytes of the image's `passwd` and `group` that are read.
 const USERS_MAX: u64 = 1024 * 1024;
@@ -36,21 +36,27 @@ impl ContentStore {
     /// # Errors
     ///
     /// `Invalid` if `target` exists and is not empty, or if the image's user is not
-    /// in its `passwd`; `NotFound` if the store no longer has the image.
-    pub fn unpack(&self, image: &Image, target: &Path) -> Result<Vec<String>> {
+    /// in its `passwd`; `NotFound` if the store no longer has the image;
+    /// `Interrupted`.
+    pub fn unpack(
+        &self,
+        image: &Image,
+        target: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>> {
         require_new_or_empty(target)?;
-        let store = Lock::acquire(&self.layout.lock("store"), LockMode::Shared)?;
+        let store = Lock::acquire_for(&self.layout.lock("store"), LockMode::Shared, progress)?;
         let lease = format!("image-{}", image.manifest_digest.hex());
         let _lease = Lock::acquire(&self.layout.lock(&lease), LockMode::Shared)?;
         drop(store);
         let staging = Staging::beside(target)?;
         let refused = match self.form() {
-            Form::Erofs => write(&self.layout, image, staging.path())?,
+            Form::Erofs => write(&self.layout, image, staging.path(), progress)?,
             Form::Directory => {
                 // Directories are made for overlayfs; a bundle is made from streams.
                 let scratch = Staging::new(&self.layout)?;
-                let layout = self.restream(image, &scratch.path().join("store"))?;
-                write(&layout, image, staging.path())?
+                let layout = self.restream(image, &scratch.path().join("store"), progress)?;
+                write(&layout, image, staging.path(), progress)?
             }
         };
         staging.rename_to(target)?;
@@ -65,18 +71,18 @@ impl ContentStore {
     }
 
     /// The same image in a store of streams.
-    fn restream(&self, image: &Image, root: &Path) -> Result<Layout> {
+    fn restream(&self, image: &Image, root: &Path, progress: &dyn Progress) -> Result<Layout> {
         let layout = Layout::open(root)?;
         let own = self.own_reference(&image.manifest_digest);
         let platform = image.config.platform();
-        import::import(&layout, Form::Erofs, &own, &platform, &NoProgress)?;
+        import::import(&layout, Form::Erofs, &own, &platform, progress)?;
         Ok(layout)
     }
 }
 
 /// Writes the bundle; returns how many extended attributes the file system did
 /// not take.
-fn write(layout: &Layout, image: &Image, bundle: &Path) -> Result<usize> {
+fn write(layout: &Layout, image: &Image, bundle: &Path, progress: &dyn Progress) -> Result<usize> {
     let failed = || format!("making a bundle in {}", quoted_path(bundle));
     let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
     let tree = Chain::new(&diff_ids).tree(layout, &[])?;
@@ -92,7 +98,8 @@ fn write(layout: &Layout, image: &Image, bundle: &Path) -> Result<usize> {
         .create(&rootfs)
         .doing(failed)?;
     let root = open_dir(&rootfs).doing(failed)?;
-    let refused = tree::write(&tree, root.as_fd(), &streams)?;
+    let interrupt = progress.interrupt();
+    let refused = tree::write(&tree, root.as_fd(), &streams, &interrupt)?;
     let passwd = read_inside(&root, "etc/passwd")?;
     let group = read_inside(&root, "etc/group")?;
     let name = image.config.user.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ use rustix::fs::{
     openat, openat2, symlinkat,
 };
 
+use crate::Interrupt;
 use crate::error::{Error, IoContext, Result, quoted};
 use crate::tree::{Content, Extents, FileData, Node, NodeId, Tree};
 use crate::unpack::metadata::{Creator, apply, apply_to_link};
@@ -21,11 +22,17 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
 /// Writes `tree` into the empty directory `root`; `streams` are the layers' tar
 /// streams, base first. Returns how many extended attributes the file system did
 /// not take.
-pub(super) fn write(tree: &Tree, root: BorrowedFd<'_>, streams: &[File]) -> Result<usize> {
+pub(super) fn write(
+    tree: &Tree,
+    root: BorrowedFd<'_>,
+    streams: &[File],
+    interrupt: &Interrupt,
+) -> Result<usize> {
     let mut writer = Writer {
         tree,
         root,
         streams,
+        interrupt,
         creator: Creator::current(),
         written: HashMap::new(),
         directories: Vec::new(),
@@ -43,6 +50,7 @@ struct Writer<'a> {
     tree: &'a Tree,
     root: BorrowedFd<'a>,
     streams: &'a [File],
+    interrupt: &'a Interrupt,
     creator: Creator,
     /// Where each node that is no directory got its first name.
     written: HashMap<NodeId, Vec<u8>>,
@@ -67,6 +75,7 @@ impl Writer<'_> {
             }
             path.extend_from_slice(name);
             let failed = || format!("writing {}", quoted(&path));
+            self.interrupt.check()?;
             let node = self.tree.node(id);
             if matches!(node.content, Content::Directory(_)) {
                 mkdirat(&parent, name, Mode::RWXU).doing(failed)?;

@@ -1,5 +1,7 @@
 //! The arguments of `lambent image`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use lambent_images::{ImageName, ImageReference, Platform};
 
@@ -18,6 +20,9 @@ pub(in crate::cli) enum ImageCommand {
     Ls(Ls),
     /// Show what is known about an image, as JSON
     Inspect(Inspect),
+    /// Write an image as an OCI runtime bundle, for runc and crun
+    #[command(after_help = EXIT_STATUSES)]
+    Unpack(Unpack),
     /// Check stored images for damage; importing them again repairs what is found
     #[command(after_help = EXIT_STATUSES)]
     Verify(Verify),
@@ -83,6 +88,21 @@ impl ImportChoice {
     pub(in crate::cli) fn platform(&self) -> Platform {
         self.platform.clone().unwrap_or_else(Platform::host)
     }
+}
+
+/// `lambent image unpack`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Unpack {
+    /// The name or digest of a stored image, or any other image in the forms that
+    /// `lambent invoke` takes
+    pub(in crate::cli) image: ImageReference,
+
+    /// A new or empty directory, which gets rootfs/ and config.json
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) directory: PathBuf,
+
+    #[command(flatten)]
+    pub(in crate::cli) choice: ImportChoice,
 }
 
 /// `lambent image ls`.

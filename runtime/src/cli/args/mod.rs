@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lambent_images::ImageReference;
 
 pub(super) use self::image::{
-    ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Verify,
+    ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
 use super::exit_status::CommandError;
 use crate::model::{

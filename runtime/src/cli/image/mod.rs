@@ -4,6 +4,7 @@
 mod import;
 mod remove;
 mod show;
+mod unpack;
 mod verify;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(super) async fn run(
     let quiet = match &command {
         ImageCommand::Pull(pull) => pull.import.choice.quiet,
         ImageCommand::Load(load) => load.import.choice.quiet,
+        ImageCommand::Unpack(unpack) => unpack.choice.quiet,
         ImageCommand::Verify(verify) => verify.quiet,
         _ => false,
     };
@@ -39,6 +41,7 @@ pub(super) async fn run(
             ImageCommand::Load(load) => import::load(&images, &display, load).await,
             ImageCommand::Ls(command) => show::list(&images, &display, command).await,
             ImageCommand::Inspect(command) => show::inspect(&images, &display, command).await,
+            ImageCommand::Unpack(command) => unpack::run(&images, &display, command).await,
             ImageCommand::Verify(command) => verify::run(&images, &display, command).await,
             ImageCommand::Rm(command) => remove::remove(&images, &display, command).await,
             ImageCommand::Prune(command) => remove::prune(&images, &display, command).await,

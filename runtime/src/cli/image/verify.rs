@@ -10,14 +10,13 @@ use super::super::exit_status::{CommandError, ExitStatus};
 use super::super::output;
 use super::super::progress::ProgressDisplay;
 use super::resolve;
-use crate::images::{Display, ImageStore, require_root};
+use crate::images::{Display, ImageStore};
 
 pub(super) async fn run(
     images: &ImageStore,
     display: &Arc<ProgressDisplay>,
     command: Verify,
 ) -> Result<ExitStatus, CommandError> {
-    require_root()?;
     let chosen = command
         .images
         .iter()
