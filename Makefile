@@ -3,10 +3,10 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test lint advisories
+.PHONY: help deps build demo fixtures test lint advisories bench bench-import bench-smoke
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 deps: ## Install what the other targets need (Debian, as root)
 	.ci/deps.sh demo test lint
@@ -39,3 +39,13 @@ lint: ## Check formatting, lints and dependencies
 advisories: ## Check dependencies for known faults (fetches the database)
 	.ci/deps.sh lint
 	cargo deny --config .cargo/deny.toml check advisories
+
+bench: bench-import ## Compare with other programs, side by side
+
+bench-import: ## Compare imports of images; ONLY=python|small|large picks one
+	.ci/deps.sh bench
+	cargo run --locked --release -p lambent-e2e --bin bench_import -- $(if $(ONLY),--only $(ONLY))
+
+bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
+	.ci/deps.sh build
+	cargo run --locked --release -p lambent-e2e --bin bench_import -- --smoke

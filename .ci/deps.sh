@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|lint...
+# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|lint|bench...
 # Does nothing, quickly, when all is there.
 set -euo pipefail
 
@@ -14,6 +14,8 @@ fixtures=(
     mmdebstrap buildah python3 python3-pip
     g++ make cmake autoconf automake libtool pkg-config
 )
+# What the bench compares with, and what its images are made with.
+bench=(umoci podman containerd mmdebstrap python3 python3-pip)
 
 # apt_install PACKAGE...: those that are missing.
 apt_install() {
@@ -67,8 +69,11 @@ for what in "$@"; do
         apt_install "${build[@]}"
         cargo_install cargo-deny "$deny_version"
         ;;
+    bench)
+        apt_install "${build[@]}" "${bench[@]}"
+        ;;
     *)
-        printf 'usage: deps.sh build|demo|test|lint...\n' >&2
+        printf 'usage: deps.sh build|demo|test|lint|bench...\n' >&2
         exit 2
         ;;
     esac
