@@ -5,34 +5,11 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use lambent_images::{ErrorKind, Image, Rootfs, overlay, skeleton};
+use support::mounts::in_private_mounts;
 use support::tar::{Fields, Tar};
-use support::{Scratch, is_root, snapshot};
-
-/// Set in the process that may mount: it has mounts of its own.
-const PRIVATE: &str = "LAMBENT_TEST_PRIVATE_MOUNTS";
-
-/// Runs a test again in a private mount namespace; true in there.
-fn in_private_mounts(test: &str) -> bool {
-    if !is_root(test) {
-        return false;
-    }
-    if std::env::var_os(PRIVATE).is_some() {
-        return true;
-    }
-    let exe = std::env::current_exe().unwrap();
-    let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .arg(exe)
-        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
-        .env(PRIVATE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success());
-    false
-}
+use support::{Scratch, snapshot};
 
 /// Mounts an image's root file system and lists it.
 fn mounted(scratch: &Scratch, image: &Image) -> (Rootfs, PathBuf, BTreeMap<PathBuf, String>) {

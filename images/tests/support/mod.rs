@@ -7,6 +7,7 @@
     reason = "test code states its expectations"
 )]
 
+pub(crate) mod mounts;
 pub(crate) mod tar;
 
 use std::collections::BTreeMap;
