@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test lint advisories bench bench-import bench-smoke
+.PHONY: help deps build demo fixtures test lint advisories bench bench-import bench-smoke fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -33,6 +33,7 @@ test: fixtures ## Run all tests
 lint: ## Check formatting, lints and dependencies
 	.ci/deps.sh lint
 	cargo fmt --all --check
+	cargo fmt --manifest-path images/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --config .cargo/deny.toml check bans licenses sources
 
@@ -49,3 +50,7 @@ bench-import: ## Compare imports of images; ONLY=python|small|large picks one
 bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
 	.ci/deps.sh build
 	cargo run --locked --release -p lambent-e2e --bin bench_import -- --smoke
+
+fuzz: ## Fuzz what reads untrusted bytes; FUZZ_SECONDS=60 for each target
+	.ci/deps.sh fuzz
+	.ci/fuzz.sh $(TARGET)

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|lint|bench...
+# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|lint|bench|fuzz...
 # Does nothing, quickly, when all is there.
 set -euo pipefail
 
 nextest_version=0.9.143
 deny_version=0.20.2
+fuzz_version=0.13.2
 
 build=(gcc libc6-dev)
 run=(e2fsprogs)
-# mmdebstrap, pip, buildah: root trees and images of the fixtures. The rest
-# compiles the native part of Node's runtime client.
+# mmdebstrap, pip, buildah: root trees and images of the fixtures. strace: faults
+# in system calls. bsdtar: a second opinion on archives. The rest compiles the
+# native part of Node's runtime client.
 fixtures=(
-    mmdebstrap buildah python3 python3-pip
+    mmdebstrap buildah python3 python3-pip strace libarchive-tools
     g++ make cmake autoconf automake libtool pkg-config
 )
 # What the bench compares with, and what its images are made with.
@@ -69,11 +71,16 @@ for what in "$@"; do
         apt_install "${build[@]}"
         cargo_install cargo-deny "$deny_version"
         ;;
+    fuzz)
+        # libFuzzer is C++, and is compiled with the targets.
+        apt_install "${build[@]}" g++
+        cargo_install cargo-fuzz "$fuzz_version"
+        ;;
     bench)
         apt_install "${build[@]}" "${bench[@]}"
         ;;
     *)
-        printf 'usage: deps.sh build|demo|test|lint|bench...\n' >&2
+        printf 'usage: deps.sh build|demo|test|lint|bench|fuzz...\n' >&2
         exit 2
         ;;
     esac

@@ -15,6 +15,9 @@
 mod config;
 mod digest;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod import;
 mod manifest;
