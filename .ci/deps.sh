@@ -17,7 +17,7 @@ fixtures=(
     g++ make cmake autoconf automake libtool pkg-config
 )
 # What the bench compares with, and what its images are made with.
-bench=(umoci podman containerd mmdebstrap python3 python3-pip)
+bench=(umoci podman mmdebstrap python3 python3-pip)
 
 # apt_install PACKAGE...: those that are missing.
 apt_install() {
@@ -77,7 +77,12 @@ for what in "$@"; do
         cargo_install cargo-fuzz "$fuzz_version"
         ;;
     bench)
-        apt_install "${build[@]}" "${bench[@]}"
+        packages=("${build[@]}" "${bench[@]}")
+        # Docker's own package has it too, and would be removed for Debian's.
+        if ! command -v ctr >/dev/null; then
+            packages+=(containerd)
+        fi
+        apt_install "${packages[@]}"
         ;;
     *)
         printf 'usage: deps.sh build|demo|test|lint|bench|fuzz...\n' >&2

@@ -224,7 +224,8 @@ impl Daemon {
         let log = directory.join("log");
         let log = fs::File::create(&log).map_err(at(&log))?;
         let child = unshared()
-            .arg("containerd")
+            // It must not outlive a bench that was interrupted.
+            .args(["setpriv", "--pdeathsig=TERM", "containerd"])
             .arg("--config")
             .arg(&path)
             .arg("--root")
