@@ -43,9 +43,10 @@ advisories: ## Check dependencies for known faults (fetches the database)
 
 bench: bench-import ## Compare with other programs, side by side
 
-bench-import: ## Compare imports of images; ONLY=python|small|large picks one
+bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N
 	.ci/deps.sh bench
-	cargo run --locked --release -p lambent-e2e --bin bench_import -- $(if $(ONLY),--only $(ONLY))
+	cargo run --locked --release -p lambent-e2e --bin bench_import -- \
+		$(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
 	.ci/deps.sh build

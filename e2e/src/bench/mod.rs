@@ -34,11 +34,16 @@ use crate::fixtures::{self, Error, at};
 
 /// First word of a child process that imports one image: see [`import`].
 const IMPORT: &str = "--import";
-const USAGE: &str = "usage: bench_import [--smoke | --only python|small|large]";
+const USAGE: &str = "usage: bench_import [--smoke | --only python|small|large] [--rounds N]";
 
 /// Runs what the words of the command line ask for.
 pub fn run(words: &[OsString]) -> Result<(), Error> {
-    let text: Vec<_> = words.iter().map(|word| word.to_str()).collect();
+    let mut text: Vec<_> = words.iter().map(|word| word.to_str()).collect();
+    let mut rounds = None;
+    if let [.., Some("--rounds"), Some(count)] = text.as_slice() {
+        rounds = Some(count.parse().map_err(|_| USAGE)?);
+        text.truncate(text.len() - 2);
+    }
     let workloads = match text.as_slice() {
         [Some(IMPORT), _, Some(reference)] => return import(Path::new(&words[1]), reference),
         [] => Workload::LISTED.to_vec(),
@@ -62,7 +67,8 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
             workload.name()
         ));
         let built = workload.build(&cache)?;
-        let results = measure(workload, &built, &directory.join("run"))?;
+        let rounds = rounds.unwrap_or_else(|| workload.rounds());
+        let results = measure(workload, &built, rounds, &directory.join("run"))?;
         print(&results.show(workload, &built)?);
     }
     Ok(())
@@ -84,10 +90,15 @@ fn import(store: &Path, reference: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn measure(workload: Workload, built: &Built, directory: &Path) -> Result<Results, Error> {
+fn measure(
+    workload: Workload,
+    built: &Built,
+    rounds: usize,
+    directory: &Path,
+) -> Result<Results, Error> {
     let tools = tools(directory)?;
     let mut results = Results::default();
-    for _ in 0..workload.rounds() {
+    for _ in 0..rounds {
         results.loads.push(load()?);
         results.inflate.push(floors::inflate(&built.image.layout)?);
         let file = directory.with_extension("floor");
@@ -95,11 +106,15 @@ fn measure(workload: Workload, built: &Built, directory: &Path) -> Result<Result
             .write
             .push(floors::write(&file, built.facts.uncompressed)?);
         for &tool in &tools {
-            say(format_args!("{}: {}", workload.name(), tool.name()));
             let mut scene = Scene::new(tool, directory)?;
-            results
-                .runs
-                .push((tool, Task::Fresh, scene.import(&built.image)?));
+            let run = scene.import(&built.image)?;
+            say(format_args!(
+                "{}: {} {:.1} s",
+                workload.name(),
+                tool.name(),
+                run.seconds
+            ));
+            results.runs.push((tool, Task::Fresh, run));
             if tool.has_store() {
                 results
                     .runs
