@@ -1,11 +1,4 @@
-//! Imports on a machine that fails: every kind of system call refused or fatal
-//! at its N-th use, and file systems without room.
-//!
-//! `LAMBENT_FAULTS=all` takes every N; otherwise a few of each call, spread over
-//! its uses.
-#![expect(clippy::unwrap_used, reason = "tests state their expectations")]
-
-mod support;
+//! An import that is made to fail, and what must hold afterwards.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -15,13 +8,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use lambent_images::writer::ImageBuilder;
 use lambent_images::{ContentStore, ImageReference, NoProgress, Platform};
-use support::mounts::in_private_mounts;
-use support::{Scratch, good, is_root, large};
+
+use super::support::{self, Scratch};
 
 /// Calls that an import makes or may come to make. Those that it does not make
 /// are left out by themselves.
-const CALLS: [&str; 38] = [
+pub(super) const CALLS: [&str; 38] = [
     "write",
     "writev",
     "pwrite64",
@@ -62,10 +56,10 @@ const CALLS: [&str; 38] = [
     "statx",
 ];
 /// Uses of a call that are tried unless all are.
-const SAMPLES: usize = 5;
+pub(super) const SAMPLES: usize = 5;
 
 /// The example, built from this checkout.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+pub(super) static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--quiet", "--package", "lambent-images"])
@@ -77,16 +71,16 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// A small image, and a store that has it.
-struct Expected {
+pub(super) struct Expected {
     scratch: Scratch,
-    file: PathBuf,
+    pub(super) file: PathBuf,
     content: Content,
 }
 
-type Content = BTreeMap<PathBuf, String>;
+pub(super) type Content = BTreeMap<PathBuf, String>;
 
 impl Expected {
-    fn new(image: &lambent_images::writer::ImageBuilder) -> Self {
+    pub(super) fn new(image: &ImageBuilder) -> Self {
         let scratch = Scratch::in_memory();
         let file = scratch.path("image.tar");
         image.write_oci_archive(&file, "latest").unwrap();
@@ -100,7 +94,7 @@ impl Expected {
     }
 
     /// Runs the import of the image into `store` under strace.
-    fn traced(&self, store: &Path, options: &[&str]) -> Output {
+    pub(super) fn traced(&self, store: &Path, options: &[&str]) -> Output {
         Command::new("strace")
             .args(["--follow-forks", "--quiet=all"])
             .args(options)
@@ -113,7 +107,7 @@ impl Expected {
     }
 
     /// How often one thread makes each call at most.
-    fn uses(&self) -> BTreeMap<String, usize> {
+    pub(super) fn uses(&self) -> BTreeMap<String, usize> {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let output = self.traced(
@@ -141,7 +135,7 @@ impl Expected {
     }
 
     /// Tries `fault` at uses of every call. Returns how many runs failed, of all.
-    fn sweep(&self, fault: &str) -> (usize, usize) {
+    pub(super) fn sweep(&self, fault: &str) -> (usize, usize) {
         let (mut failed, mut runs) = (0, 0);
         for (call, uses) in self.uses() {
             for nth in sampled(uses) {
@@ -173,7 +167,7 @@ impl Expected {
     }
 
     /// What must hold after a run, however it ended.
-    fn check(&self, store: &Path, output: &Output, what: &str) {
+    pub(super) fn check(&self, store: &Path, output: &Output, what: &str) {
         let message = String::from_utf8_lossy(&output.stderr);
         let killed = output.status.signal().is_some();
         if output.status.success() {
@@ -224,13 +218,13 @@ impl Expected {
     }
 }
 
-fn timeless(scratch: &Scratch) -> Content {
+pub(super) fn timeless(scratch: &Scratch) -> Content {
     timeless_store(scratch.store.root())
 }
 
 /// What a store holds, without locks and without times of what the store makes
 /// by itself: its own files, directories and the marks of whiteouts.
-fn timeless_store(root: &Path) -> Content {
+pub(super) fn timeless_store(root: &Path) -> Content {
     let mut content = support::snapshot(root);
     content.retain(|path, _| !path.starts_with("locks"));
     for (path, line) in &mut content {
@@ -243,7 +237,7 @@ fn timeless_store(root: &Path) -> Content {
 }
 
 /// First, last and some between, or all.
-fn sampled(uses: usize) -> Vec<usize> {
+pub(super) fn sampled(uses: usize) -> Vec<usize> {
     if uses <= SAMPLES || std::env::var("LAMBENT_FAULTS").is_ok_and(|what| what == "all") {
         return (1..=uses).collect();
     }
@@ -253,7 +247,7 @@ fn sampled(uses: usize) -> Vec<usize> {
 }
 
 /// Makes files that a dead maker of a store has left older than any living one's.
-fn age(tmp: &Path) {
+pub(super) fn age(tmp: &Path) {
     let Ok(entries) = fs::read_dir(tmp) else {
         return;
     };
@@ -268,7 +262,7 @@ fn age(tmp: &Path) {
 }
 
 /// True if there is strace; otherwise says why a test does nothing.
-fn has_strace(test: &str) -> bool {
+pub(super) fn has_strace(test: &str) -> bool {
     let found = Command::new("strace").arg("--version").output().is_ok();
     if !found {
         #[expect(clippy::print_stdout, reason = "a skipped test says so")]
@@ -279,86 +273,7 @@ fn has_strace(test: &str) -> bool {
     found
 }
 
-#[test]
-fn a_call_without_space() {
-    refused("a_call_without_space", "ENOSPC");
-}
-
-#[test]
-fn a_call_with_an_io_error() {
-    refused("a_call_with_an_io_error", "EIO");
-}
-
-fn refused(test: &str, error: &str) {
-    if !is_root(test) || !has_strace(test) {
-        return;
-    }
-    let (failed, runs) = Expected::new(&good()).sweep(&format!("error={error}"));
-    report(&format!("{error}: {failed} of {runs} imports failed"));
-    // Otherwise this test tests nothing.
-    assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
-}
-
-#[test]
-fn killed_in_any_call() {
-    if !is_root("killed_in_any_call") || !has_strace("killed_in_any_call") {
-        return;
-    }
-    let (failed, runs) = Expected::new(&good()).sweep("signal=KILL");
-    report(&format!("KILL: {failed} of {runs} imports died"));
-    assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
-}
-
-#[test]
-fn file_systems_without_room() {
-    if !is_root("file_systems_without_room") || !in_private_mounts("file_systems_without_room") {
-        return;
-    }
-    let expected = Expected::new(&large(0));
-    let sizes = ["8k", "64k", "256k", "1m", "4m", "8m", "12m"].map(|size| format!("size={size}"));
-    let inodes = [3, 10, 20, 30, 100, 400, 600].map(|inodes| format!("nr_inodes={inodes}"));
-    let mut failed = 0;
-    for limit in sizes.iter().chain(&inodes) {
-        let place = tempfile::tempdir().unwrap();
-        let mount = |options: &str| {
-            let mounted = Command::new("mount")
-                .args(["-t", "tmpfs", "-o", options, "none"])
-                .arg(place.path())
-                .status();
-            assert!(mounted.unwrap().success(), "{options}");
-        };
-        mount(limit);
-        let store = place.path().join("store");
-        let output = Command::new(&*PROGRAM)
-            .arg(&store)
-            .arg(&expected.file)
-            .output()
-            .unwrap();
-        failed += usize::from(!output.status.success());
-        if !output.status.success() {
-            let message = String::from_utf8_lossy(&output.stderr);
-            assert!(message.contains("No space left"), "{limit}: {message}");
-            assert_eq!(message.lines().count(), 1, "{limit}: {message}");
-            // All that an import took comes back, at once. (What has a dot is of
-            // the making of a store, some bytes, and goes later.)
-            let tmp = fs::read_dir(store.join("tmp"));
-            let left = tmp.map_or(0, |entries| {
-                let names = entries.map(|entry| entry.unwrap().file_name());
-                names
-                    .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
-                    .count()
-            });
-            assert_eq!(left, 0, "{limit}");
-        }
-        mount("remount,size=64m,nr_inodes=100000");
-        expected.check(&store, &output, limit);
-        rustix::mount::unmount(place.path(), rustix::mount::UnmountFlags::empty()).unwrap();
-    }
-    report(&format!("{failed} of 14 imports found no room"));
-    assert!(failed >= 12, "{failed}");
-}
-
 #[expect(clippy::print_stdout, reason = "figures of a sweep")]
-fn report(line: &str) {
+pub(super) fn report(line: &str) {
     println!("{line}");
 }
