@@ -3,10 +3,10 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test lint advisories
+.PHONY: help deps build demo fixtures test lint advisories bench bench-import bench-smoke fuzz
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 deps: ## Install what the other targets need (Debian, as root)
 	.ci/deps.sh demo test lint
@@ -33,9 +33,25 @@ test: fixtures ## Run all tests
 lint: ## Check formatting, lints and dependencies
 	.ci/deps.sh lint
 	cargo fmt --all --check
+	cargo fmt --manifest-path images/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --config .cargo/deny.toml check bans licenses sources
 
 advisories: ## Check dependencies for known faults (fetches the database)
 	.ci/deps.sh lint
 	cargo deny --config .cargo/deny.toml check advisories
+
+bench: bench-import ## Compare with other programs, side by side
+
+bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N
+	.ci/deps.sh bench
+	cargo run --locked --release -p lambent-e2e --bin bench_import -- \
+		$(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
+	.ci/deps.sh build
+	cargo run --locked --release -p lambent-e2e --bin bench_import -- --smoke
+
+fuzz: ## Fuzz what reads untrusted bytes; FUZZ_SECONDS=60 for each target
+	.ci/deps.sh fuzz
+	.ci/fuzz.sh $(TARGET)

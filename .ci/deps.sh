@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
-# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|lint...
+# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|lint|bench|fuzz...
 # Does nothing, quickly, when all is there.
 set -euo pipefail
 
 nextest_version=0.9.143
 deny_version=0.20.2
+fuzz_version=0.13.2
 
 build=(gcc libc6-dev)
 run=(e2fsprogs)
 # mmdebstrap, pip, buildah: root trees and images of the fixtures. The second line:
-# what images are read from, and what else writes them. The third compiles the
-# native part of Node's runtime client.
+# what images are read from, and what else writes and runs them; strace: faults in
+# system calls; bsdtar: a second opinion on archives. The third compiles the native
+# part of Node's runtime client.
 fixtures=(
     mmdebstrap buildah python3 python3-pip
-    docker-registry openssl podman skopeo zstd
+    docker-registry openssl podman skopeo zstd umoci runc crun busybox-static
+    strace libarchive-tools
     g++ make cmake autoconf automake libtool pkg-config
 )
+# What the bench compares with, and what its images are made with.
+bench=(umoci podman mmdebstrap python3 python3-pip)
 
 # apt_install PACKAGE...: those that are missing.
 apt_install() {
@@ -69,8 +74,21 @@ for what in "$@"; do
         apt_install "${build[@]}"
         cargo_install cargo-deny "$deny_version"
         ;;
+    fuzz)
+        # libFuzzer is C++, and is compiled with the targets.
+        apt_install "${build[@]}" g++
+        cargo_install cargo-fuzz "$fuzz_version"
+        ;;
+    bench)
+        packages=("${build[@]}" "${bench[@]}")
+        # Docker's own package has it too, and would be removed for Debian's.
+        if ! command -v ctr >/dev/null; then
+            packages+=(containerd)
+        fi
+        apt_install "${packages[@]}"
+        ;;
     *)
-        printf 'usage: deps.sh build|demo|test|lint...\n' >&2
+        printf 'usage: deps.sh build|demo|test|lint|bench|fuzz...\n' >&2
         exit 2
         ;;
     esac

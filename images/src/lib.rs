@@ -18,6 +18,9 @@ mod digest;
 mod erofs;
 mod error;
 mod form;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod import;
 mod interrupt;

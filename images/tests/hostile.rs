@@ -266,6 +266,31 @@ fn writes_through_links_stay_inside() {
     canary.import("across layers", &across).unwrap();
 }
 
+/// I-W04, I-W09: whiteouts through links.
+#[test]
+fn whiteouts_through_links_stay_inside() {
+    if !is_root("whiteouts_through_links_stay_inside") {
+        return;
+    }
+    let canary = Canary::new();
+    for target in [canary.path(), "../../../../canary".to_owned()] {
+        for whiteout in [
+            "l/.wh.file",
+            "l/etc/.wh.passwd",
+            "l/.wh..wh..opq",
+            "l/dir/.wh..wh..opq",
+            "l/../.wh.canary",
+        ] {
+            let tar = Tar::new().symlink("l", &target).file(whiteout, "");
+            canary.import(whiteout, &[tar.end()]).unwrap();
+        }
+        let up = Tar::new()
+            .symlink("l", &target)
+            .file("l/../../.wh.canary", "");
+        assert_eq!(canary.import("up", &[up.end()]), Err(ErrorKind::UnsafePath));
+    }
+}
+
 /// I-T08 to I-T10: metadata through links.
 #[test]
 fn metadata_stays_inside() {

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use lambent_images::{ContentStore, ErrorKind, Image, ImageReference, NoProgress, Platform};
 use proptest::prelude::*;
+use support::mounts::in_private_mounts;
 use support::tar::{Fields, Tar};
-use support::{Scratch, in_private_mounts, is_root, snapshot};
+use support::{Scratch, is_root, snapshot};
 
 /// One entry of a layer.
 #[derive(Debug, Clone)]

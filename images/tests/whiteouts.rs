@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use lambent_images::{
     ErrorKind, Image, ImageReference, NoProgress, Platform, RootMount, Rootfs, skeleton,
 };
+use support::mounts::in_private_mounts;
 use support::tar::{Fields, Tar};
-use support::{Scratch, in_private_mounts, snapshot};
+use support::{Scratch, snapshot};
 
 /// Mounts an image's root file system and lists it.
 fn mounted(scratch: &Scratch, image: &Image) -> (Rootfs, PathBuf, BTreeMap<PathBuf, String>) {

@@ -7,6 +7,7 @@
     reason = "test code states its expectations"
 )]
 
+pub(crate) mod mounts;
 pub(crate) mod tar;
 
 use std::collections::BTreeMap;
@@ -196,29 +197,6 @@ pub(crate) fn can_mount_erofs(store: &ContentStore) -> bool {
         }
     }
     can
-}
-
-/// Set in the process that may mount: it has mounts of its own.
-const PRIVATE: &str = "LAMBENT_TEST_PRIVATE_MOUNTS";
-
-/// Runs a test again in a private mount namespace; true in there.
-pub(crate) fn in_private_mounts(test: &str) -> bool {
-    if !is_root(test) {
-        return false;
-    }
-    if std::env::var_os(PRIVATE).is_some() {
-        return true;
-    }
-    let exe = std::env::current_exe().unwrap();
-    let status = std::process::Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .arg(exe)
-        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
-        .env(PRIVATE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success());
-    false
 }
 
 /// Writes a layout whose only layer is a small archive and then `gigabytes` GiB of

@@ -1,0 +1,15 @@
+//! Compares imports of images: `make bench-import`.
+
+use std::process::ExitCode;
+
+#[expect(clippy::print_stderr, reason = "a tool reports to the terminal")]
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    match lambent_e2e::bench::run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench_import: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

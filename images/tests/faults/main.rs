@@ -1,0 +1,123 @@
+//! Imports on a machine that fails: every kind of system call refused or fatal
+//! at its N-th use, and file systems without room.
+//!
+//! `LAMBENT_FAULTS=all` takes every N; otherwise a few of each call, spread over
+//! its uses.
+#![expect(clippy::unwrap_used, reason = "tests state their expectations")]
+
+#[path = "../support/mod.rs"]
+mod support;
+mod sweep;
+
+use std::fs;
+use std::process::Command;
+
+use support::mounts::in_private_mounts;
+use support::{good, is_root, large};
+use sweep::{Expected, PROGRAM, has_strace, report, sampled};
+
+#[test]
+fn a_call_without_space() {
+    refused("a_call_without_space", "ENOSPC");
+}
+
+#[test]
+fn a_call_with_an_io_error() {
+    refused("a_call_with_an_io_error", "EIO");
+}
+
+/// What a signal interrupts has not failed.
+#[test]
+fn interrupted_calls_go_on() {
+    let test = "interrupted_calls_go_on";
+    if !is_root(test) || !has_strace(test) {
+        return;
+    }
+    let expected = Expected::new(&good());
+    for (call, uses) in expected.uses() {
+        if !["read", "write"].contains(&call.as_str()) {
+            continue;
+        }
+        for nth in sampled(uses) {
+            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            let store = place.path().join("store");
+            let inject = format!("inject={call}:error=EINTR:when={nth}");
+            let trace = format!("trace={call}");
+            let output =
+                expected.traced(&store, &["--output=/dev/null", "-e", &trace, "-e", &inject]);
+            // The loader of programs does give up.
+            let loading = output.status.code() == Some(127);
+            assert!(output.status.success() || loading, "{inject}: {output:?}");
+            expected.check(&store, &output, &inject);
+        }
+    }
+}
+
+fn refused(test: &str, error: &str) {
+    if !is_root(test) || !has_strace(test) {
+        return;
+    }
+    let (failed, runs) = Expected::new(&good()).sweep(&format!("error={error}"));
+    report(&format!("{error}: {failed} of {runs} imports failed"));
+    // Otherwise this test tests nothing.
+    assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
+}
+
+#[test]
+fn killed_in_any_call() {
+    if !is_root("killed_in_any_call") || !has_strace("killed_in_any_call") {
+        return;
+    }
+    let (failed, runs) = Expected::new(&good()).sweep("signal=KILL");
+    report(&format!("KILL: {failed} of {runs} imports died"));
+    assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
+}
+
+#[test]
+fn file_systems_without_room() {
+    if !is_root("file_systems_without_room") || !in_private_mounts("file_systems_without_room") {
+        return;
+    }
+    let expected = Expected::new(&large(0));
+    let sizes = ["8k", "64k", "256k", "1m", "4m", "8m", "12m"].map(|size| format!("size={size}"));
+    let inodes = [3, 10, 20, 30, 100, 400, 600].map(|inodes| format!("nr_inodes={inodes}"));
+    let mut failed = 0;
+    for limit in sizes.iter().chain(&inodes) {
+        let place = tempfile::tempdir().unwrap();
+        let mount = |options: &str| {
+            let mounted = Command::new("mount")
+                .args(["-t", "tmpfs", "-o", options, "none"])
+                .arg(place.path())
+                .status();
+            assert!(mounted.unwrap().success(), "{options}");
+        };
+        mount(limit);
+        let store = place.path().join("store");
+        let output = Command::new(&*PROGRAM)
+            .arg(&store)
+            .arg(&expected.file)
+            .output()
+            .unwrap();
+        failed += usize::from(!output.status.success());
+        if !output.status.success() {
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(message.contains("No space left"), "{limit}: {message}");
+            assert_eq!(message.lines().count(), 1, "{limit}: {message}");
+            // All that an import took comes back, at once. (What has a dot is of
+            // the making of a store, some bytes, and goes later.)
+            let tmp = fs::read_dir(store.join("tmp"));
+            let left = tmp.map_or(0, |entries| {
+                let names = entries.map(|entry| entry.unwrap().file_name());
+                names
+                    .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
+                    .count()
+            });
+            assert_eq!(left, 0, "{limit}");
+        }
+        mount("remount,size=64m,nr_inodes=100000");
+        expected.check(&store, &output, limit);
+        rustix::mount::unmount(place.path(), rustix::mount::UnmountFlags::empty()).unwrap();
+    }
+    report(&format!("{failed} of 14 imports found no room"));
+    assert!(failed >= 12, "{failed}");
+}
