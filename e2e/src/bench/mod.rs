@@ -23,12 +23,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use lambent_images::writer::{ImageBuilder, LayerBuilder};
-use lambent_images::{ContentStore, ImageReference, NoProgress, Platform};
+use lambent_images::{ContentStore, Form, ImageReference, NoProgress, Platform};
 
 use self::table::{Results, Task};
 use self::tools::{Scene, Tool};
-use self::workloads::{Built, Files, Workload};
+use self::workloads::{Built, Workload};
 use crate::fixtures::cache::{Cache, remove};
 use crate::fixtures::{self, Error, at};
 
@@ -45,7 +44,9 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
         text.truncate(text.len() - 2);
     }
     let workloads = match text.as_slice() {
-        [Some(IMPORT), _, Some(reference)] => return import(Path::new(&words[1]), reference),
+        [Some(IMPORT), _, Some(reference), Some(form)] => {
+            return import(Path::new(&words[1]), reference, form.parse()?);
+        }
         [] => Workload::LISTED.to_vec(),
         [Some("--smoke")] => vec![Workload::Smoke],
         [Some("--only"), Some(name)] => Workload::LISTED
@@ -75,9 +76,9 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
 }
 
 /// The measured process: imports, and prints the most memory it had, in bytes.
-fn import(store: &Path, reference: &str) -> Result<(), Error> {
+fn import(store: &Path, reference: &str, form: Form) -> Result<(), Error> {
     let reference: ImageReference = reference.parse()?;
-    let store = ContentStore::open(store)?;
+    let store = ContentStore::open(store)?.with_form(form);
     store.import(&reference, &Platform::host(), &NoProgress)?;
     let status = fs::read_to_string("/proc/self/status")?;
     let kilobytes: u64 = status
@@ -131,10 +132,16 @@ fn measure(
     Ok(results)
 }
 
-/// What is compared: the peers that this machine has, and each form that Lambent
-/// can store layers in.
+/// What is compared: each form in which Lambent can keep layers on this machine,
+/// and the peers that it has.
 fn tools(directory: &Path) -> Result<Vec<Tool>, Error> {
-    let mut tools: Vec<_> = forms(directory)?.into_iter().map(Tool::Lambent).collect();
+    let probe = directory.with_extension("probe");
+    let best = ContentStore::open(&probe)?.form();
+    remove(&probe)?;
+    let mut tools = vec![Tool::Lambent(Form::Directory)];
+    if best == Form::Erofs {
+        tools.insert(0, Tool::Lambent(Form::Erofs));
+    }
     for peer in Tool::PEERS {
         if peer.is_there() {
             tools.push(peer);
@@ -143,38 +150,6 @@ fn tools(directory: &Path) -> Result<Vec<Tool>, Error> {
         }
     }
     Ok(tools)
-}
-
-/// The values of [`tools::FORM`], if this Lambent heeds it: an image stored as
-/// EROFS then shows in the names of the store.
-fn forms(directory: &Path) -> Result<Vec<Option<&'static str>>, Error> {
-    let probe = Files::new(&directory.with_extension("probe"), "image");
-    let function = LayerBuilder::new().file("bootstrap", 0o755, "x");
-    ImageBuilder::new(Platform::host())
-        .layer(function)
-        .write_oci_layout(&probe.layout, "latest")?;
-    let mut scene = Scene::new(Tool::Lambent(Some("erofs")), directory)?;
-    let heeded = scene.import(&probe).is_ok() && names_erofs(directory)?;
-    scene.close()?;
-    remove(&directory.with_extension("probe"))?;
-    Ok(if heeded {
-        vec![Some("directory"), Some("erofs")]
-    } else {
-        vec![None]
-    })
-}
-
-/// True if a name below this directory says "erofs".
-fn names_erofs(directory: &Path) -> Result<bool, Error> {
-    for entry in fs::read_dir(directory).map_err(at(directory))? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().contains("erofs")
-            || entry.file_type()?.is_dir() && names_erofs(&entry.path())?
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn load() -> Result<f64, Error> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use lambent_images::Form;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::workloads::Files;
@@ -15,14 +16,11 @@ use crate::fixtures::command::output;
 use crate::fixtures::{Error, at};
 use crate::wait;
 
-/// The environment variable with which Lambent is told how to store layers.
-pub(super) const FORM: &str = "LAMBENT_IMAGE_FORM";
-
 /// One way to import an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tool {
-    /// This checkout, with a value for [`FORM`].
-    Lambent(Option<&'static str>),
+    /// This checkout, with layers kept in this form.
+    Lambent(Form),
     Umoci,
     Podman,
     Ctr,
@@ -41,8 +39,7 @@ impl Tool {
 
     pub(super) fn name(self) -> String {
         match self {
-            Self::Lambent(None) => "lambent".to_owned(),
-            Self::Lambent(Some(form)) => format!("lambent ({form})"),
+            Self::Lambent(form) => format!("lambent ({form})"),
             Self::Umoci => "umoci unpack".to_owned(),
             Self::Podman => "podman load".to_owned(),
             Self::Ctr => "ctr images import".to_owned(),
@@ -130,11 +127,8 @@ impl Scene {
                 command
                     .arg(super::IMPORT)
                     .arg(path("store"))
-                    .arg(format!("oci:{layout}"));
-                match form {
-                    Some(form) => command.env(FORM, form),
-                    None => command.env_remove(FORM),
-                };
+                    .arg(format!("oci:{layout}"))
+                    .arg(form.to_string());
                 Ok(command)
             }
             Tool::Umoci => {
@@ -146,13 +140,14 @@ impl Scene {
                 Ok(command)
             }
             Tool::Podman => {
-                // It keeps notes on blobs in one place whatever its root is.
+                // It keeps notes on blobs and locks in one place whatever its root is.
                 let mut command = unshared();
                 command
                     .args(["sh", "-ec"])
                     .arg(concat!(
                         "mkdir -p /var/lib/containers; ",
-                        "mount -t tmpfs none /var/lib/containers; exec podman \"$@\""
+                        "mount -t tmpfs none /var/lib/containers; ",
+                        "mount -t tmpfs none /dev/shm; exec podman \"$@\""
                     ))
                     .arg("podman")
                     .arg("--root")
