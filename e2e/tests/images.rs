@@ -55,6 +55,15 @@ fn write_image(directory: &Path, variant: u64, megabytes: usize) -> PathBuf {
     file
 }
 
+/// The layers of the store, in whichever form it keeps them.
+fn content(lambent: &Lambent) -> Vec<PathBuf> {
+    ["tars/sha256", "layers/sha256"]
+        .iter()
+        .flat_map(|name| fs::read_dir(store(lambent).join(name)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect()
+}
+
 fn store(lambent: &Lambent) -> PathBuf {
     lambent.root().join("lib/images")
 }
@@ -263,10 +272,14 @@ fn privileged_damage_is_found_and_loading_again_repairs_it() {
     let lambent = Lambent::new();
     let file = Fixture::RustOciArchive.reference();
     let digest = load(&lambent, &file, "x");
-    let program = fs::read_dir(store(&lambent).join("layers/sha256"))
-        .unwrap()
-        .map(|layer| layer.unwrap().path().join("var/task/bootstrap"))
-        .find(|path| path.is_file())
+    let program = content(&lambent)
+        .into_iter()
+        .map(|layer| match layer.is_dir() {
+            true => layer.join("var/task/bootstrap"),
+            false => layer,
+        })
+        .filter(|path| path.is_file())
+        .max_by_key(|path| path.metadata().unwrap().len())
         .unwrap();
     let mut bytes = fs::read(&program).unwrap();
     let middle = bytes.len() / 2;
@@ -276,19 +289,17 @@ fn privileged_damage_is_found_and_loading_again_repairs_it() {
     assert_eq!(run.status, 3, "{run:?}");
     let finding = run.result();
     assert_eq!(finding["kind"], "layer");
+    let what = finding["what"].as_str().unwrap();
     assert!(
-        finding["what"]
-            .as_str()
-            .unwrap()
-            .contains("var/task/bootstrap")
+        what.contains("var/task/bootstrap") || what.contains("digest"),
+        "{what}"
     );
     assert_eq!(finding["images"], json!([digest]));
-    let run = lambent.run(["invoke", "x"].into_iter().chain(COUNTER));
-    assert_eq!(run.status, 3, "{run:?}");
-    assert!(run.stderr.contains("import it again"), "{run:?}");
+    // What was dropped is made again from the layer's blob.
+    succeed(lambent.run(["invoke", "x"].into_iter().chain(COUNTER)));
+    verify(&lambent);
     load(&lambent, &file, "x");
     verify(&lambent);
-    succeed(lambent.run(["invoke", "x"].into_iter().chain(COUNTER)));
 }
 
 #[test]
@@ -371,10 +382,7 @@ fn privileged_killed_removals_leave_a_store_that_works() {
     let blobs = fs::read_dir(store(&lambent).join("blobs/sha256"))
         .unwrap()
         .count();
-    let layers = fs::read_dir(store(&lambent).join("layers/sha256"))
-        .unwrap()
-        .count();
-    assert_eq!((blobs, layers), (0, 0));
+    assert_eq!((blobs, content(&lambent).len()), (0, 0));
 }
 
 #[test]

@@ -179,7 +179,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "P14 an orphaned part of a sparse map",
             f(Tar::new().pax(&pax("GNU.sparse.map", "0,1"))),
-            Refused(Unsupported, "sparse"),
+            Refused(Invalid, "sparse"),
         ),
         row(
             "P14 a global sparse map",

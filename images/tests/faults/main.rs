@@ -12,9 +12,10 @@ mod sweep;
 use std::fs;
 use std::process::Command;
 
+use lambent_images::Form;
 use support::mounts::in_private_mounts;
 use support::{good, is_root, large};
-use sweep::{Expected, PROGRAM, has_strace, report, sampled};
+use sweep::{Expected, FORM, FORMS, PROGRAM, has_strace, report, sampled};
 
 #[test]
 fn a_call_without_space() {
@@ -33,7 +34,12 @@ fn interrupted_calls_go_on() {
     if !is_root(test) || !has_strace(test) {
         return;
     }
-    let expected = Expected::new(&good());
+    for form in FORMS {
+        interrupted(&Expected::new(&good(), form));
+    }
+}
+
+fn interrupted(expected: &Expected) {
     for (call, uses) in expected.uses() {
         if !["read", "write"].contains(&call.as_str()) {
             continue;
@@ -57,10 +63,14 @@ fn refused(test: &str, error: &str) {
     if !is_root(test) || !has_strace(test) {
         return;
     }
-    let (failed, runs) = Expected::new(&good()).sweep(&format!("error={error}"));
-    report(&format!("{error}: {failed} of {runs} imports failed"));
-    // Otherwise this test tests nothing.
-    assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
+    for form in FORMS {
+        let (failed, runs) = Expected::new(&good(), form).sweep(&format!("error={error}"));
+        report(&format!(
+            "{form}, {error}: {failed} of {runs} imports failed"
+        ));
+        // Otherwise this test tests nothing.
+        assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
+    }
 }
 
 #[test]
@@ -68,9 +78,11 @@ fn killed_in_any_call() {
     if !is_root("killed_in_any_call") || !has_strace("killed_in_any_call") {
         return;
     }
-    let (failed, runs) = Expected::new(&good()).sweep("signal=KILL");
-    report(&format!("KILL: {failed} of {runs} imports died"));
-    assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
+    for form in FORMS {
+        let (failed, runs) = Expected::new(&good(), form).sweep("signal=KILL");
+        report(&format!("{form}, KILL: {failed} of {runs} imports died"));
+        assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
+    }
 }
 
 #[test]
@@ -78,9 +90,23 @@ fn file_systems_without_room() {
     if !is_root("file_systems_without_room") || !in_private_mounts("file_systems_without_room") {
         return;
     }
-    let expected = Expected::new(&large(0));
+    for form in FORMS {
+        without_room(&Expected::new(&large(0), form), form);
+    }
+}
+
+fn without_room(expected: &Expected, form: Form) {
     let sizes = ["8k", "64k", "256k", "1m", "4m", "8m", "12m"].map(|size| format!("size={size}"));
-    let inodes = [3, 10, 20, 30, 100, 400, 600].map(|inodes| format!("nr_inodes={inodes}"));
+    // Streams are few files.
+    let inodes = match form {
+        Form::Directory => &[3, 10, 20, 30, 100, 400, 600][..],
+        Form::Erofs => &[3, 10, 20, 30],
+    };
+    let inodes: Vec<_> = inodes
+        .iter()
+        .map(|inodes| format!("nr_inodes={inodes}"))
+        .collect();
+    let runs = sizes.len() + inodes.len();
     let mut failed = 0;
     for limit in sizes.iter().chain(&inodes) {
         let place = tempfile::tempdir().unwrap();
@@ -96,6 +122,7 @@ fn file_systems_without_room() {
         let output = Command::new(&*PROGRAM)
             .arg(&store)
             .arg(&expected.file)
+            .env(FORM, form.to_string())
             .output()
             .unwrap();
         failed += usize::from(!output.status.success());
@@ -118,6 +145,6 @@ fn file_systems_without_room() {
         expected.check(&store, &output, limit);
         rustix::mount::unmount(place.path(), rustix::mount::UnmountFlags::empty()).unwrap();
     }
-    report(&format!("{failed} of 14 imports found no room"));
-    assert!(failed >= 12, "{failed}");
+    report(&format!("{form}: {failed} of {runs} imports found no room"));
+    assert!(failed + 2 >= runs, "{failed} of {runs}");
 }

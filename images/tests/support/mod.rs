@@ -34,11 +34,16 @@ impl Scratch {
 
     /// A store in memory, where syncing costs nothing.
     pub(crate) fn in_memory() -> Self {
+        Self::in_memory_of(Form::Directory)
+    }
+
+    /// The same of any form; an EROFS image there cannot be mounted.
+    pub(crate) fn in_memory_of(form: Form) -> Self {
         Self::within(
             tempfile::tempdir_in("/dev/shm")
                 .or_else(|_| tempfile::tempdir())
                 .unwrap(),
-            Form::Directory,
+            form,
         )
     }
 

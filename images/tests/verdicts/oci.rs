@@ -14,7 +14,10 @@ pub(super) fn cases() -> Vec<Case> {
     let entries = |count: u32, platform: Option<Platform>| {
         index(&|index| {
             let mut one = index["manifests"][0].clone();
-            if let Some(Platform { os, architecture, .. }) = &platform {
+            if let Some(Platform {
+                os, architecture, ..
+            }) = &platform
+            {
                 one["platform"] = json!({ "os": os, "architecture": architecture });
             }
             index["manifests"] = Value::Array((0..count).map(|_| one.clone()).collect());
@@ -99,7 +102,7 @@ pub(super) fn cases() -> Vec<Case> {
         (
             "D03 500 equal entries for no platform",
             entries(500, None),
-            Err(NotAnImage),
+            Err(Invalid),
         ),
         (
             "D08 500 equal entries",
