@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod tar;
+pub(crate) mod tree;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -71,6 +72,14 @@ impl Scratch {
         let file = self.path("image.tar");
         image(layers).write_oci_archive(&file, "latest").unwrap();
         self.import(&file)
+    }
+
+    /// Imports into another store what [`Self::import_layers`] wrote.
+    pub(crate) fn import_into(&self, store: &ContentStore) -> Result<Image, Error> {
+        let reference = ImageReference::Path {
+            path: self.path("image.tar"),
+        };
+        store.import(&reference, &Platform::host(), &NoProgress)
     }
 
     /// The directory of a layer, base first.
