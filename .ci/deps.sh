@@ -9,11 +9,13 @@ deny_version=0.20.2
 build=(gcc libc6-dev)
 run=(e2fsprogs)
 # mmdebstrap, pip, buildah: root trees and images of the fixtures. The second line:
-# what images are read from, and what else writes them. The third compiles the
-# native part of Node's runtime client.
+# what images are read from, and what else writes them. The third: what trees are
+# compared with, and what runs or checks them. The last compiles the native part of
+# Node's runtime client.
 fixtures=(
     mmdebstrap buildah python3 python3-pip
     docker-registry openssl podman skopeo zstd
+    busybox-static crun erofs-utils libcap2-bin runc umoci
     g++ make cmake autoconf automake libtool pkg-config
 )
 

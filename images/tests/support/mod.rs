@@ -60,11 +60,7 @@ impl Scratch {
 
     /// Imports a bare path.
     pub(crate) fn import(&self, path: &Path) -> Result<Image, Error> {
-        let reference = ImageReference::Path {
-            path: path.to_owned(),
-        };
-        self.store
-            .import(&reference, &Platform::host(), &NoProgress)
+        import_path_into(&self.store, path)
     }
 
     /// Writes an image of these layers and imports it.
@@ -76,10 +72,7 @@ impl Scratch {
 
     /// Imports into another store what [`Self::import_layers`] wrote.
     pub(crate) fn import_into(&self, store: &ContentStore) -> Result<Image, Error> {
-        let reference = ImageReference::Path {
-            path: self.path("image.tar"),
-        };
-        store.import(&reference, &Platform::host(), &NoProgress)
+        import_path_into(store, &self.path("image.tar"))
     }
 
     /// The directory of a layer, base first.
@@ -103,6 +96,14 @@ impl Scratch {
         }
         content
     }
+}
+
+/// Imports a bare path.
+pub(crate) fn import_path_into(store: &ContentStore, path: &Path) -> Result<Image, Error> {
+    let reference = ImageReference::Path {
+        path: path.to_owned(),
+    };
+    store.import(&reference, &Platform::host(), &NoProgress)
 }
 
 /// An image of raw layers.
