@@ -9,6 +9,7 @@
 
 pub(crate) mod tar;
 pub(crate) mod tree;
+pub(crate) mod user;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
