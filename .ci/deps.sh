@@ -15,7 +15,7 @@ run=(e2fsprogs)
 fixtures=(
     mmdebstrap buildah python3 python3-pip
     docker-registry openssl podman skopeo zstd
-    busybox-static crun erofs-utils libcap2-bin runc umoci
+    busybox-static crun libcap2-bin runc umoci
     g++ make cmake autoconf automake libtool pkg-config
 )
 
