@@ -10,13 +10,13 @@ fuzz_version=0.13.2
 build=(gcc libc6-dev)
 run=(e2fsprogs)
 # mmdebstrap, pip, buildah: root trees and images of the fixtures. The second line:
-# what images are read from, and what else writes and runs them; strace: faults in
-# system calls; bsdtar: a second opinion on archives. The third compiles the native
-# part of Node's runtime client.
+# what images are read from, and what else writes them. The third: what trees are
+# compared with, what runs or checks bundles, faults in system calls, and a second
+# opinion on archives. The last compiles the native part of Node's runtime client.
 fixtures=(
     mmdebstrap buildah python3 python3-pip
-    docker-registry openssl podman skopeo zstd umoci runc crun busybox-static
-    strace libarchive-tools
+    docker-registry openssl podman skopeo zstd
+    busybox-static crun libcap2-bin runc umoci strace libarchive-tools
     g++ make cmake autoconf automake libtool pkg-config
 )
 # What the bench compares with, and what its images are made with.

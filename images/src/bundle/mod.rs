@@ -17,6 +17,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
+use self::tree::LeftOut;
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::rootfs::chain::Chain;
 use crate::store::layout::{Layout, open_dir, private_file};
@@ -31,7 +32,8 @@ impl ContentStore {
     /// Writes an image as an OCI runtime bundle into the new or empty directory
     /// `target`, and returns what was left out of it, one line each.
     ///
-    /// The bundle appears under its name when it is complete.
+    /// The bundle appears under its name when it is complete. One that an ordinary
+    /// user makes has no device nodes, and no owner but that user.
     ///
     /// # Errors
     ///
@@ -50,7 +52,7 @@ impl ContentStore {
         let _lease = Lock::acquire(&self.layout.lock(&lease), LockMode::Shared)?;
         drop(store);
         let staging = Staging::beside(target)?;
-        let refused = match self.form() {
+        let left_out = match self.form() {
             Form::Erofs => write(&self.layout, image, staging.path(), progress)?,
             Form::Directory => {
                 // Directories are made for overlayfs; a bundle is made from streams.
@@ -61,12 +63,7 @@ impl ContentStore {
         };
         staging.rename_to(target)?;
         let mut warnings = image.warnings.clone();
-        if refused > 0 {
-            warnings.push(format!(
-                "{} did not take {refused} extended attributes",
-                quoted_path(target)
-            ));
-        }
+        warnings.extend(shortcomings(target, left_out));
         Ok(warnings)
     }
 
@@ -80,9 +77,39 @@ impl ContentStore {
     }
 }
 
-/// Writes the bundle; returns how many extended attributes the file system did
-/// not take.
-fn write(layout: &Layout, image: &Image, bundle: &Path, progress: &dyn Progress) -> Result<usize> {
+/// One line for each kind of thing that the bundle lacks.
+fn shortcomings(target: &Path, left_out: LeftOut) -> impl Iterator<Item = String> {
+    let target = quoted_path(target);
+    let LeftOut {
+        xattrs,
+        owners,
+        devices,
+    } = left_out;
+    [
+        (xattrs, "did not take", "extended attributes"),
+        (
+            owners,
+            "has your own files in place of",
+            "files of other users, which only root can make",
+        ),
+        (
+            devices,
+            "is without",
+            "device nodes, which only root can make",
+        ),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(move |(count, lacks, what)| format!("{target} {lacks} {count} {what}"))
+}
+
+/// Writes the bundle.
+fn write(
+    layout: &Layout,
+    image: &Image,
+    bundle: &Path,
+    progress: &dyn Progress,
+) -> Result<LeftOut> {
     let failed = || format!("making a bundle in {}", quoted_path(bundle));
     let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
     let tree = Chain::new(&diff_ids).tree(layout, &[])?;
@@ -99,7 +126,7 @@ fn write(layout: &Layout, image: &Image, bundle: &Path, progress: &dyn Progress)
         .doing(failed)?;
     let root = open_dir(&rootfs).doing(failed)?;
     let interrupt = progress.interrupt();
-    let refused = tree::write(&tree, root.as_fd(), &streams, &interrupt)?;
+    let left_out = tree::write(&tree, root.as_fd(), &streams, &interrupt)?;
     let passwd = read_inside(&root, "etc/passwd")?;
     let group = read_inside(&root, "etc/group")?;
     let name = image.config.user.as_deref().unwrap_or_default();
@@ -108,17 +135,17 @@ fn write(layout: &Layout, image: &Image, bundle: &Path, progress: &dyn Progress)
     serde_json::to_writer_pretty(file, &config::build(&image.config, &user)?)
         .map_err(std::io::Error::from)
         .doing(failed)?;
-    Ok(refused)
+    Ok(left_out)
 }
 
-/// The text of a small regular file of the image; empty if there is none. Links
-/// are followed inside the image; nothing but a regular file is ever opened.
+/// The text of a small regular file of the image; empty if there is none, or none
+/// that this user may read. Links are followed inside the image; nothing but a regular file is ever opened.
 fn read_inside(root: impl AsFd, name: &str) -> Result<String> {
     let failed = || format!("reading {name} of the image");
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let found = match openat2(&root, name, flags, Mode::empty(), resolve) {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(String::new()),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(String::new()),
         other => other.doing(failed)?,
     };
     let stat = fstat(&found).doing(failed)?;
@@ -128,7 +155,10 @@ fn read_inside(root: impl AsFd, name: &str) -> Result<String> {
     // The same file, now known to be one, by the descriptor that proves it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = openat2(&root, name, flags, Mode::empty(), resolve).doing(failed)?;
+    let file = match openat2(&root, name, flags, Mode::empty(), resolve) {
+        Err(Errno::ACCESS) => return Ok(String::new()),
+        other => other.doing(failed)?,
+    };
     let mut bytes = Vec::new();
     File::from(file)
         .take(USERS_MAX + 1)

@@ -9,34 +9,47 @@ use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, linkat, makedev, mkdirat, mknodat,
     openat, openat2, symlinkat,
 };
+use rustix::io::Errno;
 
 use crate::Interrupt;
 use crate::error::{Error, IoContext, Result, quoted};
 use crate::tree::{Content, Extents, FileData, Node, NodeId, Tree};
-use crate::unpack::metadata::{Creator, apply, apply_to_link};
+use crate::unpack::entry::Metadata;
+use crate::unpack::metadata::{Creator, describe, set_link_owner, set_link_times, set_owner};
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
 
+/// What a tree on disk lacks; of which an ordinary user's always lacks some.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LeftOut {
+    /// Extended attributes that were not taken.
+    pub(super) xattrs: usize,
+    /// Objects that do not belong to their owner.
+    pub(super) owners: usize,
+    /// Names of device nodes that could not be made.
+    pub(super) devices: usize,
+}
+
 /// Writes `tree` into the empty directory `root`; `streams` are the layers' tar
-/// streams, base first. Returns how many extended attributes the file system did
-/// not take.
+/// streams, base first.
 pub(super) fn write(
     tree: &Tree,
     root: BorrowedFd<'_>,
     streams: &[File],
     interrupt: &Interrupt,
-) -> Result<usize> {
+) -> Result<LeftOut> {
+    let creator = Creator::below(root).doing(|| "looking at the bundle".to_owned())?;
     let mut writer = Writer {
         tree,
         root,
         streams,
         interrupt,
-        creator: Creator::current(),
+        creator,
         written: HashMap::new(),
         directories: Vec::new(),
-        refused_xattrs: 0,
+        left_out: LeftOut::default(),
     };
     let mut pending = vec![(tree.root(), Vec::new())];
     while let Some((directory, path)) = pending.pop() {
@@ -56,7 +69,7 @@ struct Writer<'a> {
     written: HashMap<NodeId, Vec<u8>>,
     /// Described at the end, so that neither modes nor times get in the way.
     directories: Vec<(NodeId, Vec<u8>)>,
-    refused_xattrs: usize,
+    left_out: LeftOut,
 }
 
 impl Writer<'_> {
@@ -84,15 +97,19 @@ impl Writer<'_> {
                 linkat(self.root, first.as_slice(), &parent, name, AtFlags::empty())
                     .doing(failed)?;
             } else {
-                self.leaf(parent.as_fd(), name, node)
+                let made = self
+                    .leaf(parent.as_fd(), name, node)
                     .map_err(|error| Error::io(failed, error))?;
-                self.written.insert(id, path);
+                if made {
+                    self.written.insert(id, path);
+                }
             }
         }
         Ok(())
     }
 
-    fn leaf(&mut self, parent: BorrowedFd<'_>, name: &[u8], node: &Node) -> io::Result<()> {
+    /// Makes anything but a directory; false if this user may not.
+    fn leaf(&mut self, parent: BorrowedFd<'_>, name: &[u8], node: &Node) -> io::Result<bool> {
         let metadata = &node.metadata;
         let mode = Mode::from_raw_mode(metadata.mode);
         let (kind, number) = match &node.content {
@@ -102,12 +119,13 @@ impl Writer<'_> {
                     FileData::Inline(bytes) => io::Write::write_all(&mut &file, bytes)?,
                     FileData::Tar { layer, extents } => self.copy(*layer, extents, &file)?,
                 }
-                self.refused_xattrs += apply(&file, metadata, Some(self.creator))?;
-                return Ok(());
+                self.describe(&file, metadata)?;
+                return Ok(true);
             }
             Content::Symlink(target) => {
                 symlinkat(target.as_slice(), parent, name)?;
-                return Ok(apply_to_link(parent, name, metadata, self.creator)?);
+                self.describe_link(parent, name, metadata)?;
+                return Ok(true);
             }
             Content::Fifo => (FileType::Fifo, 0),
             Content::Device(device) => {
@@ -115,12 +133,47 @@ impl Writer<'_> {
                 (device.file_type(), number)
             }
             // Made by the caller.
-            Content::Directory(_) => return Ok(()),
+            Content::Directory(_) => return Ok(true),
         };
-        mknodat(parent, name, kind, mode, number)?;
-        apply_to_link(parent, name, metadata, self.creator)?;
+        match mknodat(parent, name, kind, mode, number) {
+            Err(Errno::PERM) if matches!(node.content, Content::Device(_)) => {
+                self.left_out.devices += 1;
+                return Ok(false);
+            }
+            other => other?,
+        }
+        self.describe_link(parent, name, metadata)?;
         // A node of our own making, in a directory that nobody else can reach.
-        Ok(chmodat(parent, name, mode, AtFlags::empty())?)
+        chmodat(parent, name, mode, AtFlags::empty())?;
+        Ok(true)
+    }
+
+    fn describe(&mut self, object: impl AsFd, metadata: &Metadata) -> io::Result<()> {
+        self.owned(set_owner(&object, metadata, Some(self.creator)))?;
+        self.left_out.xattrs += describe(object, metadata)?;
+        Ok(())
+    }
+
+    fn describe_link(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        metadata: &Metadata,
+    ) -> io::Result<()> {
+        self.owned(set_link_owner(parent, name, metadata, self.creator))?;
+        Ok(set_link_times(parent, name, metadata)?)
+    }
+
+    /// Takes what came of a change of owner: only root may make one, and in a user
+    /// name space only to ids that it has.
+    fn owned(&mut self, result: rustix::io::Result<()>) -> io::Result<()> {
+        match result {
+            Err(Errno::PERM | Errno::INVAL) => {
+                self.left_out.owners += 1;
+                Ok(())
+            }
+            other => Ok(other?),
+        }
     }
 
     fn copy(&self, layer: u32, extents: &Extents, file: &File) -> io::Result<()> {
@@ -142,14 +195,14 @@ impl Writer<'_> {
     }
 
     /// Gives all directories their metadata, each after what is in it.
-    fn finish(mut self) -> Result<usize> {
+    fn finish(mut self) -> Result<LeftOut> {
         for (id, path) in std::mem::take(&mut self.directories).into_iter().rev() {
             let directory = self.open(&path)?;
             let metadata = &self.tree.node(id).metadata;
-            self.refused_xattrs += apply(&directory, metadata, None)
+            self.describe(&directory, metadata)
                 .doing(|| format!("setting the owner and mode of {}", quoted(&path)))?;
         }
-        Ok(self.refused_xattrs)
+        Ok(self.left_out)
     }
 
     fn open(&self, path: &[u8]) -> Result<OwnedFd> {

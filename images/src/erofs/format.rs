@@ -31,9 +31,8 @@ const CHUNK_FORMAT_INDEXES: u16 = 0x20;
 /// Prefixes of attribute names, and the numbers that stand for them.
 const XATTR_PREFIXES: [(&[u8], u8); 2] = [(b"user.", 1), (b"security.", 6)];
 const XATTR_HEADER_SIZE: usize = 12;
-/// Most bytes of one inode's extended attributes; the format's limit is higher,
-/// that of ext4 is lower.
-const XATTRS_MAX: usize = 32 * 1024;
+/// Most bytes that the size in an inode can express; layers have fewer.
+const XATTRS_MAX: usize = 4 * (u16::MAX as usize - 1);
 
 /// How the content of an inode is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +191,7 @@ pub(super) fn xattrs(metadata: &Metadata) -> (Vec<u8>, u16) {
         else {
             continue;
         };
-        if body.len() + name.len() + value.len() > XATTRS_MAX {
+        if body.len() + 8 + name.len() + value.len() > XATTRS_MAX {
             continue;
         }
         body.extend_from_slice(&[name_length, prefix]);

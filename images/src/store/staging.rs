@@ -4,7 +4,7 @@
 //! a dead import from a living one without looking at process ids.
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -128,7 +128,8 @@ fn sweep_directory(directory: &Path, prefix: &str) -> Result<()> {
 /// Removes the directory `fd` at `path`, however deep it is.
 ///
 /// Directories that are not empty are first moved up to the top: that needs two
-/// descriptors whatever the depth, and no path longer than one name.
+/// descriptors whatever the depth, and no path longer than one name. An ordinary
+/// user gets the permissions for it first, which images may have taken away.
 fn remove_tree(fd: BorrowedFd<'_>, path: &Path) -> std::io::Result<()> {
     let mut moved = 0_u64;
     loop {
@@ -152,13 +153,14 @@ fn remove_tree(fd: BorrowedFd<'_>, path: &Path) -> std::io::Result<()> {
 
 /// Empties `name` in `top`, moving its directories into `top`; true if there were any.
 fn empty_directory(top: BorrowedFd<'_>, name: &[u8], moved: &mut u64) -> std::io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(top, name, flags, Mode::empty())?;
+    let directory = open_writable(top, name)?;
     let mut any = false;
     for child in names(directory.as_fd())? {
         match rustix::fs::unlinkat(&directory, &child, AtFlags::empty()) {
             Err(Errno::ISDIR | Errno::PERM) => {
                 if rustix::fs::unlinkat(&directory, &child, AtFlags::REMOVEDIR).is_err() {
+                    // Moving a directory takes the permission to write it.
+                    open_writable(directory.as_fd(), &child)?;
                     *moved += 1;
                     let target = format!(".removed-{}-{moved}", unique());
                     rustix::fs::renameat(&directory, &child, top, target)?;
@@ -170,6 +172,25 @@ fn empty_directory(top: BorrowedFd<'_>, name: &[u8], moved: &mut u64) -> std::io
         }
     }
     Ok(any)
+}
+
+/// Opens a directory whose entries may then be removed.
+fn open_writable(parent: BorrowedFd<'_>, name: &[u8]) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(parent, name, flags | OFlags::RDONLY, Mode::empty());
+    let directory = match open() {
+        Err(Errno::ACCESS) => {
+            let closed = rustix::fs::openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
+            let path = format!("/proc/self/fd/{}", closed.as_raw_fd());
+            rustix::fs::chmod(path, Mode::RWXU)?;
+            open()?
+        }
+        other => other?,
+    };
+    if !rustix::process::geteuid().is_root() {
+        rustix::fs::fchmod(&directory, Mode::RWXU)?;
+    }
+    Ok(directory)
 }
 
 fn names(directory: BorrowedFd<'_>) -> std::io::Result<Vec<Vec<u8>>> {

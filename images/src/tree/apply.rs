@@ -4,6 +4,10 @@
 //! and containerd use: a whiteout acts on lower layers only, whatever its place
 //! among the entries; a parent that is a symlink of the same layer is followed,
 //! inside the root, and one of a lower layer is replaced by a directory.
+//!
+//! The tree is umoci's and podman's in all that system calls tell, but that
+//! podman sets times before 1970 to 1970, describes a root that no layer
+//! describes in its own way, and counts names of a file that are hidden.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 

@@ -13,6 +13,9 @@ const WHITEOUT: &[u8] = b".wh.";
 /// Prefix of names that only AUFS used, except for the opaque marker.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Most bytes of names and values of one object's extended attributes. ext4 takes
+/// less, an index as EROFS more.
+pub(crate) const XATTRS_MAX: usize = 32 * 1024;
 /// `chown` takes this for "leave as it is".
 const NO_ID: u64 = u32::MAX as u64;
 
@@ -117,6 +120,8 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
         return hardlink(path, &member).map(nothing_dropped);
     }
     let total = member.xattrs.len();
+    let takes_xattrs = matches!(member.kind, MemberKind::Regular | MemberKind::Directory);
+    let mut room = if takes_xattrs { XATTRS_MAX } else { 0 };
     let metadata = Metadata {
         mode: member.mode & 0o7777,
         uid: owner("user", member.uid, &path)?,
@@ -125,7 +130,7 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
         xattrs: member
             .xattrs
             .into_iter()
-            .filter(|(name, value)| may_set(name, value))
+            .filter(|(name, value)| may_set(name, value) && take(&mut room, name, value))
             .collect(),
     };
     let dropped_xattrs = total - metadata.xattrs.len();
@@ -217,7 +222,17 @@ fn owner(what: &str, id: u64, path: &LayerPath) -> Result<u32> {
         })
 }
 
-/// Attributes that travel with a file. Labels of this host's security modules and
+/// True if an attribute fits into what is left.
+fn take(room: &mut usize, name: &[u8], value: &[u8]) -> bool {
+    match room.checked_sub(name.len() + value.len()) {
+        Some(left) => *room = left,
+        None => return false,
+    }
+    true
+}
+
+/// Attributes that travel with a file or directory; Linux allows those of users
+/// nowhere else. Labels of this host's security modules and
 /// above all overlayfs's own attributes are not a layer's to set. Capabilities
 /// have no effect where setuid programs have none.
 fn may_set(name: &[u8], value: &[u8]) -> bool {
@@ -338,6 +353,26 @@ mod tests {
         assert_eq!(kept, [&b"user.x"[..], b"security.capability"]);
         assert_eq!(decision.dropped_xattrs, 6);
         assert_eq!((metadata.mode, metadata.uid, metadata.gid), (0o4755, 1, 2));
+    }
+
+    #[test]
+    fn only_files_and_directories_have_attributes_and_not_too_many() {
+        for (kind, sizes, dropped) in [
+            (MemberKind::Regular, &[10, 20][..], 0),
+            (MemberKind::Directory, &[XATTRS_MAX - 6], 0),
+            (MemberKind::Directory, &[XATTRS_MAX - 5], 1),
+            (MemberKind::Regular, &[20_000, 20_000, 10_000], 1),
+            (MemberKind::Symlink, &[1], 1),
+            (MemberKind::Fifo, &[1], 1),
+            (MemberKind::BlockDevice, &[1, 2], 2),
+        ] {
+            let mut member = member("f", kind);
+            for (name, &size) in (b'a'..).zip(sizes) {
+                let name = [b"user.", &[name][..]].concat();
+                member.xattrs.push((name, vec![0; size]));
+            }
+            assert_eq!(decide(member).unwrap().dropped_xattrs, dropped, "{kind:?}");
+        }
     }
 
     #[test]

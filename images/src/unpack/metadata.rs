@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr,
-    futimens, utimensat,
+    fstat, futimens, utimensat,
 };
 use rustix::io::Errno;
 
@@ -19,11 +19,14 @@ pub(crate) struct Creator {
 }
 
 impl Creator {
-    pub(crate) fn current() -> Self {
-        Self {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-        }
+    /// Who owns what is made below the directory `root`, which was just made: not
+    /// always this process's group, which a setgid bit further up overrules.
+    pub(crate) fn below(root: impl AsFd) -> rustix::io::Result<Self> {
+        let stat = fstat(root)?;
+        Ok(Self {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        })
     }
 
     fn already_owns(self, metadata: &Metadata) -> bool {
@@ -38,16 +41,28 @@ pub(crate) fn apply(
     metadata: &Metadata,
     creator: Option<Creator>,
 ) -> rustix::io::Result<usize> {
-    if !creator.is_some_and(|creator| creator.already_owns(metadata)) {
-        fchown(
-            &object,
-            Some(Uid::from_raw(metadata.uid)),
-            Some(Gid::from_raw(metadata.gid)),
-        )?;
+    set_owner(&object, metadata, creator)?;
+    describe(object, metadata)
+}
+
+/// Gives an open file or directory its owner.
+pub(crate) fn set_owner(
+    object: impl AsFd,
+    metadata: &Metadata,
+    creator: Option<Creator>,
+) -> rustix::io::Result<()> {
+    if creator.is_some_and(|creator| creator.already_owns(metadata)) {
+        return Ok(());
     }
-    // After the change of owner, which clears setuid and setgid.
-    fchmod(&object, Mode::from_raw_mode(metadata.mode))?;
+    let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
+    fchown(object, Some(uid), Some(gid))
+}
+
+/// Applies all but the owner, after which it has to come: a change of owner clears
+/// setuid, setgid and capabilities. Returns what [`apply`] does.
+pub(crate) fn describe(object: impl AsFd, metadata: &Metadata) -> rustix::io::Result<usize> {
     let mut refused = 0;
+    // Before the mode, which may forbid an ordinary user to set attributes.
     for (name, value) in &metadata.xattrs {
         match fsetxattr(&object, name.as_slice(), value, XattrFlags::empty()) {
             Ok(()) => {}
@@ -58,6 +73,7 @@ pub(crate) fn apply(
             Err(error) => return Err(error),
         }
     }
+    fchmod(&object, Mode::from_raw_mode(metadata.mode))?;
     futimens(&object, &times(metadata))?;
     Ok(refused)
 }
@@ -69,16 +85,31 @@ pub(crate) fn apply_to_link(
     metadata: &Metadata,
     creator: Creator,
 ) -> rustix::io::Result<()> {
-    if !creator.already_owns(metadata) {
-        let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
-        chownat(
-            directory,
-            name,
-            Some(uid),
-            Some(gid),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?;
+    set_link_owner(directory, name, metadata, creator)?;
+    set_link_times(directory, name, metadata)
+}
+
+/// Gives anything its owner, by name and not through a link.
+pub(crate) fn set_link_owner(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    metadata: &Metadata,
+    creator: Creator,
+) -> rustix::io::Result<()> {
+    if creator.already_owns(metadata) {
+        return Ok(());
     }
+    let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    chownat(directory, name, Some(uid), Some(gid), flags)
+}
+
+/// Sets times by name and not through a link.
+pub(crate) fn set_link_times(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    metadata: &Metadata,
+) -> rustix::io::Result<()> {
     utimensat(directory, name, &times(metadata), AtFlags::SYMLINK_NOFOLLOW)
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn layer(
     budget: &Budget,
 ) -> Result<Vec<String>> {
     let mut tar = TarReader::new(Streamed(stream));
-    let mut tree = Tree::new(root, graveyard);
+    let mut tree = Tree::new(root, graveyard)?;
     let mut buffer = Vec::new();
     let mut left_out = LeftOut::default();
     while let Some(mut member) = tar.next_member()? {

@@ -78,15 +78,16 @@ enum Missing {
 
 impl<'a> Tree<'a> {
     /// The tree in the empty directory `root`.
-    pub(crate) fn new(root: OwnedFd, graveyard: BorrowedFd<'a>) -> Self {
-        Self {
+    pub(crate) fn new(root: OwnedFd, graveyard: BorrowedFd<'a>) -> Result<Self> {
+        let creator = Creator::below(&root).doing(|| "looking at the layer".to_owned())?;
+        Ok(Self {
             root,
             graveyard,
-            creator: Creator::current(),
+            creator,
             directories: BTreeMap::from([(Vec::new(), Metadata::implied_directory())]),
             parent: None,
             refused_xattrs: 0,
-        }
+        })
     }
 
     pub(crate) fn directory(&mut self, path: &LayerPath, metadata: Metadata) -> Result<()> {

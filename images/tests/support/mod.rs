@@ -9,6 +9,8 @@
 
 pub(crate) mod mounts;
 pub(crate) mod tar;
+pub(crate) mod tree;
+pub(crate) mod user;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -65,11 +67,7 @@ impl Scratch {
 
     /// Imports a bare path.
     pub(crate) fn import(&self, path: &Path) -> Result<Image, Error> {
-        let reference = ImageReference::Path {
-            path: path.to_owned(),
-        };
-        self.store
-            .import(&reference, &Platform::host(), &NoProgress)
+        import_path_into(&self.store, path)
     }
 
     /// Writes an image of these layers and imports it.
@@ -77,6 +75,11 @@ impl Scratch {
         let file = self.path("image.tar");
         image(layers).write_oci_archive(&file, "latest").unwrap();
         self.import(&file)
+    }
+
+    /// Imports into another store what [`Self::import_layers`] wrote.
+    pub(crate) fn import_into(&self, store: &ContentStore) -> Result<Image, Error> {
+        import_path_into(store, &self.path("image.tar"))
     }
 
     /// The directory of a layer, base first.
@@ -100,6 +103,14 @@ impl Scratch {
         }
         content
     }
+}
+
+/// Imports a bare path.
+pub(crate) fn import_path_into(store: &ContentStore, path: &Path) -> Result<Image, Error> {
+    let reference = ImageReference::Path {
+        path: path.to_owned(),
+    };
+    store.import(&reference, &Platform::host(), &NoProgress)
 }
 
 /// An image of raw layers.

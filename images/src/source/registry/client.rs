@@ -8,6 +8,7 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, RANGE, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use rustls::CertificateError;
 
 use super::auth::Authorization;
 use super::credentials::CredentialFiles;
@@ -284,7 +285,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// What is wrong with the server's certificate, if that is what went wrong.
-pub(super) fn certificate_error(error: &reqwest::Error) -> Option<String> {
+pub(super) fn certificate_error(error: &reqwest::Error) -> Option<CertificateError> {
     let mut next: Option<&(dyn StdError + 'static)> = error.source();
     while let Some(error) = next {
         // Errors in boxes of other errors, which their `source` passes over.
@@ -295,7 +296,7 @@ pub(super) fn certificate_error(error: &reqwest::Error) -> Option<String> {
             inner = unwrapped;
         }
         if let Some(rustls::Error::InvalidCertificate(why)) = inner.downcast_ref() {
-            return Some(why.to_string());
+            return Some(why.clone());
         }
         next = error.source();
     }

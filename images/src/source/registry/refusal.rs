@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
+use rustls::CertificateError;
+
 use super::client::{Client, certificate_error};
 use super::credentials::{CredentialFiles, Found};
 use super::unreachable;
@@ -135,11 +137,22 @@ fn login(reference: &RegistryReference) -> String {
 /// An error of the connection, with its causes.
 pub(super) fn transport(host: &str, error: reqwest::Error) -> String {
     if let Some(why) = certificate_error(&error) {
+        let shown = why.to_string();
+        let shown = shown.escape_debug();
+        if let CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } = why
+        {
+            return format!(
+                "its TLS certificate is not valid now: {shown}; the registry has to renew it, \
+                 unless this machine's clock is wrong"
+            );
+        }
         return format!(
-            "its TLS certificate is not trusted: {}; put the certificate of its authority at \
+            "its TLS certificate is not trusted: {shown}; put the certificate of its authority at \
              /etc/containers/certs.d/{host}/ca.crt, or into the system's (package ca-certificates, \
-             or SSL_CERT_FILE)",
-            why.escape_debug()
+             or SSL_CERT_FILE)"
         );
     }
     causes(error)

@@ -1,0 +1,105 @@
+//! A real registry on this machine, filled by skopeo.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Debian's docker-registry, ended when it is dropped.
+pub(crate) struct Registry {
+    child: Child,
+    port: u16,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Registry {
+    /// Starts one, with these lines about TLS.
+    pub(crate) fn new(tls: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        // Nobody else of this test binds a port between these two lines.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http:\n  addr: 127.0.0.1:{port}\n{tls}\n",
+            at("data").display()
+        );
+        std::fs::write(at("config.yml"), config).unwrap();
+        let log = File::create(at("log")).unwrap();
+        let child = Command::new("docker-registry")
+            .args(["serve".as_ref(), at("config.yml").as_os_str()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("docker-registry is in the list of test dependencies");
+        let registry = Self {
+            child,
+            port,
+            directory,
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = registry.log();
+            assert!(Instant::now() < deadline, "it does not start: {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        registry
+    }
+
+    /// The requests so far, one line each, among other things.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    pub(crate) fn reference(&self, image: &str) -> String {
+        format!("docker://localhost:{}/{image}", self.port)
+    }
+
+    /// Pushes an archive.
+    pub(crate) fn push(&self, archive: &Path, image: &str) {
+        let status = Command::new("skopeo")
+            .args(["copy", "--quiet", "--insecure-policy"])
+            .arg("--dest-tls-verify=false")
+            .arg(format!("oci-archive:{}", archive.display()))
+            .arg(self.reference(image))
+            .status()
+            .expect("skopeo is in the list of test dependencies");
+        assert!(status.success());
+    }
+}
+
+/// A certificate for localhost and its key in `directory`, for so many days.
+pub(crate) fn certificate(directory: &Path, days: u32) -> (PathBuf, PathBuf) {
+    let at = |name: &str| directory.join(name);
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl")
+            .args(arguments)
+            .current_dir(directory)
+            .output()
+            .expect("openssl is in the list of test dependencies");
+        assert!(output.status.success(), "{output:?}");
+    };
+    let extensions = "subjectAltName=DNS:localhost\nbasicConstraints=critical,CA:FALSE\n";
+    std::fs::write(at("extensions"), extensions).unwrap();
+    let curve = "ec_paramgen_curve:prime256v1";
+    let request = ["req", "-newkey", "ec", "-pkeyopt", curve, "-nodes", "-subj"];
+    let files = ["/CN=localhost", "-out", "tls.csr", "-keyout", "tls.key"];
+    openssl(&[&request[..], &files].concat());
+    let days = days.to_string();
+    let sign = ["x509", "-req", "-in", "tls.csr", "-signkey", "tls.key"];
+    let files = ["-extfile", "extensions", "-out", "tls.crt", "-days", &days];
+    openssl(&[&sign[..], &files].concat());
+    (at("tls.crt"), at("tls.key"))
+}
