@@ -121,7 +121,12 @@ async fn post(
         invocation_id: text(headers, &INVOCATION_ID),
         error_type: text(headers, &ERROR_TYPE),
     };
-    ask(calls, |answer| ApiCall::Begin(posting, answer)).await?;
+    if let Err(error) = ask(calls, |answer| ApiCall::Begin(posting, answer)).await {
+        // Clients send the body in a packet of its own. Answered before it has
+        // come, the connection would be closed under them.
+        let _not_wanted = read_body(request.into_body()).await;
+        return Err(error);
+    }
     let unfinished = Unfinished { calls: Some(calls) };
     let body = read_body(request.into_body()).await;
     let refused = body.as_ref().err().copied();
