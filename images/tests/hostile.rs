@@ -331,9 +331,7 @@ fn writes_through_links_stay_inside() {
 /// I-W04, I-W09: whiteouts through links.
 #[test]
 fn whiteouts_through_links_stay_inside() {
-    if !is_root("whiteouts_through_links_stay_inside") {
-        return;
-    }
+    also_as_ordinary("whiteouts_through_links_stay_inside");
     let canary = Canary::new();
     for target in [canary.path(), "../../../../canary".to_owned()] {
         for whiteout in [

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lambent_images::{ContentStore, Form, Image, NoProgress};
+use support::mounts::in_private_mounts;
 use support::tree::{
     Objects, assert_same, mounted, objects, without_link_counts, without_skeleton,
 };
-use support::{Scratch, import_path_into, in_private_mounts};
+use support::{Scratch, import_path_into};
 
 /// Builds the image step by step, each step in the mounted tree of a container,
 /// as the shell of a `Dockerfile` would change it.

@@ -10,8 +10,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use lambent_images::{ErrorKind, Form, NoProgress};
+use support::mounts::in_private_mounts;
 use support::tree::{assert_same, mounted, objects, without_skeleton};
-use support::{Scratch, can_mount_erofs, in_private_mounts, is_root, noise};
+use support::{Scratch, can_mount_erofs, is_root, noise};
 
 /// The options of GNU tar that choose how a map of pieces is written.
 const FORMATS: [&[&str]; 4] = [

@@ -15,9 +15,10 @@ use entries::{Entry, What, entry, name};
 use lambent_images::{ContentStore, Digest, Form, NoProgress};
 use proptest::collection::btree_map;
 use proptest::prelude::*;
+use support::mounts::in_private_mounts;
 use support::tar::{Fields, Tar, pax_record};
 use support::tree::{Object, Objects, differences, mounted, objects, without_skeleton};
-use support::{Scratch, import_path_into, in_private_mounts, noise};
+use support::{Scratch, import_path_into, noise};
 
 /// Writes a tree, and remembers what it should look like.
 #[derive(Default)]

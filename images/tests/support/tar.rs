@@ -72,12 +72,13 @@ impl Tar {
 
     /// Gives the last entry, which has no content, these device numbers.
     pub(crate) fn device(&mut self, major: u32, minor: u32) {
-        let start = self.0.len() - 512;
-        let mut header: [u8; 512] = self.0[start..].try_into().unwrap();
+        let Some(header) = self.0.last_chunk_mut::<512>() else {
+            return;
+        };
         for (at, number) in [(329, major), (337, minor)] {
             header[at..at + 8].copy_from_slice(format!("{number:07o}\0").as_bytes());
         }
-        self.0[start..].copy_from_slice(&with_checksum(header));
+        *header = with_checksum(*header);
     }
 
     pub(crate) fn file(self, name: &str, content: &str) -> Self {
