@@ -120,10 +120,10 @@ fn killed_at_any_moment_it_imports_again() {
 
 #[test]
 fn killed_at_any_moment_it_imports_again_as_erofs() {
-    if is_root("killed_at_any_moment_it_imports_again_as_erofs") {
-        if can_mount_erofs(&ContentStore::open(Scratch::new().store.root()).unwrap()) {
-            kill_and_import_again(Form::Erofs);
-        }
+    if is_root("killed_at_any_moment_it_imports_again_as_erofs")
+        && can_mount_erofs(&ContentStore::open(Scratch::new().store.root()).unwrap())
+    {
+        kill_and_import_again(Form::Erofs);
     }
 }
 
@@ -187,10 +187,10 @@ fn threads_and_processes_import_at_once() {
 
 #[test]
 fn threads_and_processes_import_at_once_as_erofs() {
-    if is_root("threads_and_processes_import_at_once_as_erofs") {
-        if can_mount_erofs(&ContentStore::open(Scratch::new().store.root()).unwrap()) {
-            import_at_once(Form::Erofs);
-        }
+    if is_root("threads_and_processes_import_at_once_as_erofs")
+        && can_mount_erofs(&ContentStore::open(Scratch::new().store.root()).unwrap())
+    {
+        import_at_once(Form::Erofs);
     }
 }
 

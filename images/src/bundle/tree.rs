@@ -51,7 +51,7 @@ pub(super) fn write(
         directories: Vec::new(),
         left_out: LeftOut::default(),
     };
-    let mut pending = vec![(tree.root(), Vec::new())];
+    let mut pending = vec![(Tree::ROOT, Vec::new())];
     while let Some((directory, path)) = pending.pop() {
         writer.directory(directory, &path, &mut pending)?;
         writer.directories.push((directory, path));

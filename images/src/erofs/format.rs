@@ -8,17 +8,27 @@ use crate::unpack::entry::{Device, Metadata};
 
 /// Size of a block in bytes: that of a tar block, so that files can stay where
 /// they are in a tar stream.
-pub(super) const BLOCK: u64 = 1 << BLOCK_BITS;
+pub(super) const BLOCK: u64 = BLOCK_LENGTH as u64;
 pub(super) const BLOCK_BITS: u8 = 9;
+/// The sizes of structures, as lengths of arrays.
+const BLOCK_LENGTH: usize = 1 << BLOCK_BITS;
+pub(super) const SUPERBLOCK_LENGTH: usize = 128;
+const DEVICE_SLOT_LENGTH: usize = 128;
+const INODE_LENGTH: usize = 64;
+const CHUNK_INDEX_LENGTH: usize = 8;
 /// Where the superblock is.
 pub(super) const SUPERBLOCK_OFFSET: u64 = 1024;
-pub(super) const SUPERBLOCK_SIZE: u64 = 128;
-pub(super) const DEVICE_SLOT_SIZE: u64 = 128;
+pub(super) const SUPERBLOCK_SIZE: u64 = SUPERBLOCK_LENGTH as u64;
+pub(super) const DEVICE_SLOT_SIZE: u64 = DEVICE_SLOT_LENGTH as u64;
+/// Where the table of devices is, in units of its slots.
+const DEVICE_TABLE: u16 = 9;
+const _: () =
+    assert!(DEVICE_TABLE as u64 * DEVICE_SLOT_SIZE == SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE);
 /// Inodes are addressed in units of this many bytes.
 pub(super) const SLOT: u64 = 32;
-pub(super) const INODE_SIZE: u64 = 64;
+pub(super) const INODE_SIZE: u64 = INODE_LENGTH as u64;
 pub(super) const DIRENT_SIZE: usize = 12;
-pub(super) const CHUNK_INDEX_SIZE: u64 = 8;
+pub(super) const CHUNK_INDEX_SIZE: u64 = CHUNK_INDEX_LENGTH as u64;
 /// Most bits of a chunk's size.
 pub(super) const CHUNK_BITS_MAX: u32 = 31 + BLOCK_BITS as u32;
 
@@ -90,9 +100,8 @@ pub(super) struct Superblock {
 }
 
 impl Superblock {
-    pub(super) fn to_bytes(self) -> [u8; SUPERBLOCK_SIZE as usize] {
+    pub(super) fn to_bytes(self) -> [u8; SUPERBLOCK_LENGTH] {
         let mut fields = Fields::new();
-        let device_table = (SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE) / DEVICE_SLOT_SIZE;
         fields.put(0, &MAGIC.to_le_bytes());
         fields.put(8, &COMPAT_MTIME.to_le_bytes());
         fields.put(12, &[BLOCK_BITS]);
@@ -104,13 +113,13 @@ impl Superblock {
         let features = INCOMPAT_CHUNKED_FILE | INCOMPAT_DEVICE_TABLE;
         fields.put(80, &features.to_le_bytes());
         fields.put(86, &self.devices.to_le_bytes());
-        fields.put(88, &(device_table as u16).to_le_bytes());
+        fields.put(88, &DEVICE_TABLE.to_le_bytes());
         fields.0
     }
 }
 
 /// One device of the table: a layer's tar stream.
-pub(super) fn device_slot(tag: &str, blocks: u32) -> [u8; DEVICE_SLOT_SIZE as usize] {
+pub(super) fn device_slot(tag: &str, blocks: u32) -> [u8; DEVICE_SLOT_LENGTH] {
     let mut fields = Fields::new();
     let tag = tag.as_bytes();
     fields.put(0, &tag[..tag.len().min(64)]);
@@ -133,7 +142,7 @@ pub(super) struct Inode<'a> {
 }
 
 impl Inode<'_> {
-    pub(super) fn to_bytes(&self) -> [u8; INODE_SIZE as usize] {
+    pub(super) fn to_bytes(&self) -> [u8; INODE_LENGTH] {
         let mut fields = Fields::new();
         let format = 1_u16 | (self.layout as u16) << 1;
         let mode = self.kind.mode_bits() | (self.metadata.mode & 0o7777) as u16;
@@ -167,10 +176,10 @@ pub(super) fn device_number(device: Device) -> u32 {
 }
 
 /// A chunk of zeros, which is stored nowhere.
-pub(super) const HOLE: [u8; CHUNK_INDEX_SIZE as usize] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+pub(super) const HOLE: [u8; CHUNK_INDEX_LENGTH] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
 
 /// Where a chunk is: on a device, counted from 1, at a block of it.
-pub(super) fn chunk_index(device: u16, block: u32) -> [u8; CHUNK_INDEX_SIZE as usize] {
+pub(super) fn chunk_index(device: u16, block: u32) -> [u8; CHUNK_INDEX_LENGTH] {
     let mut fields = Fields::new();
     fields.put(2, &device.to_le_bytes());
     fields.put(4, &block.to_le_bytes());
@@ -231,12 +240,14 @@ pub(super) fn directory<T: Copy>(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     for block in directory_blocks(names) {
-        out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
+        out.resize(out.len().next_multiple_of(BLOCK_LENGTH), 0);
         let mut name_offset = block.len() * DIRENT_SIZE;
         for entry in block {
             let (inode, kind) = resolve(entry.target);
             out.extend_from_slice(&inode.to_le_bytes());
-            out.extend_from_slice(&(name_offset as u16).to_le_bytes());
+            // Within a block.
+            let offset = u16::try_from(name_offset).unwrap_or(u16::MAX);
+            out.extend_from_slice(&offset.to_le_bytes());
             out.extend_from_slice(&[kind as u8, 0]);
             name_offset += entry.name.len();
         }
@@ -259,7 +270,7 @@ fn directory_blocks<'a, 'n, T>(names: &'a [Name<'n, T>]) -> Vec<&'a [Name<'n, T>
     let (mut start, mut used) = (0, 0);
     for (index, entry) in names.iter().enumerate() {
         let needed = DIRENT_SIZE + entry.name.len();
-        if used + needed > BLOCK as usize {
+        if used + needed > BLOCK_LENGTH {
             blocks.push(&names[start..index]);
             (start, used) = (index, 0);
         }
@@ -298,6 +309,6 @@ mod tests {
         assert_eq!(directory_size(&names), 2 * BLOCK + 255 + 12);
         let bytes = directory(&names, |target| (target, FileType::Regular));
         assert_eq!(bytes.len() as u64, directory_size(&names));
-        assert_eq!(bytes[BLOCK as usize], 1, "the second block has the second");
+        assert_eq!(bytes[BLOCK_LENGTH], 1, "the second block has the second");
     }
 }

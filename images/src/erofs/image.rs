@@ -10,8 +10,8 @@
 use super::chunks::Chunks;
 use super::format::{
     BLOCK, CHUNK_INDEX_SIZE, DEVICE_SLOT_SIZE, DataLayout, FileType, INODE_SIZE, Inode, Name, SLOT,
-    SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, device_number, device_slot, directory,
-    directory_size, xattrs,
+    SUPERBLOCK_LENGTH, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, device_number, device_slot,
+    directory, directory_size, xattrs,
 };
 use crate::Digest;
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ impl<'a> Planner<'a> {
 
     /// Collects the inodes that can be reached, and counts their names.
     fn walk(&mut self) -> Result<()> {
-        let mut pending = vec![(self.tree.root(), 0)];
+        let mut pending = vec![(Tree::ROOT, 0)];
         while let Some((node, parent)) = pending.pop() {
             if let Some(item) = self.item_of[node.index()] {
                 self.items[item as usize].links += 1;
@@ -111,16 +111,15 @@ impl<'a> Planner<'a> {
             let after = match self.stored(index)? {
                 Stored::Chunks(size) => fixed.next_multiple_of(CHUNK_INDEX_SIZE) + size,
                 Stored::Bytes(0) => fixed,
-                Stored::Bytes(size) => match inline_position(position, fixed, size) {
-                    Some(found) => {
+                Stored::Bytes(size) => {
+                    if let Some(found) = inline_position(position, fixed, size) {
                         position = found;
                         fixed + size
-                    }
-                    None => {
+                    } else {
                         plain.push((index, size));
                         fixed
                     }
-                },
+                }
             };
             self.items[index].position = position;
             position += after;
@@ -246,8 +245,8 @@ impl<'a> Planner<'a> {
         // The same image has the same name on every machine.
         let hash = Digest::of(&out).hex();
         superblock.uuid.copy_from_slice(&hash.as_bytes()[..16]);
-        let start = SUPERBLOCK_OFFSET as usize;
-        out[start..start + SUPERBLOCK_SIZE as usize].copy_from_slice(&superblock.to_bytes());
+        let start = usize::try_from(SUPERBLOCK_OFFSET).map_err(|_| too_large())?;
+        out[start..start + SUPERBLOCK_LENGTH].copy_from_slice(&superblock.to_bytes());
         Ok(out)
     }
 

@@ -49,7 +49,7 @@ pub(super) fn publish(
         // Far too many files to name.
         rustix::fs::syncfs(layout.root_fd()).doing(flushing)?;
     } else {
-        flush(layout, written(layout, resolved, ingested, root))?;
+        flush(layout, &written(layout, resolved, ingested, root))?;
     }
     for (layer, index) in ingested.iter().zip(indexes) {
         record(layout, staging, layer, index)?;
@@ -58,7 +58,7 @@ pub(super) fn publish(
         record::write(staging, &layout.erofs_record(&root.chain), &root.record)?;
     }
     // The image is listed only when all that it needs would survive a power cut.
-    flush(layout, records(layout, ingested, root))?;
+    flush(layout, &records(layout, ingested, root))?;
     index::add(
         layout,
         staging,
@@ -145,7 +145,7 @@ fn records(layout: &Layout, ingested: &[Ingested], root: Option<&BuiltRoot>) -> 
 
 /// Brings files and the directories that they are in to disk. Not the whole file
 /// system, which others may be writing gigabytes to.
-fn flush(layout: &Layout, files: Vec<PathBuf>) -> Result<()> {
+fn flush(layout: &Layout, files: &[PathBuf]) -> Result<()> {
     if files.len() > FLUSH_ONE_BY_ONE_MAX {
         return rustix::fs::syncfs(layout.root_fd()).doing(flushing);
     }

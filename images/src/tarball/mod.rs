@@ -158,13 +158,12 @@ impl<R: Skip> TarReader<R> {
 
     /// A sparse file whose map is in PAX records, or at the start of its content.
     fn pax_sparse(&mut self, sparse: PaxSparse, size: &mut u64) -> Result<SparseMap> {
-        let segments = match sparse.segments {
-            Some(segments) => segments,
-            None => {
-                let (segments, taken) = sparse::leading_map(|block| self.body_block(block))?;
-                *size -= taken;
-                segments
-            }
+        let segments = if let Some(segments) = sparse.segments {
+            segments
+        } else {
+            let (segments, taken) = sparse::leading_map(|block| self.body_block(block))?;
+            *size -= taken;
+            segments
         };
         SparseMap::new(sparse.size, segments, *size)
     }

@@ -180,9 +180,8 @@ impl SparseRecords {
     fn finish(self) -> Result<Option<PaxSparse>> {
         let mapped = self.mapped || !self.numbers.is_empty();
         let segments = match self.version {
-            (None, None) if mapped => Some(sparse::pairs(&self.numbers)?),
+            (None, None) | (Some(0), Some(0 | 1)) if mapped => Some(sparse::pairs(&self.numbers)?),
             (None, None) if self.size.is_none() => return Ok(None),
-            (Some(0), Some(0 | 1)) if mapped => Some(sparse::pairs(&self.numbers)?),
             (Some(1), Some(0)) => None,
             _ => {
                 return Err(Error::unsupported(

@@ -119,7 +119,7 @@ impl<'a> Layering<'a> {
 
     pub(super) fn directory(&mut self, path: &LayerPath, metadata: Metadata) -> Result<()> {
         let Some((parent, name)) = path.split() else {
-            self.describe(self.tree.root(), metadata);
+            self.describe(Tree::ROOT, metadata);
             return Ok(());
         };
         let parent = self.parent(&parent, path, name)?;
@@ -260,7 +260,7 @@ impl<'a> Layering<'a> {
         entry: &LayerPath,
         missing: Missing,
     ) -> Result<Option<Place>> {
-        let mut trail = vec![(self.tree.root(), 0)];
+        let mut trail = vec![(Tree::ROOT, 0)];
         let mut pending: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
         let mut links = 0;
         while let Some(name) = pending.pop_front() {
@@ -270,7 +270,7 @@ impl<'a> Layering<'a> {
                 }
                 continue;
             }
-            let (here, length) = trail.last().copied().unwrap_or((self.tree.root(), 0));
+            let (here, length) = trail.last().copied().unwrap_or((Tree::ROOT, 0));
             match self.step(here, &name, entry, missing, links == 0)? {
                 Step::Into(directory) => {
                     let place = Place {

@@ -109,7 +109,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    const ROOT: NodeId = NodeId(0);
+    pub(crate) const ROOT: NodeId = NodeId(0);
 
     pub(crate) fn new() -> Self {
         let root = Node {
@@ -118,10 +118,6 @@ impl Tree {
             layer: 0,
         };
         Self { nodes: vec![root] }
-    }
-
-    pub(crate) fn root(&self) -> NodeId {
-        Self::ROOT
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {

@@ -10,7 +10,7 @@ impl Tree {
     /// Those of the skeleton's places that are something else in the image.
     pub(crate) fn not_directories(&self) -> Vec<&'static str> {
         let is_other = |name: &&str| {
-            self.child(self.root(), name.as_bytes())
+            self.child(Self::ROOT, name.as_bytes())
                 .is_some_and(|entry| !self.is_directory(entry.node))
         };
         PLACES.into_iter().filter(is_other).collect()

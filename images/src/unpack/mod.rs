@@ -89,7 +89,7 @@ pub(crate) fn layer(
                         file.seek(SeekFrom::Start(piece.offset)).doing(failed)?;
                         left = Some(piece.length);
                     }
-                    let wanted = left.map_or(CHUNK, |left| chunk(left));
+                    let wanted = left.map_or(CHUNK, chunk);
                     let read = tar.read_body(&mut buffer[..wanted])?;
                     if read == 0 {
                         break;

@@ -27,7 +27,7 @@ pub(super) fn stream(
     interrupt: &Interrupt,
 ) -> Result<Option<Damage>> {
     let Some(record) = record::read::<TarRecord>(&layout.tar_record(diff_id)) else {
-        return Ok(damaged_record());
+        return Ok(Some(damaged_record()));
     };
     let path = layout.tar(diff_id);
     let failed = || format!("reading {}", quoted_path(&path));
@@ -69,7 +69,7 @@ pub(super) fn root(
     layers: Option<&[Digest]>,
 ) -> Result<Option<Damage>> {
     let Some(record) = record::read::<ErofsRecord>(&layout.erofs_record(chain)) else {
-        return Ok(damaged_record());
+        return Ok(Some(damaged_record()));
     };
     let stored = read_small(&layout.erofs(chain), METADATA_MAX)?;
     if stored.map(Digest::of) != Some(record.digest) {
@@ -91,7 +91,7 @@ pub(super) fn root(
     }
 }
 
-fn damaged_record() -> Option<Damage> {
+fn damaged_record() -> Damage {
     let what = "its record is missing or damaged".to_owned();
-    Some((FindingKind::Record, what))
+    (FindingKind::Record, what)
 }
