@@ -274,9 +274,12 @@ fn privileged_damage_is_found_and_loading_again_repairs_it() {
     let digest = load(&lambent, &file, "x");
     let program = content(&lambent)
         .into_iter()
-        .map(|layer| match layer.is_dir() {
-            true => layer.join("var/task/bootstrap"),
-            false => layer,
+        .map(|layer| {
+            if layer.is_dir() {
+                layer.join("var/task/bootstrap")
+            } else {
+                layer
+            }
         })
         .filter(|path| path.is_file())
         .max_by_key(|path| path.metadata().unwrap().len())

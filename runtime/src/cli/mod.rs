@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
         .directories()
         .and_then(|directories| match arguments.command {
             Command::Invoke(command) => block_on(invoke::run(*command, directories)),
-            Command::Image(command) => block_on(image::run(command, directories)),
+            Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });
     match result {

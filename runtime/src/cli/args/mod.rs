@@ -59,7 +59,7 @@ pub(super) enum Command {
     Invoke(Box<Invoke>),
     /// Manage the images that are kept
     #[command(subcommand)]
-    Image(ImageCommand),
+    Image(Box<ImageCommand>),
     /// Show in under a minute what this is for, with a built-in sample function
     Demo(Demo),
 }
@@ -67,9 +67,12 @@ pub(super) enum Command {
 /// `lambent invoke`.
 #[derive(Debug, Args)]
 pub(super) struct Invoke {
-    /// The path of an image, the name or digest of a stored one, HOST/NAME[:TAG],
-    /// docker://NAME[:TAG], docker-daemon:NAME[:TAG], oci:DIR[:TAG],
-    /// oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]
+    // As an attribute: in a comment, `docker://` looks like a bare address.
+    #[arg(
+        help = "The path of an image, the name or digest of a stored one, HOST/NAME[:TAG], \
+                  docker://NAME[:TAG], docker-daemon:NAME[:TAG], oci:DIR[:TAG], \
+                  oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]"
+    )]
     pub(super) image: ImageReference,
 
     #[command(flatten)]
