@@ -65,8 +65,13 @@ fn mounted_as_erofs(
             assert_eq!(found.is_directory(), meta.is_dir(), "{}", path.display());
         }
     }
-    rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+    unmount(&target);
     Some(listed)
+}
+
+/// Lets the directory be removed.
+fn unmount(target: &Path) {
+    rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH).unwrap();
 }
 
 /// The image's own paths, without the skeleton's.
@@ -103,7 +108,7 @@ fn names(scratch: &Scratch, layers: &[Vec<u8>]) -> Vec<String> {
             );
         }
     }
-    rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+    unmount(&target);
     names
 }
 
@@ -411,6 +416,7 @@ fn a_hostile_image_cannot_reach_through_the_skeleton() {
             .unwrap();
         assert!(line.contains(" ro,nosuid,nodev"), "{line}");
         drop(rootfs);
+        unmount(&target);
     }
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
     assert!(
@@ -438,7 +444,7 @@ fn many_layers() {
             .count();
         assert_eq!(files, count);
         assert!(rootfs.lookup("f000").unwrap().is_some());
-        rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+        unmount(&target);
     }
     let layers = vec![Tar::new().file("x", "x").end(); 500];
     assert_eq!(
