@@ -14,6 +14,7 @@
 
 mod bundle;
 mod config;
+mod detached;
 mod digest;
 mod erofs;
 mod error;

@@ -9,7 +9,7 @@ use lambent_images::{
     Progress, RegistryReference, registry_reference,
 };
 
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 
 /// How long a stopped command waits for its work to clean up. Longer takes only

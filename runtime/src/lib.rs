@@ -10,6 +10,7 @@ pub mod images;
 pub mod model;
 mod sandbox;
 pub mod service;
+pub mod service_error;
 mod state;
 mod sys;
 pub mod telemetry;

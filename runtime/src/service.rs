@@ -11,45 +11,9 @@ use crate::model::{FunctionConfiguration, Identity, function_environment};
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
 use crate::sandbox::{RUNTIME_API, SandboxSpec, storage};
+use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::telemetry::Sink;
-
-/// What a service cannot do, by whose fault it is.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// The image (or a layer) is unusable.
-    #[error("{0}")]
-    Image(String),
-    /// This host cannot do what was asked.
-    #[error("{0}")]
-    Host(String),
-    /// The command was interrupted.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl From<lambent_images::Error> for ServiceError {
-    fn from(error: lambent_images::Error) -> Self {
-        use lambent_images::ErrorKind;
-        let message = with_sources(&error);
-        match error.kind() {
-            ErrorKind::Io | ErrorKind::InUse => Self::Host(message),
-            ErrorKind::Interrupted => Self::Interrupted,
-            _ => Self::Image(message),
-        }
-    }
-}
-
-/// An error and what caused it, on one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
-}
 
 /// A running service: the store, and the launcher with its environments.
 #[derive(Debug)]

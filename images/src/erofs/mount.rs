@@ -12,8 +12,8 @@ use rustix::mount::{
 };
 
 use super::image::build;
+use crate::detached::explained;
 use crate::error::{Error, IoContext, Result, quoted_path};
-use crate::rootfs::mount::explained;
 use crate::tree::Tree;
 
 /// Mounts an image read-only, without devices and without setuid, at no path:

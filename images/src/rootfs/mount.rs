@@ -3,17 +3,14 @@
 //! Called from a single-threaded, privileged process; changes neither the
 //! working directory nor anything else of the caller.
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
-use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, move_mount};
 use serde::{Deserialize, Serialize};
 
 use super::overlay;
+use crate::detached::attach;
 use crate::erofs;
-use crate::error::{IoContext, Result, quoted_path};
+use crate::error::Result;
 
 /// What there is to mount for the root file system of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,23 +47,4 @@ impl RootMount {
             }
         }
     }
-}
-
-/// Moves a detached mount to a path.
-pub(super) fn attach(tree: impl AsFd, target: &Path) -> Result<()> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(tree, "", CWD, target, flags)
-        .doing(|| format!("mounting the root file system at {}", quoted_path(target)))
-}
-
-/// The error with the reason that the kernel left on the context, if any.
-pub(crate) fn explained(context: impl AsFd, error: Errno) -> std::io::Error {
-    let mut message = [0; 512];
-    let text = match rustix::io::read(context, &mut message) {
-        Ok(length) => String::from_utf8_lossy(&message[..length])
-            .trim()
-            .to_owned(),
-        Err(_) => return error.into(),
-    };
-    std::io::Error::other(format!("{error}: {}", text.escape_debug()))
 }

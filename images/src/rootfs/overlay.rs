@@ -10,7 +10,7 @@ use rustix::mount::{
     fsmount, fsopen, mount as classic_mount,
 };
 
-use super::mount::{attach, explained};
+use crate::detached::{attach, explained};
 use crate::error::{Error, IoContext, Result, quoted_path};
 
 /// The source shown in `/proc/self/mountinfo`.

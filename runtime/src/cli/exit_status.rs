@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,7 +10,7 @@ use super::super::exit_status::{CommandError, ExitStatus};
 use super::super::output;
 use super::super::progress::ProgressDisplay;
 use crate::images::{Display, ImageRequest, ImageStore, import};
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 pub(super) async fn pull(
     images: &ImageStore,

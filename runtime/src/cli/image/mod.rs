@@ -16,7 +16,7 @@ use super::exit_status::{CommandError, ExitStatus};
 use super::interrupted;
 use super::progress::ProgressDisplay;
 use crate::images::ImageStore;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 
 pub(super) async fn run(
