@@ -6,10 +6,11 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::source::{self, resolve};
+use crate::tree::Tree;
 use crate::unpack::decompress::Decoder;
 use crate::unpack::limits::Budget;
 use crate::unpack::{self, path::open_root};
-use crate::{ImageReference, Platform, Result, config, manifest};
+use crate::{Digest, ImageReference, Platform, Result, config, erofs, manifest};
 
 /// What one layer may unpack to: small, so that a bomb costs no time.
 const BYTES_MAX: u64 = 4 << 20;
@@ -29,6 +30,27 @@ fn unpack(blob: &[u8], root: &Path, graveyard: &Path) -> Result<()> {
     let graveyard = File::open(graveyard).map_err(io)?;
     let graveyard = std::os::fd::AsFd::as_fd(&graveyard);
     unpack::layer(stream, root, graveyard, &budget).map(drop)
+}
+
+/// Lists a layer's blob, merges it under the skeleton twice, and lays that out as EROFS.
+pub fn index(blob: &[u8]) -> bool {
+    lay_out(blob).is_ok()
+}
+
+fn lay_out(blob: &[u8]) -> Result<()> {
+    let budget = Budget::new(BYTES_MAX, ENTRIES_MAX);
+    let io = |error| crate::Error::io(|| "fuzzing".to_owned(), error);
+    let stream = BufReader::new(Decoder::new(blob).map_err(io)?.take(BYTES_MAX));
+    let (index, _) = unpack::index(stream, &budget)?;
+    let mut tree = Tree::new();
+    tree.apply(1, index.clone())?;
+    tree.apply(2, index)?;
+    tree.apply_skeleton(3)?;
+    let device = erofs::Device {
+        diff_id: Digest::of(blob),
+        size: BYTES_MAX,
+    };
+    erofs::build(&tree, &[device], &[1, 1]).map(drop)
 }
 
 /// Parses a document as each of those that an image has.
