@@ -152,9 +152,8 @@ fn read_inside(root: impl AsFd, name: &str) -> Result<String> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(String::new());
     }
-    // The same file, now known to be one, by the descriptor that proves it.
+    // Still the same file: nobody else reaches a bundle before it is complete.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let file = match openat2(&root, name, flags, Mode::empty(), resolve) {
         Err(Errno::ACCESS) => return Ok(String::new()),
         other => other.doing(failed)?,

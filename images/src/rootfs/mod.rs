@@ -134,13 +134,10 @@ impl ContentStore {
             }
             devices.push(path);
         }
-        let mount = RootMount::Erofs {
-            image: self.layout.erofs(chain.digest()),
-            devices,
-        };
+        let image = self.layout.erofs(chain.digest());
         Ok(Rootfs {
-            view: View::Mounted(Mounted::new(&mount)?),
-            mount,
+            view: View::Mounted(Mounted::new(&image, &devices)?),
+            mount: RootMount::Erofs { image, devices },
             _lease: lease,
         })
     }

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::{FileKind, RootMount};
+use super::FileKind;
 use crate::erofs;
 use crate::error::{Error, IoContext, Result, quoted_path};
 
@@ -16,13 +16,8 @@ use crate::error::{Error, IoContext, Result, quoted_path};
 pub(super) struct Mounted(OwnedFd);
 
 impl Mounted {
-    pub(super) fn new(mount: &RootMount) -> Result<Self> {
-        match mount {
-            RootMount::Erofs { image, devices } => erofs::mount::detached(image, devices).map(Self),
-            RootMount::Overlay { .. } => Err(Error::unsupported(
-                "directories are looked at without mounting them",
-            )),
-        }
+    pub(super) fn new(image: &Path, devices: &[PathBuf]) -> Result<Self> {
+        erofs::mount::detached(image, devices).map(Self)
     }
 
     pub(super) fn lookup(&self, path: &Path) -> Result<Option<FileKind>> {
