@@ -6,6 +6,7 @@ mod calls;
 mod reports;
 
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::log::FunctionLog;
-use super::meter::Meter;
+use super::meter::{self, Meter, Tmp};
+use super::thrash::Thrash;
 use super::{Command, EnvironmentGone, EnvironmentSettings, Invocation, InvocationResult, Outcome};
 use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
 use crate::model::{Deadline, Effect, Event, ExitStatus, Failure, Phase, RequestId, RuntimeState};
-use crate::sandbox::StartError;
 use crate::sandbox::client::{Sandbox, SandboxEvent};
+use crate::sandbox::{StartError, Started, StorageKind};
 use crate::telemetry;
 
 /// Lambda's limit for an on-demand INIT.
@@ -140,6 +142,7 @@ struct Actor {
 struct Runtime {
     state: RuntimeState,
     meter: Meter,
+    thrash: Thrash,
     server: JoinHandle<()>,
     init_started: Instant,
     pending_next: Option<oneshot::Sender<Result<Arc<NextEvent>, ApiError>>>,
@@ -267,7 +270,7 @@ impl Actor {
                 {
                     self.warn_once(warning);
                 }
-                if let Err(error) = self.runtime_started(started.at_ns, listener, tmp, status) {
+                if let Err(error) = self.runtime_started(&started, listener, tmp, status) {
                     self.fail_host(format!("cannot watch the function: {error}"));
                 }
             }
@@ -298,10 +301,10 @@ impl Actor {
 
     fn runtime_started(
         &mut self,
-        at_ns: u64,
-        listener: std::os::fd::OwnedFd,
-        tmp: std::os::fd::OwnedFd,
-        status: std::os::fd::OwnedFd,
+        started: &Started,
+        listener: OwnedFd,
+        tmp: OwnedFd,
+        status: OwnedFd,
     ) -> std::io::Result<()> {
         let listener = TcpListener::from_std(listener.into())?;
         let cgroup = self.sandbox.cgroup()?;
@@ -319,13 +322,20 @@ impl Actor {
             };
             tokio::join!(api::serve(listener, sender), number);
         });
-        let since = crate::sandbox::monotonic_ns().saturating_sub(at_ns);
+        let since = crate::sandbox::monotonic_ns().saturating_sub(started.at_ns);
         let now = Instant::now();
+        let tmp = Tmp {
+            empty: *self
+                .tmp_empty
+                .get_or_insert_with(|| meter::occupied(tmp.as_fd())),
+            directory: tmp,
+            charged: started.storage == StorageKind::ChargedTmpfs,
+        };
         let meter = Meter::new(cgroup, status, tmp);
-        self.tmp_empty.get_or_insert_with(|| meter.tmp_used());
         self.runtime = Some(Runtime {
             state: RuntimeState::Started,
             meter,
+            thrash: Thrash::default(),
             server,
             init_started: now.checked_sub(Duration::from_nanos(since)).unwrap_or(now),
             pending_next: None,
@@ -399,20 +409,27 @@ impl Actor {
     }
 
     fn sample(&mut self) {
-        self.sample_memory();
+        let limit = self.settings.spec.memory_bytes;
+        let Some(runtime) = &mut self.runtime else {
+            return;
+        };
+        let reading = runtime.meter.memory();
+        self.memory_peak = runtime.meter.memory_peak(self.memory_peak, &reading);
+        if runtime.killed_for_memory {
+            return;
+        }
         // The kernel kills one process; Lambda's environment dies as a whole.
-        if let Some(runtime) = &mut self.runtime
-            && !runtime.killed_for_memory
-            && runtime.meter.out_of_memory()
-        {
+        let starving = runtime.thrash.observe(Instant::now(), limit, &reading);
+        if starving || runtime.meter.out_of_memory() {
             runtime.killed_for_memory = true;
             self.sandbox.kill();
         }
     }
 
     fn sample_memory(&mut self) {
-        if let Some(runtime) = &self.runtime {
-            self.memory_peak = self.memory_peak.max(runtime.meter.memory_sample());
+        if let Some(runtime) = &mut self.runtime {
+            let reading = runtime.meter.memory();
+            self.memory_peak = runtime.meter.memory_peak(self.memory_peak, &reading);
         }
     }
 

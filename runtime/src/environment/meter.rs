@@ -1,10 +1,11 @@
 //! What an environment uses: CPU between two points, memory at its highest.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use crate::sandbox::cgroup::{Cgroup, CpuUsage};
+use super::tmp_mappings;
+use crate::sandbox::cgroup::{Cgroup, CpuUsage, MemoryReading};
 
 /// Meters of a running environment.
 #[derive(Debug)]
@@ -12,14 +13,40 @@ pub(super) struct Meter {
     cgroup: Cgroup,
     /// The runtime process's status file in `/proc`.
     status: File,
-    /// `/tmp`.
-    tmp: OwnedFd,
+    tmp: Tmp,
     oom_kills: u64,
     cpu_baseline: CpuUsage,
+    /// A file of `/tmp` has been mapped.
+    maps_tmp: bool,
+}
+
+/// `/tmp` of an environment.
+#[derive(Debug)]
+pub(super) struct Tmp {
+    pub(super) directory: OwnedFd,
+    /// Bytes that its file system takes for itself.
+    pub(super) empty: u64,
+    /// Its files are charged to the function's memory.
+    pub(super) charged: bool,
+}
+
+impl Tmp {
+    /// Bytes in it.
+    pub(super) fn used(&self) -> u64 {
+        occupied(self.directory.as_fd()).saturating_sub(self.empty)
+    }
+}
+
+/// Bytes of a file system that are not free.
+pub(super) fn occupied(directory: BorrowedFd<'_>) -> u64 {
+    rustix::fs::fstatfs(directory).map_or(0, |stat| {
+        let block = u64::try_from(stat.f_bsize).unwrap_or(0);
+        stat.f_blocks.saturating_sub(stat.f_bfree) * block
+    })
 }
 
 impl Meter {
-    pub(super) fn new(cgroup: Cgroup, status: OwnedFd, tmp: OwnedFd) -> Self {
+    pub(super) fn new(cgroup: Cgroup, status: OwnedFd, tmp: Tmp) -> Self {
         let oom_kills = cgroup.oom_kills().unwrap_or(0);
         Self {
             cgroup,
@@ -27,6 +54,7 @@ impl Meter {
             tmp,
             oom_kills,
             cpu_baseline: CpuUsage::default(),
+            maps_tmp: false,
         }
     }
 
@@ -34,14 +62,42 @@ impl Meter {
         &self.cgroup
     }
 
-    /// A lower bound of the highest memory use so far, in bytes. The kernel keeps
-    /// a peak per group, but it counts cached files, those of `/tmp` among them;
-    /// so this is the larger of what is in the group now and of the peak that the
-    /// kernel keeps for the runtime process, which misses nothing however short.
-    pub(super) fn memory_sample(&self) -> u64 {
-        let group = self.cgroup.memory_used().unwrap_or(0);
-        let process = self.process_peak().unwrap_or(0);
-        group.max(process)
+    /// What the memory controller counts now.
+    pub(super) fn memory(&self) -> MemoryReading {
+        self.cgroup.memory().unwrap_or_default()
+    }
+
+    /// The highest memory use in bytes, `peak` being that of earlier readings.
+    ///
+    /// The kernel keeps a peak for each group, but it counts cached files, those
+    /// of `/tmp` among them. So this is the largest of what the group's processes
+    /// have in a reading, and of the peak that the kernel keeps for the runtime
+    /// process, which misses nothing however short.
+    pub(super) fn memory_peak(&mut self, peak: u64, reading: &MemoryReading) -> u64 {
+        let tmp_used = self.tmp.used();
+        let shared = reading
+            .shared
+            .saturating_sub(if self.tmp.charged { tmp_used } else { 0 });
+        let group = |mapped: u64| reading.anonymous + mapped.max(shared);
+        let (mut now, process) = (group(reading.mapped), self.process_peak().unwrap_or(0));
+        if now.max(process) <= peak {
+            return peak;
+        }
+        // Who has mapped files of /tmp is found out only when it matters.
+        if tmp_used > 0 {
+            let mapped_tmp = self.mapped_tmp();
+            self.maps_tmp |= mapped_tmp > 0;
+            now = group(reading.mapped.saturating_sub(mapped_tmp));
+        }
+        let process = if self.maps_tmp { 0 } else { process };
+        peak.max(now).max(process)
+    }
+
+    fn mapped_tmp(&self) -> u64 {
+        let processes = self.cgroup.processes().unwrap_or_default();
+        rustix::fs::fstat(&self.tmp.directory).map_or(0, |stat| {
+            tmp_mappings::mapped_bytes(&processes, stat.st_dev)
+        })
     }
 
     fn process_peak(&self) -> Option<u64> {
@@ -75,11 +131,7 @@ impl Meter {
         self.cgroup.cpu_usage().unwrap_or_default()
     }
 
-    /// Bytes in `/tmp`.
-    pub(super) fn tmp_used(&self) -> u64 {
-        rustix::fs::fstatfs(&self.tmp).map_or(0, |stat| {
-            let block = u64::try_from(stat.f_bsize).unwrap_or(0);
-            stat.f_blocks.saturating_sub(stat.f_bfree) * block
-        })
+    pub(super) fn tmp(&self) -> &Tmp {
+        &self.tmp
     }
 }

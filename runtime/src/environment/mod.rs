@@ -5,6 +5,8 @@ mod actor;
 mod invocation;
 mod log;
 mod meter;
+mod thrash;
+mod tmp_mappings;
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ mod worker;
 
 pub use launcher::run as run_launcher;
 pub(crate) use network::RUNTIME_API;
-pub(crate) use protocol::{SandboxSpec, StartError, StorageKind};
+pub(crate) use protocol::{SandboxSpec, StartError, Started, StorageKind};
 
 /// The system's monotonic clock in nanoseconds, comparable between processes.
 pub(crate) fn monotonic_ns() -> u64 {

@@ -60,9 +60,7 @@ impl Actor {
             .runtime
             .as_ref()
             .map_or_else(Default::default, |runtime| {
-                let tmp_empty = self.tmp_empty.unwrap_or(0);
-                let tmp_used = runtime.meter.tmp_used().saturating_sub(tmp_empty);
-                (runtime.meter.cpu_since(), tmp_used)
+                (runtime.meter.cpu_since(), runtime.meter.tmp().used())
             });
         let report = Report {
             duration: if status == Status::Timeout {

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Hierarchies;
+use super::{Hierarchies, MemoryReading, field};
 use crate::model::CPU_PERIOD_US;
 
 /// CPU time so far.
@@ -31,6 +31,7 @@ impl CpuUsage {
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     controllers: Controllers,
+    processes: File,
     freezer: Option<Freezer>,
 }
 
@@ -40,12 +41,14 @@ enum Controllers {
         quota: File,
         cpu_stat: File,
         cpu_usage: File,
+        memory_usage: File,
         memory_stat: File,
         oom_control: File,
     },
     V2 {
         cpu_max: File,
         cpu_stat: File,
+        memory_current: File,
         memory_stat: File,
         memory_events: File,
     },
@@ -85,6 +88,7 @@ impl Cgroup {
             Controllers::V2 {
                 cpu_max: open(root, "cpu.max", true)?,
                 cpu_stat: open(root, "cpu.stat", false)?,
+                memory_current: open(root, "memory.current", false)?,
                 memory_stat: open(root, "memory.stat", false)?,
                 memory_events: open(root, "memory.events", false)?,
             }
@@ -94,6 +98,7 @@ impl Cgroup {
                 quota: open(v1("cpu"), "cpu.cfs_quota_us", true)?,
                 cpu_stat: open(v1("cpu"), "cpu.stat", false)?,
                 cpu_usage: open(v1("cpuacct"), "cpuacct.usage", false)?,
+                memory_usage: open(v1("memory"), "memory.usage_in_bytes", false)?,
                 memory_stat: open(v1("memory"), "memory.stat", false)?,
                 oom_control: open(v1("memory"), "memory.oom_control", false)?,
             }
@@ -104,8 +109,14 @@ impl Cgroup {
                 .ok()
                 .map(Freezer::V1),
         };
+        let memory_root = if hierarchies.unified() {
+            hierarchies.v2()
+        } else {
+            hierarchies.v1("memory")
+        };
         Ok(Self {
             controllers,
+            processes: open(memory_root, "cgroup.procs", false)?,
             freezer,
         })
     }
@@ -150,20 +161,26 @@ impl Cgroup {
         }
     }
 
-    /// Bytes of memory that belong to the processes now: anonymous memory and
-    /// what of files is mapped, which is what cannot simply be dropped. Cached
-    /// files, those of `/tmp` first of all, do not count.
-    pub(crate) fn memory_used(&self) -> io::Result<u64> {
-        match &self.controllers {
-            Controllers::V1 { memory_stat, .. } => {
-                let stat = read(memory_stat)?;
-                Ok(field(&stat, "rss") + field(&stat, "mapped_file"))
-            }
-            Controllers::V2 { memory_stat, .. } => {
-                let stat = read(memory_stat)?;
-                Ok(field(&stat, "anon") + field(&stat, "file_mapped"))
-            }
-        }
+    /// The process ids of its members, as the reader's namespace numbers them.
+    pub(crate) fn processes(&self) -> io::Result<Vec<u32>> {
+        let list = read(&self.processes)?;
+        Ok(list.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// What the memory controller counts now.
+    pub(crate) fn memory(&self) -> io::Result<MemoryReading> {
+        Ok(match &self.controllers {
+            Controllers::V1 {
+                memory_usage,
+                memory_stat,
+                ..
+            } => MemoryReading::v1(&read(memory_usage)?, &read(memory_stat)?),
+            Controllers::V2 {
+                memory_current,
+                memory_stat,
+                ..
+            } => MemoryReading::v2(&read(memory_current)?, &read(memory_stat)?),
+        })
     }
 
     /// How many processes the kernel has killed because of the memory limit.
@@ -184,25 +201,4 @@ fn read(file: &File) -> io::Result<String> {
     let mut buffer = [0; 8192];
     let length = file.read_at(&mut buffer, 0)?;
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
-}
-
-/// The number behind `name` in a file of `name value` lines; 0 without it.
-fn field(text: &str, name: &str) -> u64 {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
-        .and_then(|value| value.trim().parse().ok())
-        .unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_found_by_their_whole_name() {
-        let text = "rss_huge 7\nrss 5\nmapped_file 3\n";
-        assert_eq!(field(text, "rss"), 5);
-        assert_eq!(field(text, "mapped_file"), 3);
-        assert_eq!(field(text, "mapped"), 0);
-    }
 }

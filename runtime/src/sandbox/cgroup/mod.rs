@@ -11,6 +11,7 @@
 
 mod group;
 mod hierarchy;
+mod memory;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use super::protocol::EnvironmentId;
 
 pub(crate) use group::{Cgroup, CpuUsage};
 pub(crate) use hierarchy::Hierarchies;
+pub(crate) use memory::MemoryReading;
 
 /// The parent of all groups of Lambent, below the root of each hierarchy.
 pub(crate) const TOP: &str = "/lambent";
@@ -30,4 +32,25 @@ pub(crate) fn service_group(service: &str) -> PathBuf {
 /// The group of one of its environments.
 pub(crate) fn environment_group(service: &str, id: EnvironmentId) -> PathBuf {
     service_group(service).join(id.to_string())
+}
+
+/// The number behind `name` in a file of `name value` lines; 0 without it.
+fn field(text: &str, name: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let text = "rss_huge 7\nrss 5\nmapped_file 3\n";
+        assert_eq!(field(text, "rss"), 5);
+        assert_eq!(field(text, "mapped_file"), 3);
+        assert_eq!(field(text, "mapped"), 0);
+    }
 }
