@@ -6,37 +6,13 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
-use lambent_e2e::{Lambent, Run, privileged, wait};
+use lambent_e2e::{Lambent, Run, privileged, script, wait};
 use rustix::process::{Pid, Signal};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// A runtime in Python that has taken an event, `c` being its connection and `i`
-/// the request id.
-const TAKE_EVENT: &str = r#"
-import http.client, os, socket, threading
-c = http.client.HTTPConnection("127.0.0.1", 9001)
-c.request("GET", "/2018-06-01/runtime/invocation/next")
-r = c.getresponse()
-i = r.headers["lambda-runtime-aws-request-id"]
-r.read()
-"#;
-
-/// Runs `code` in the place of a runtime, after it has taken the event.
 fn start(lambent: &Lambent, code: &str, timeout: &str) -> Child {
-    let entrypoint = json!(["/usr/bin/python3", "-c", format!("{TAKE_EVENT}{code}")]);
-    let image = Fixture::PythonOciArchive.reference();
-    let entrypoint = entrypoint.to_string();
-    let arguments = [
-        "--entrypoint",
-        &entrypoint,
-        "--cmd",
-        "[]",
-        "--timeout",
-        timeout,
-    ];
-    lambent.start_invoke(&image, &json!({}), &arguments)
+    script::start(lambent, code, &["--timeout", timeout])
 }
 
 fn run(code: &str, timeout: &str) -> (Run, Duration) {

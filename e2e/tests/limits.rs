@@ -1,7 +1,7 @@
 //! Limits, as the kernel enforces them on real functions.
 
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::{Lambent, privileged};
+use lambent_e2e::{Lambent, Run, privileged, script};
 use serde_json::{Value, json};
 
 fn invoke(event: &Value, arguments: &[&str]) -> lambent_e2e::Run {
@@ -98,6 +98,70 @@ fn privileged_memory_is_the_functions_own_at_any_fill_level_of_tmp() {
                 assert_eq!(result["functionError"], "Unhandled");
                 assert_eq!(result["report"]["maxMemoryUsedMb"], 128);
             }
+        }
+    }
+}
+
+#[test]
+fn privileged_the_memory_used_is_measured() {
+    if !privileged() {
+        return;
+    }
+    let used = |event: Value| {
+        let run = invoke(&event, &["--memory", "512", "--timeout", "30"]);
+        assert_eq!(run.status, 0, "{run:?}");
+        run.result()["report"]["maxMemoryUsedMb"].as_u64().unwrap()
+    };
+    let own = used(json!({"action": "counter"}));
+    for mb in [16, 64, 200] {
+        let more = used(json!({"action": "allocate", "mb": mb})) - own;
+        assert!(more.abs_diff(mb) <= 2, "{mb} MB count as {more} MB");
+    }
+}
+
+#[test]
+fn privileged_mapped_files_of_tmp_are_not_memory() {
+    if !privileged() {
+        return;
+    }
+    // A model on /tmp that is mapped instead of read, larger than the memory.
+    let code = r#"
+import mmap, time
+with open("/tmp/model", "wb") as f:
+    for _ in range(200): f.write(os.urandom(1 << 20))
+m = mmap.mmap(os.open("/tmp/model", os.O_RDONLY), 0, prot=mmap.PROT_READ)
+x = sum(m[0::4096])
+time.sleep(0.1)
+"#;
+    let lambent = Lambent::new();
+    let arguments = ["--memory", "512", "--timeout", "60"];
+    let code = format!("{code}{}", script::DONE);
+    let run: Run = script::start(&lambent, &code, &arguments)
+        .wait_with_output()
+        .unwrap()
+        .into();
+    assert_eq!(run.payload(), "done");
+    let report = run.result()["report"].clone();
+    assert!(report["maxMemoryUsedMb"].as_u64().unwrap() < 60, "{report}");
+    assert_eq!(report["tmpUsedMb"], 200, "{report}");
+}
+
+#[test]
+fn privileged_as_many_cpus_are_seen_as_on_lambda() {
+    if !privileged() {
+        return;
+    }
+    let host = std::thread::available_parallelism().unwrap().get();
+    for (memory, lambda) in [("128", 2), ("3009", 3), ("5308", 4), ("10240", 6)] {
+        let payload = invoke(&json!({"action": "inspect"}), &["--memory", memory]).payload();
+        let cpus = &payload["cpus"];
+        let expected = host.min(lambda);
+        for way in ["scheduler", "cpuinfo", "stat"] {
+            assert_eq!(cpus[way], expected, "{memory} MB, {way}: {cpus}");
+        }
+        // The host's own list may have gaps.
+        if lambda < host {
+            assert_eq!(cpus["online"], format!("0-{}\n", lambda - 1), "{memory} MB");
         }
     }
 }

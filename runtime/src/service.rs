@@ -123,6 +123,7 @@ impl Service {
             working_directory: working_directory(&image, &function)?,
             memory_bytes: function.memory_size.bytes(),
             init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
+            visible_cpus: function.memory_size.visible_cpus(),
             tmp_bytes,
         };
         let warnings = [

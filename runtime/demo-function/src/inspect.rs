@@ -48,6 +48,7 @@ pub(crate) fn inspect() -> Value {
             .map(|name| ((*name).to_owned(), json!(status.get(*name))))
             .collect::<Map<_, _>>(),
         "nofile": descriptor_limit(),
+        "cpus": cpus(),
         "rootWrite": root_write(),
         "devShm": Path::new("/dev/shm").exists(),
         "dev": names("/dev"),
@@ -78,6 +79,22 @@ fn status() -> Map<String, Value> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().into()))
         .collect()
+}
+
+/// How many CPUs there are, by each of the ways to find out.
+fn cpus() -> Value {
+    let count = |path: &str, counts: fn(&str) -> bool| {
+        lines(path).iter().filter(|line| counts(line)).count()
+    };
+    json!({
+        "scheduler": rustix::thread::sched_getaffinity(None).map(|set| set.count()).ok(),
+        "cpuinfo": count("/proc/cpuinfo", |line| line.starts_with("processor")),
+        "stat": count("/proc/stat", |line| {
+            line.strip_prefix("cpu")
+                .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+        }),
+        "online": fs::read_to_string("/sys/devices/system/cpu/online").ok(),
+    })
 }
 
 /// Soft and hard limit of open files; null stands for unlimited.

@@ -19,6 +19,7 @@ use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
 use rustix::process::Signal;
+use rustix::thread::CpuSet;
 
 use super::protocol::StartError;
 use super::{channel, init};
@@ -29,6 +30,8 @@ use crate::sys::{self, Fork};
 pub(crate) struct FunctionExecutor {
     /// Compiled once by the launcher.
     pub(crate) seccomp: Rc<[libc::sock_filter]>,
+    /// The CPUs that the function sees, if not all.
+    pub(crate) affinity: Option<CpuSet>,
     /// Where to report a failure.
     pub(crate) report: Rc<OwnedFd>,
     /// Where init reports how the entry point's process ended.
@@ -75,6 +78,11 @@ impl FunctionExecutor {
         let program_text = CString::new(program.as_os_str().as_encoded_bytes())
             .map_err(|_| StartError::Entrypoint("exec: a NUL in the path".to_owned()))?;
 
+        // Joining a cpuset may have widened it, so this comes last.
+        if let Some(affinity) = &self.affinity {
+            rustix::thread::sched_setaffinity(None, affinity)
+                .map_err(|error| host("choose CPUs", error.into()))?;
+        }
         sys::join_new_session_keyring()
             .or_else(ignore_missing_keyrings)
             .map_err(|error| host("session keyring", error))?;

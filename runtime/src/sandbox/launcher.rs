@@ -24,8 +24,10 @@ use rustix::process::{Pid, WaitOptions};
 use self::environment::Environment;
 use super::cgroup::Hierarchies;
 use super::channel;
+use super::cpus::HostCpus;
 use super::protocol::{EnvironmentId, Hello, Notice, Request, StartError, StartRequest};
 use super::seccomp;
+use super::worker::Host;
 use crate::model::ExitStatus;
 
 /// How long the launcher tries to remove everything after its service is gone.
@@ -46,10 +48,12 @@ pub fn run(control: OwnedFd) -> io::Result<()> {
     let Some((hello, _)) = channel::receive::<Hello>(&control)? else {
         return Ok(());
     };
+    let hierarchies = Hierarchies::discover()?;
     let mut launcher = Launcher {
         control,
         hello,
-        hierarchies: Hierarchies::discover()?,
+        cpus: HostCpus::discover(&hierarchies)?,
+        hierarchies,
         seccomp: seccomp::compile(&seccomp::lambda_profile()).into(),
         environments: BTreeMap::new(),
         unclaimed: BTreeMap::new(),
@@ -63,6 +67,7 @@ struct Launcher {
     control: OwnedFd,
     hello: Hello,
     hierarchies: Hierarchies,
+    cpus: HostCpus,
     seccomp: Rc<[libc::sock_filter]>,
     environments: BTreeMap<EnvironmentId, Environment>,
     /// Exit statuses of children that no environment has claimed yet: an init
@@ -159,10 +164,13 @@ impl Launcher {
                     .entry(id)
                     .or_insert_with(|| Environment::new(&self.hello, id));
                 environment.start(
-                    &self.hello,
-                    &self.hierarchies,
-                    &self.seccomp,
-                    &request.spec,
+                    &Host {
+                        hello: &self.hello,
+                        hierarchies: &self.hierarchies,
+                        cpus: &self.cpus,
+                        seccomp: &self.seccomp,
+                    },
+                    request,
                     log,
                 )
             }

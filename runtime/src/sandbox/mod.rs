@@ -7,11 +7,12 @@
 //! | `launcher` | launcher | parent of all containers |
 //! | `worker`, `executor`, `init` | forks of the launcher | drive libcontainer, end in the entry point and in its process 1 |
 //! | `spec`, `seccomp`, `protocol` | anywhere | pure: what a sandbox is |
-//! | `storage`, `network`, `cgroup` | where the table's rows call them | one kernel facility each |
+//! | `storage`, `network`, `cgroup`, `cpus` | where the table's rows call them | one kernel facility each |
 
 pub(crate) mod cgroup;
 mod channel;
 pub(crate) mod client;
+mod cpus;
 mod executor;
 mod init;
 mod launcher;

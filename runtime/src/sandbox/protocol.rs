@@ -67,6 +67,8 @@ pub(crate) struct SandboxSpec {
     pub(crate) memory_bytes: u64,
     /// CPU time per 20 ms period during INIT, in microseconds.
     pub(crate) init_cpu_quota_us: u64,
+    /// How many CPUs the function sees.
+    pub(crate) visible_cpus: u8,
     /// Size of `/tmp` in bytes.
     pub(crate) tmp_bytes: u64,
 }

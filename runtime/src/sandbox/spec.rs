@@ -63,6 +63,10 @@ pub(crate) struct Placement<'a> {
     pub(crate) tmp: &'a Path,
     /// Absolute path below the root of each cgroup hierarchy.
     pub(crate) cgroup: &'a Path,
+    /// The CPUs to confine it to, as the cpuset controller writes them.
+    pub(crate) cpuset: Option<String>,
+    /// Files, and the path that each one covers.
+    pub(crate) covers: Vec<(PathBuf, String)>,
     /// Bytes that `/tmp` may charge to the memory limit: 0 when it is exact.
     pub(crate) tmp_charged_bytes: u64,
 }
@@ -87,7 +91,7 @@ pub(crate) fn build(
         )
         .hostname("localhost")
         .process(process(sandbox)?)
-        .mounts(mounts(placement.tmp)?)
+        .mounts(mounts(placement)?)
         .linux(linux(sandbox, placement)?)
         .build()
 }
@@ -135,7 +139,7 @@ fn rlimit(kind: PosixRlimitType, value: u64) -> Result<PosixRlimit, OciSpecError
 
 /// No `/dev/shm` and no `/dev/mqueue`: Lambda has none, and functions that need
 /// them fail there. No `/dev/pts`: there are no terminals.
-fn mounts(tmp: &Path) -> Result<Vec<Mount>, OciSpecError> {
+fn mounts(placement: &Placement<'_>) -> Result<Vec<Mount>, OciSpecError> {
     let mount = |destination: &str, kind: &str, source: PathBuf, options: &[&str]| {
         MountBuilder::default()
             .destination(destination)
@@ -149,7 +153,7 @@ fn mounts(tmp: &Path) -> Result<Vec<Mount>, OciSpecError> {
             )
             .build()
     };
-    Ok(vec![
+    let mut mounts = vec![
         mount(
             "/proc",
             "proc",
@@ -168,13 +172,29 @@ fn mounts(tmp: &Path) -> Result<Vec<Mount>, OciSpecError> {
             "sysfs".into(),
             &["nosuid", "noexec", "nodev", "ro"],
         )?,
-        mount("/tmp", "bind", tmp.to_owned(), &["bind", "nosuid", "nodev"])?,
-    ])
+        mount(
+            "/tmp",
+            "bind",
+            placement.tmp.to_owned(),
+            &["bind", "nosuid", "nodev"],
+        )?,
+    ];
+    for (file, covered) in &placement.covers {
+        let options = ["bind", "ro", "nosuid", "nodev", "noexec"];
+        mounts.push(mount(covered, "bind", file.clone(), &options)?);
+    }
+    Ok(mounts)
 }
 
 fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciSpecError> {
     let memory =
         i64::try_from(sandbox.memory_bytes + placement.tmp_charged_bytes).unwrap_or(i64::MAX);
+    let mut cpu = LinuxCpuBuilder::default()
+        .period(CPU_PERIOD_US)
+        .quota(i64::try_from(sandbox.init_cpu_quota_us).unwrap_or(i64::MAX));
+    if let Some(cpus) = &placement.cpuset {
+        cpu = cpu.cpus(cpus.clone());
+    }
     LinuxBuilder::default()
         .namespaces(namespaces()?)
         .cgroups_path(placement.cgroup)
@@ -188,12 +208,7 @@ fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciS
                         .swap(memory)
                         .build()?,
                 )
-                .cpu(
-                    LinuxCpuBuilder::default()
-                        .period(CPU_PERIOD_US)
-                        .quota(i64::try_from(sandbox.init_cpu_quota_us).unwrap_or(i64::MAX))
-                        .build()?,
-                )
+                .cpu(cpu.build()?)
                 .pids(LinuxPidsBuilder::default().limit(MAX_PROCESSES).build()?)
                 .build()?,
         )
@@ -246,6 +261,7 @@ mod tests {
             working_directory: "/var/task".into(),
             memory_bytes: 128 << 20,
             init_cpu_quota_us: 20_000,
+            visible_cpus: 2,
             tmp_bytes: 512 << 20,
         }
     }
@@ -257,6 +273,8 @@ mod tests {
                 rootfs: Path::new("/mnt/rootfs"),
                 tmp: Path::new("/mnt/tmp"),
                 cgroup: Path::new("/lambent/s/1"),
+                cpuset: Some("1,3".to_owned()),
+                covers: vec![("/mnt/cpuinfo".into(), "/proc/cpuinfo".to_owned())],
                 tmp_charged_bytes,
             },
         )
@@ -285,6 +303,7 @@ mod tests {
         assert_eq!(resources["memory"]["swap"], 128 << 20);
         assert_eq!(resources["cpu"]["quota"], 20_000);
         assert_eq!(resources["cpu"]["period"], 20_000);
+        assert_eq!(resources["cpu"]["cpus"], "1,3");
         assert_eq!(resources["pids"]["limit"], 1_024);
         let destinations: Vec<_> = spec["mounts"]
             .as_array()
@@ -292,7 +311,10 @@ mod tests {
             .iter()
             .map(|mount| mount["destination"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(destinations, ["/proc", "/dev", "/sys", "/tmp"]);
+        assert_eq!(
+            destinations,
+            ["/proc", "/dev", "/sys", "/tmp", "/proc/cpuinfo"]
+        );
         let namespaces: Vec<_> = spec["linux"]["namespaces"]
             .as_array()
             .unwrap()

@@ -14,23 +14,31 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CpuSet, UnshareFlags};
 
 use super::cgroup::Hierarchies;
+use super::cpus::{CpuView, HostCpus};
 use super::executor::FunctionExecutor;
-use super::protocol::{Hello, SandboxSpec, StartError, Started, StorageKind};
+use super::protocol::{Hello, StartError, StartRequest, Started, StorageKind};
 use super::spec::Placement;
 use super::storage::{self, LoopDevice};
 use super::{channel, network};
 use crate::sys;
 
+/// What is the same for all workers of a launcher.
+#[derive(Debug)]
+pub(super) struct Host<'a> {
+    pub(super) hello: &'a Hello,
+    pub(super) hierarchies: &'a Hierarchies,
+    pub(super) cpus: &'a HostCpus,
+    pub(super) seccomp: &'a Rc<[libc::sock_filter]>,
+}
+
 /// What a worker is given.
 #[derive(Debug)]
 pub(super) struct Assignment<'a> {
-    pub(super) hello: &'a Hello,
-    pub(super) hierarchies: &'a Hierarchies,
-    pub(super) seccomp: &'a Rc<[libc::sock_filter]>,
-    pub(super) spec: &'a SandboxSpec,
+    pub(super) host: &'a Host<'a>,
+    pub(super) request: &'a StartRequest,
     /// Absolute path below the root of each cgroup hierarchy.
     pub(super) cgroup: &'a Path,
     /// The environment's `/tmp`; `None` where there are no loop devices.
@@ -57,8 +65,9 @@ pub(super) fn run(assignment: Assignment<'_>, report: &OwnedFd) {
 }
 
 fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), StartError> {
-    let Assignment { hello, spec, .. } = assignment;
-    let work = &hello.mount_point;
+    let Assignment { host, request, .. } = assignment;
+    let spec = &request.spec;
+    let work = &host.hello.mount_point;
     // A worker that outlives the launcher would have nobody to report to.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(io::Error::from)
@@ -87,7 +96,8 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     let tmp_directory = work.join("tmp");
     let bundle = work.join("bundle");
     let state = work.join("state");
-    for directory in [&rootfs, &tmp_directory, &bundle, &state] {
+    let cpu_files = work.join("cpus");
+    for directory in [&rootfs, &tmp_directory, &bundle, &state, &cpu_files] {
         fs::create_dir(directory).map_err(step("create a directory in the work area"))?;
     }
     spec.root
@@ -103,12 +113,22 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     .map_err(io::Error::from)
     .map_err(step("open /tmp"))?;
 
+    let cpus = host.cpus.view(spec.visible_cpus, request.environment);
+    let covers = cpus
+        .as_ref()
+        .map_or(Ok(vec![]), |cpus| cpus.write(&cpu_files))
+        .map_err(step("write the list of CPUs"))?;
     let runtime_spec = super::spec::build(
         spec,
         &Placement {
             rootfs: &rootfs,
             tmp: &tmp_directory,
             cgroup: assignment.cgroup,
+            cpuset: cpus.as_ref().and_then(CpuView::cpuset),
+            covers: covers
+                .into_iter()
+                .map(|(name, covered)| (cpu_files.join(name), covered))
+                .collect(),
             tmp_charged_bytes: match storage {
                 StorageKind::Loop => 0,
                 StorageKind::ChargedTmpfs => spec.tmp_bytes,
@@ -121,9 +141,10 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
         .map_err(|error| StartError::Host(format!("write the runtime spec: {error}")))?;
 
     check_working_directory(&rootfs, &spec.working_directory)?;
-    join_freezer(assignment.hierarchies, assignment.cgroup)
+    join_freezer(host.hierarchies, assignment.cgroup)
         .map_err(step("join the cgroup that freezes"))?;
-    let (executor, receiver) = executor(assignment.seccomp, assignment.exit_report)?;
+    let affinity = cpus.as_ref().map(CpuView::affinity);
+    let (executor, receiver) = executor(host.seccomp, affinity, assignment.exit_report)?;
     let (init, at_ns) = run_container(&bundle, &state, executor, assignment.log)?;
     // The executor's own end closed with `run_container`, and the container's
     // when the entry point was executed: then there is nothing to receive.
@@ -205,11 +226,13 @@ fn join_freezer(hierarchies: &Hierarchies, cgroup: &Path) -> io::Result<()> {
 /// The executor, and where it reports that the entry point cannot run.
 fn executor(
     seccomp: &Rc<[libc::sock_filter]>,
+    affinity: Option<CpuSet>,
     exit_report: OwnedFd,
 ) -> Result<(FunctionExecutor, OwnedFd), StartError> {
     let (receiver, report) = channel::pair().map_err(step("create a socket pair"))?;
     let executor = FunctionExecutor {
         seccomp: Rc::clone(seccomp),
+        affinity,
         report: Rc::new(report),
         exit_report: Rc::new(exit_report),
     };

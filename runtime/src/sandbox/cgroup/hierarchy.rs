@@ -40,6 +40,17 @@ impl Hierarchies {
             .map(|(_, path)| path.as_path())
     }
 
+    /// Whether the controller can be used, in whichever version it is.
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        if !self.unified() {
+            return self.v1(controller).is_some();
+        }
+        let available = self
+            .v2()
+            .and_then(|root| std::fs::read_to_string(root.join("cgroup.controllers")).ok());
+        available.is_some_and(|list| list.split_whitespace().any(|name| name == controller))
+    }
+
     /// Every mount point, each once.
     pub(crate) fn mount_points(&self) -> impl Iterator<Item = &Path> {
         self.v1

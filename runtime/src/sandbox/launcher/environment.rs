@@ -5,15 +5,14 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use rustix::process::Pid;
 
 use super::super::cgroup::{self, Hierarchies};
 use super::super::channel;
-use super::super::protocol::{EnvironmentId, Hello, SandboxSpec, StartError, Started};
+use super::super::protocol::{EnvironmentId, Hello, StartError, StartRequest, Started};
 use super::super::storage::LoopDevice;
-use super::super::worker::{self, Assignment};
+use super::super::worker::{self, Assignment, Host};
 use super::child::Child;
 use super::groups;
 use crate::model::ExitStatus;
@@ -58,20 +57,19 @@ impl Environment {
     /// Forks a worker that starts a runtime.
     pub(super) fn start(
         &mut self,
-        hello: &Hello,
-        hierarchies: &Hierarchies,
-        seccomp: &Rc<[libc::sock_filter]>,
-        spec: &SandboxSpec,
+        host: &Host<'_>,
+        request: &StartRequest,
         log: OwnedFd,
     ) -> Result<(), StartError> {
         if self.worker.is_some() || self.init.is_some() || self.removing {
             return Err(StartError::Host("the environment is in use".to_owned()));
         }
         if self.storage.is_none() {
+            let directory = &host.hello.storage_directory;
             // Without loop devices the worker falls back to a tmpfs and says so.
             self.storage =
-                LoopDevice::create(&hello.storage_directory, spec.tmp_bytes).map_err(|error| {
-                    let directory = hello.storage_directory.display();
+                LoopDevice::create(directory, request.spec.tmp_bytes).map_err(|error| {
+                    let directory = directory.display();
                     StartError::Host(format!("make the file behind /tmp in {directory}: {error}"))
                 })?;
         }
@@ -84,10 +82,8 @@ impl Environment {
             Fork::Child => {
                 worker::run(
                     Assignment {
-                        hello,
-                        hierarchies,
-                        seccomp,
-                        spec,
+                        host,
+                        request,
                         cgroup: &self.cgroup,
                         storage: self.storage.as_ref(),
                         log,

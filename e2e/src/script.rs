@@ -1,0 +1,39 @@
+//! A few lines of Python in the place of a runtime, for what no runtime does.
+
+use std::process::Child;
+
+use serde_json::json;
+
+use crate::Lambent;
+use crate::fixtures::Fixture;
+
+/// What comes before the lines: it takes an event, `c` being its connection and
+/// `i` the request id.
+const TAKE_EVENT: &str = r#"
+import http.client, os, socket, threading
+c = http.client.HTTPConnection("127.0.0.1", 9001)
+c.request("GET", "/2018-06-01/runtime/invocation/next")
+r = c.getresponse()
+i = r.headers["lambda-runtime-aws-request-id"]
+r.read()
+"#;
+
+/// What may come after them: it answers `"done"` and asks for the next event.
+pub const DONE: &str = r#"
+c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", '"done"')
+c.getresponse().read()
+c.request("GET", "/2018-06-01/runtime/invocation/next")
+c.getresponse()
+"#;
+
+/// Starts `lambent invoke` with `code` in the place of a runtime, after it has
+/// taken the event.
+///
+/// # Panics
+/// If the program cannot be started.
+pub fn start(lambent: &Lambent, code: &str, arguments: &[&str]) -> Child {
+    let entrypoint = json!(["/usr/bin/python3", "-c", format!("{TAKE_EVENT}{code}")]).to_string();
+    let ours = ["--entrypoint", &entrypoint, "--cmd", "[]"];
+    let image = Fixture::PythonOciArchive.reference();
+    lambent.start_invoke(&image, &json!({}), &[&ours, arguments].concat())
+}
