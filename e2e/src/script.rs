@@ -9,7 +9,7 @@ use crate::fixtures::Fixture;
 
 /// What comes before the lines: it takes an event, `c` being its connection and
 /// `i` the request id.
-const TAKE_EVENT: &str = r#"
+pub const TAKE_EVENT: &str = r#"
 import http.client, os, socket, threading
 c = http.client.HTTPConnection("127.0.0.1", 9001)
 c.request("GET", "/2018-06-01/runtime/invocation/next")
@@ -32,7 +32,15 @@ c.getresponse()
 /// # Panics
 /// If the program cannot be started.
 pub fn start(lambent: &Lambent, code: &str, arguments: &[&str]) -> Child {
-    let entrypoint = json!(["/usr/bin/python3", "-c", format!("{TAKE_EVENT}{code}")]).to_string();
+    start_bare(lambent, &format!("{TAKE_EVENT}{code}"), arguments)
+}
+
+/// Starts `lambent invoke` with `code` in the place of a runtime, from INIT on.
+///
+/// # Panics
+/// If the program cannot be started.
+pub fn start_bare(lambent: &Lambent, code: &str, arguments: &[&str]) -> Child {
+    let entrypoint = json!(["/usr/bin/python3", "-c", code]).to_string();
     let ours = ["--entrypoint", &entrypoint, "--cmd", "[]"];
     let image = Fixture::PythonOciArchive.reference();
     lambent.start_invoke(&image, &json!({}), &[&ours, arguments].concat())

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ApiError;
-use crate::model::{MAX_RESPONSE_BYTES, RequestId, RuntimeCall};
+use crate::model::{ClientContext, CognitoIdentity, MAX_RESPONSE_BYTES, RequestId, RuntimeCall};
 
 /// An event as the runtime gets it.
 #[derive(Debug)]
@@ -23,7 +23,8 @@ pub(crate) struct NextEvent {
     pub(crate) deadline: SystemTime,
     pub(crate) function_arn: String,
     pub(crate) trace_id: String,
-    pub(crate) client_context: Option<String>,
+    pub(crate) client_context: Option<ClientContext>,
+    pub(crate) cognito_identity: Option<CognitoIdentity>,
     pub(crate) payload: Bytes,
 }
 
@@ -56,6 +57,7 @@ const INVOCATION_ID: HeaderName = HeaderName::from_static("lambda-runtime-invoca
 const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
 const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
 const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
+const COGNITO_IDENTITY: HeaderName = HeaderName::from_static("lambda-runtime-cognito-identity");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
 const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
@@ -105,6 +107,9 @@ async fn next(calls: &mpsc::Sender<ApiCall>) -> Result<Response<Full<Bytes>>, Ap
     Ok(event_response(&event))
 }
 
+/// As much of a refused body is read as a function may plausibly have meant.
+const MAX_DISCARDED_BYTES: usize = 64 << 20;
+
 async fn post(
     calls: &mpsc::Sender<ApiCall>,
     call: RuntimeCall,
@@ -112,28 +117,32 @@ async fn post(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, ApiError> {
     let headers = request.headers();
-    if text(headers, &RESPONSE_MODE).is_some_and(|mode| mode != "streaming") {
-        return Err(ApiError::InvalidResponseMode);
-    }
+    let mode = text(headers, &RESPONSE_MODE);
     let posting = Posting {
         call,
         request_id,
         invocation_id: text(headers, &INVOCATION_ID),
         error_type: text(headers, &ERROR_TYPE),
     };
+    let mut content = request.into_body();
     if let Err(error) = ask(calls, |answer| ApiCall::Begin(posting, answer)).await {
-        // Clients send the body in a packet of its own. Answered before it has
-        // come, the connection would be closed under them.
-        let _not_wanted = read_body(request.into_body()).await;
+        discard(&mut content).await;
         return Err(error);
     }
     let unfinished = Unfinished { calls: Some(calls) };
-    let body = read_body(request.into_body()).await;
+    let body = if mode.is_some_and(|mode| mode != "streaming") {
+        Err(ApiError::InvalidResponseMode)
+    } else {
+        read_body(&mut content).await
+    };
     let refused = body.as_ref().err().copied();
     unfinished.disarm();
     ask(calls, |answer| ApiCall::Finish(body, answer)).await?;
     match refused {
-        Some(error) => Err(error),
+        Some(error) => {
+            discard(&mut content).await;
+            Err(error)
+        }
         None => Ok(accepted()),
     }
 }
@@ -161,7 +170,20 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
+/// Reads what is not wanted, up to a size. Clients send the whole body before
+/// they look for an answer: answered earlier, the connection would be closed
+/// under them, and they would never learn why.
+async fn discard(body: &mut Incoming) {
+    let mut left = MAX_DISCARDED_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+async fn read_body(body: &mut Incoming) -> Result<Bytes, ApiError> {
     // An announced length is refused before a byte of it is read.
     if body.size_hint().lower() > MAX_RESPONSE_BYTES as u64 {
         return Err(ApiError::TooLarge);
@@ -201,14 +223,18 @@ fn event_response(event: &NextEvent) -> Response<Full<Bytes>> {
         insert(headers, name, value);
     }
     if let Some(context) = &event.client_context {
-        insert(headers, CLIENT_CONTEXT, context.clone());
+        insert(headers, CLIENT_CONTEXT, context.as_str().to_owned());
+    }
+    if let Some(identity) = &event.cognito_identity
+        && let Ok(identity) = serde_json::to_string(identity)
+    {
+        insert(headers, COGNITO_IDENTITY, identity);
     }
     response
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    // Our own values are ASCII; a client context that is no header value was
-    // refused where it entered.
+    // Our own values are ASCII, and JSON on one line is a header value.
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }

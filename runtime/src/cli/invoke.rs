@@ -44,7 +44,15 @@ pub(super) async fn run(
         let sink = Arc::clone(&log);
         let function = service.environment(Arc::new(image), function, sink)?;
         let environment = &function.environment;
-        let invoked = invoke(environment, &log, &event, command.repeat, command.output).await;
+        let invocation = || command.caller.describe(Invocation::new(event.clone()));
+        let invoked = invoke(
+            environment,
+            &log,
+            invocation,
+            command.repeat,
+            command.output,
+        )
+        .await;
         log.drained().await;
         function.environment.shutdown().await;
         invoked
@@ -63,14 +71,14 @@ pub(super) async fn run(
 async fn invoke(
     environment: &ExecutionEnvironment,
     log: &StandardError,
-    event: &Bytes,
+    invocation: impl Fn() -> Invocation,
     repeat: u32,
     format: OutputFormat,
 ) -> Result<ExitStatus, CommandError> {
     let mut worst = ExitStatus::Success;
     for number in 0..repeat {
         let result = environment
-            .invoke(Invocation::new(event.clone()))
+            .invoke(invocation())
             .await
             .map_err(|gone| CommandError::Host(gone.to_string()))?;
         // Before anything else is said about it.

@@ -20,7 +20,9 @@ use super::meter::{self, Meter, Tmp};
 use super::thrash::Thrash;
 use super::{Command, EnvironmentGone, EnvironmentSettings, Invocation, InvocationResult, Outcome};
 use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
-use crate::model::{Deadline, Effect, Event, ExitStatus, Failure, Phase, RequestId, RuntimeState};
+use crate::model::{
+    Deadline, Effect, Event, ExitStatus, Failure, InitKind, Phase, RequestId, RuntimeState,
+};
 use crate::sandbox::client::{Sandbox, SandboxEvent};
 use crate::sandbox::{StartError, Started, StorageKind};
 use crate::telemetry;
@@ -332,12 +334,17 @@ impl Actor {
             charged: started.storage == StorageKind::ChargedTmpfs,
         };
         let meter = Meter::new(cgroup, status, tmp);
+        let init_started = now.checked_sub(Duration::from_nanos(since)).unwrap_or(now);
+        if matches!(self.phase, Phase::Init(InitKind::OnDemand)) {
+            // Armed when the start was asked for; the limit is the function's.
+            self.deadline = Some(init_started + INIT_LIMIT);
+        }
         self.runtime = Some(Runtime {
             state: RuntimeState::Started,
             meter,
             thrash: Thrash::default(),
             server,
-            init_started: now.checked_sub(Duration::from_nanos(since)).unwrap_or(now),
+            init_started,
             pending_next: None,
             posting: None,
             init_error: None,

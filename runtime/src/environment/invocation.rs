@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Failure, Report, RequestId, TraceId};
+use crate::model::{ClientContext, CognitoIdentity, Failure, Report, RequestId, TraceId};
 
 /// A request to invoke a function.
 #[derive(Debug, Clone)]
@@ -13,8 +13,10 @@ pub struct Invocation {
     pub payload: Bytes,
     /// The X-Ray header.
     pub trace_id: TraceId,
-    /// The client context as JSON text.
-    pub client_context: Option<String>,
+    /// What the calling application says about itself.
+    pub client_context: Option<ClientContext>,
+    /// Who signed the request.
+    pub cognito_identity: Option<CognitoIdentity>,
 }
 
 impl Invocation {
@@ -25,6 +27,7 @@ impl Invocation {
             payload,
             trace_id: TraceId::random(),
             client_context: None,
+            cognito_identity: None,
         }
     }
 }

@@ -83,6 +83,8 @@ pub enum Failure {
     ResponseTooLarge,
     /// The runtime's answer was shorter than it had announced.
     TruncatedResponse,
+    /// The runtime asked for a response mode that there is not.
+    InvalidResponseMode,
 }
 
 impl Failure {
@@ -96,6 +98,7 @@ impl Failure {
             Self::InvalidWorkingDirectory(_) => "Runtime.InvalidWorkingDir",
             Self::ResponseTooLarge => "Function.ResponseSizeTooLarge",
             Self::TruncatedResponse => "Runtime.TruncatedResponse",
+            Self::InvalidResponseMode => "Runtime.InvalidResponseModeHeader",
         }
     }
 
@@ -114,6 +117,7 @@ impl Failure {
                 reason.clone()
             }
             Self::TruncatedResponse => "Response truncated".to_owned(),
+            Self::InvalidResponseMode => "Invalid function response mode".to_owned(),
             Self::ResponseTooLarge => {
                 return format!(
                     "Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."

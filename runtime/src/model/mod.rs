@@ -3,6 +3,7 @@
 //! Nothing here does I/O. Numbers and strings come from Lambda's public
 //! documentation and from recorded behaviour of the service.
 
+mod client_context;
 mod failure;
 mod function;
 mod identifiers;
@@ -12,6 +13,7 @@ mod report;
 mod runtime_state;
 mod variables;
 
+pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
 pub use failure::{ExitStatus, Failure};
 pub use function::{FunctionConfiguration, ImageConfig};
 pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};

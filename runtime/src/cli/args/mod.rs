@@ -1,5 +1,6 @@
 //! The arguments of every command. Types only; their help is their documentation.
 
+mod caller;
 mod image;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lambent_images::ImageReference;
 
+pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
@@ -88,6 +90,9 @@ pub(super) struct Invoke {
     /// The event as JSON text [default: {}]
     #[arg(long, short, value_name = "JSON")]
     pub(super) payload: Option<String>,
+
+    #[command(flatten)]
+    pub(super) caller: CallerSettings,
 
     /// Invoke this many times, one after the other, in the same environment
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

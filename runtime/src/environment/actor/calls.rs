@@ -80,6 +80,9 @@ impl Actor {
             (RuntimeCall::Response, Ok(body)) => Outcome::Response(body),
             (_, Ok(body)) => Outcome::FunctionError(body),
             (_, Err(ApiError::TooLarge)) => Outcome::Failure(Failure::ResponseTooLarge),
+            (_, Err(ApiError::InvalidResponseMode)) => {
+                Outcome::Failure(Failure::InvalidResponseMode)
+            }
             (_, Err(_)) => Outcome::Failure(Failure::TruncatedResponse),
         };
         runtime.state = RuntimeState::ResponseSent;
@@ -105,6 +108,7 @@ impl Actor {
                 function_arn: settings.function_arn.clone(),
                 trace_id: open.invocation.trace_id.as_str().to_owned(),
                 client_context: open.invocation.client_context.clone(),
+                cognito_identity: open.invocation.cognito_identity.clone(),
                 payload: open.invocation.payload.clone(),
             })
         });
