@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test lint advisories bench bench-import bench-smoke fuzz
+.PHONY: help deps build demo fixtures test lint advisories bench bench-import bench-limits bench-smoke fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -41,12 +41,18 @@ advisories: ## Check dependencies for known faults (fetches the database)
 	.ci/deps.sh lint
 	cargo deny --config .cargo/deny.toml check advisories
 
-bench: bench-import ## Compare with other programs, side by side
+bench: bench-import bench-limits ## All benches
 
 bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N
 	.ci/deps.sh bench
 	cargo run --locked --release -p lambent-e2e --bin bench_import -- \
 		$(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-limits: ## Measure limits; ONLY=share|memory|neighbours|failures
+	.ci/deps.sh test
+	@$(MAKE) --no-print-directory build
+	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
+		cargo run --locked --release -p lambent-e2e --bin bench_limits -- $(ONLY)
 
 bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
 	.ci/deps.sh build

@@ -2,6 +2,7 @@
 //! runtimes, and what they may leave behind.
 
 pub mod bench;
+pub mod fidelity;
 pub mod fixtures;
 mod lambent;
 pub mod leftovers;

@@ -1,0 +1,48 @@
+//! `make bench-limits`: how near an environment is to Lambda's, in figures.
+//!
+//! | part | shows |
+//! |---|---|
+//! | [`share`] | the share of a CPU at each memory size against `MemorySize / 1769` |
+//! | [`memory`] | who lives and who dies at which fill level of `/tmp` |
+//! | [`neighbours`] | what a function notices of a hostile one beside it |
+//! | [`failures`] | what a thousand failures leave behind |
+
+mod failures;
+mod memory;
+mod neighbours;
+mod share;
+
+use std::ffi::OsString;
+
+use crate::fixtures::{self, Error};
+
+const USAGE: &str = "usage: bench_limits [share|memory|neighbours|failures]...";
+
+/// Measures, and writes a table of it.
+type Table = fn() -> Result<String, Error>;
+
+/// Runs what the words of the command line ask for, all without any.
+pub fn run(words: &[OsString]) -> Result<(), Error> {
+    let parts: [(&str, Table); 4] = [
+        ("share", share::table),
+        ("memory", memory::table),
+        ("neighbours", neighbours::table),
+        ("failures", failures::table),
+    ];
+    let known = |word: &OsString| parts.iter().any(|(name, _)| word.to_str() == Some(name));
+    if !words.iter().all(known) {
+        return Err(USAGE.into());
+    }
+    fixtures::build(&fixtures::directory())?;
+    for (name, table) in parts {
+        if words.is_empty() || words.iter().any(|word| word.to_str() == Some(name)) {
+            print(&table()?);
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the output")]
+fn print(text: &str) {
+    println!("{text}");
+}
