@@ -6,9 +6,12 @@
 mod api;
 pub mod cli;
 mod environment;
+pub mod functions;
 pub mod images;
 pub mod model;
+pub mod pool;
 mod sandbox;
+pub mod server;
 pub mod service;
 pub mod service_error;
 mod state;

@@ -7,7 +7,9 @@ use lambent_images::{FileKind, Image, Rootfs};
 
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
-use crate::model::{FunctionConfiguration, Identity, function_environment};
+use crate::model::{
+    FunctionConfiguration, FunctionName, Identity, function_arn, function_environment,
+};
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
 use crate::sandbox::{RUNTIME_API, SandboxSpec, storage};
@@ -95,6 +97,11 @@ impl Service {
         prepared.await
     }
 
+    /// The ARN of a function, without a qualifier.
+    pub fn function_arn(&self, name: &FunctionName) -> String {
+        function_arn(&self.region, name)
+    }
+
     /// A new execution environment of a function. Nothing runs in it until its
     /// first invocation.
     ///
@@ -144,7 +151,7 @@ impl Service {
     }
 
     /// Ends every environment and import, and waits until nothing is left.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.images.stop().await;
         self.launcher.shutdown().await;
     }

@@ -85,7 +85,14 @@ pub(super) fn table() -> Result<String, Error> {
     let mut left = 0;
     for _ in 0..SERVICES {
         let lambent = Lambent::new();
-        let arguments = ["--repeat", INVOCATIONS, "--timeout", "1", "--memory", "512"];
+        let arguments = [
+            "--repeat",
+            INVOCATIONS,
+            "--timeout",
+            "2",
+            "--memory",
+            "1024",
+        ];
         let mut child = script::start(&lambent, CODE, &arguments);
         let mut services = vec![];
         // The output is larger than a pipe: somebody has to read it meanwhile.

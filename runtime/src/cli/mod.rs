@@ -7,6 +7,7 @@ mod image;
 mod invoke;
 mod output;
 mod progress;
+mod serve;
 mod sink;
 
 use std::future::Future;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         .directories()
         .and_then(|directories| match arguments.command {
             Command::Invoke(command) => block_on(invoke::run(*command, directories)),
+            Command::Serve(command) => block_on(serve::run(*command, directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });

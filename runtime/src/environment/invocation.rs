@@ -92,7 +92,7 @@ impl EnvironmentGone {
         }
     }
 
-    pub(super) fn ended() -> Self {
+    pub(crate) fn ended() -> Self {
         Self::new("the execution environment was ended")
     }
 }

@@ -35,11 +35,13 @@ pub struct FunctionConfiguration {
 impl FunctionConfiguration {
     /// The function's ARN without a qualifier.
     pub fn arn(&self, region: &str) -> String {
-        format!(
-            "arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{}",
-            self.function_name
-        )
+        function_arn(region, &self.function_name)
     }
+}
+
+/// The ARN of a function without a qualifier.
+pub fn function_arn(region: &str, name: &FunctionName) -> String {
+    format!("arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{name}")
 }
 
 /// The account that local functions belong to: AWS's own example number.

@@ -6,6 +6,7 @@
 mod client_context;
 mod failure;
 mod function;
+mod function_reference;
 mod identifiers;
 mod limits;
 mod phase;
@@ -15,7 +16,10 @@ mod variables;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
 pub use failure::{ExitStatus, Failure};
-pub use function::{FunctionConfiguration, ImageConfig};
+pub use function::{FunctionConfiguration, ImageConfig, function_arn};
+pub use function_reference::{
+    FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
+};
 pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};
 pub(crate) use limits::CPU_PERIOD_US;
 pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
@@ -28,6 +32,9 @@ pub use variables::{
 
 /// Largest event of a synchronous invocation, in bytes (Lambda: 6 MB).
 pub const MAX_EVENT_BYTES: usize = 6_291_456;
+
+/// Largest event of an asynchronous invocation, in bytes (1 MB since October 2025).
+pub const MAX_ASYNC_EVENT_BYTES: usize = 1024 * 1024;
 
 /// Largest buffered response, in bytes: Lambda enforces 6 MiB and 100 bytes.
 pub const MAX_RESPONSE_BYTES: usize = 6_291_556;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::cgroup::{self, Cgroup, Hierarchies};
@@ -59,7 +59,7 @@ pub(crate) struct Launcher {
     service: String,
     hierarchies: Hierarchies,
     task: JoinHandle<()>,
-    child: Child,
+    child: Mutex<Child>,
 }
 
 impl std::fmt::Debug for ClientCommand {
@@ -113,7 +113,7 @@ impl Launcher {
             service,
             hierarchies: Hierarchies::discover()?,
             task,
-            child,
+            child: Mutex::new(child),
         })
     }
 
@@ -133,19 +133,15 @@ impl Launcher {
     }
 
     /// Ends every environment and waits until nothing is left of them.
-    pub(crate) async fn shutdown(mut self) {
+    pub(crate) async fn shutdown(&self) {
         let (done, closed) = oneshot::channel();
         if self.commands.send(ClientCommand::Close(done)).is_ok() {
             let _ = closed.await;
         }
         self.task.abort();
-        let _ = self.child.wait().await;
+        let _ = self.child.lock().await.wait().await;
         // The launcher removes everything, unless it was killed itself.
-        let Self {
-            hierarchies,
-            service,
-            ..
-        } = self;
+        let (hierarchies, service) = (self.hierarchies.clone(), self.service.clone());
         let sweeping = move || launcher::remove_dead_service(&hierarchies, &service);
         let _ = tokio::task::spawn_blocking(sweeping).await;
     }

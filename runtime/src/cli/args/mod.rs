@@ -2,6 +2,7 @@
 
 mod caller;
 mod image;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
+pub(super) use self::serve::Serve;
 use super::exit_status::CommandError;
 use crate::model::{
     EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Timeout,
@@ -59,6 +61,9 @@ pub(super) enum Command {
     /// Run a function from an image: one cold start, then warm ones with --repeat
     #[command(after_help = EXIT_STATUSES)]
     Invoke(Box<Invoke>),
+    /// Serve a function to the AWS SDKs and the AWS CLI
+    #[command(after_help = EXIT_STATUSES)]
+    Serve(Box<Serve>),
     /// Manage the images that are kept
     #[command(subcommand)]
     Image(Box<ImageCommand>),

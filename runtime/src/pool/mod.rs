@@ -1,0 +1,311 @@
+//! Warm environments of all functions, shared by whoever invokes.
+//!
+//! [`Book`] decides; this module does what it says: makes environments, runs
+//! invocations on them, ends them. An invocation runs to its end even if its
+//! caller has gone, as on Lambda.
+
+mod book;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use self::book::Throttle;
+use self::book::{Admission, Book, Capacity, Needs, SlotId};
+use crate::environment::{EnvironmentGone, Invocation, InvocationResult};
+use crate::model::{FunctionConfiguration, FunctionName};
+use crate::service::{FunctionEnvironment, PreparedImage, Service};
+use crate::service_error::ServiceError;
+use crate::telemetry::Sink;
+
+/// How often the pool looks for environments that have been idle for too long.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lambda's default limit of concurrent executions of an account.
+const ACCOUNT_CONCURRENCY: usize = 1_000;
+
+/// The part of the host's memory that functions may have, in percent: the rest
+/// is for the host, and for what their page cache needs.
+const MEMORY_PERCENT: u64 = 90;
+
+/// One version of a function, ready to run. A change of code or configuration
+/// makes another one.
+#[derive(Debug)]
+pub struct FunctionVersion {
+    /// Its configuration.
+    pub configuration: FunctionConfiguration,
+    /// `$LATEST` or a number.
+    pub version: String,
+    /// Its code.
+    pub image: Arc<PreparedImage>,
+    /// Reserved concurrency.
+    pub reserved: Option<usize>,
+    /// Where its environments' events go.
+    pub sink: Arc<dyn Sink>,
+    retired: AtomicBool,
+    number: u64,
+}
+
+/// Names a version in the book: a number is enough, and the function for those
+/// who ask how many there are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    function: FunctionName,
+    number: u64,
+}
+
+impl FunctionVersion {
+    fn key(&self) -> Key {
+        Key {
+            function: self.configuration.function_name.clone(),
+            number: self.number,
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            memory_mb: self.configuration.memory_size.get().into(),
+            reserved: self.reserved,
+        }
+    }
+}
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// Too many at once.
+    #[error("too many concurrent invocations")]
+    Throttled(Throttle),
+    /// No environment could be made.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The environment was lost.
+    #[error(transparent)]
+    Gone(#[from] EnvironmentGone),
+}
+
+/// How pools behave.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSettings {
+    /// How long an environment stays without work (Lambda: 5 minutes).
+    pub idle_limit: Duration,
+    /// Environments in all, [`ACCOUNT_CONCURRENCY`] by default.
+    pub concurrency: usize,
+    /// Memory of all environments in MB; by default most of the host's.
+    pub memory_mb: u64,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        let memory = rustix::system::sysinfo();
+        let bytes = memory.totalram.saturating_mul(memory.mem_unit.into());
+        Self {
+            idle_limit: Duration::from_secs(300),
+            concurrency: ACCOUNT_CONCURRENCY,
+            memory_mb: bytes / (1024 * 1024) * MEMORY_PERCENT / 100,
+        }
+    }
+}
+
+/// All environments of a service.
+#[derive(Debug)]
+pub struct Pools {
+    service: Service,
+    settings: PoolSettings,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    book: Book<Key>,
+    idle: HashMap<SlotId, FunctionEnvironment>,
+    next_version: u64,
+    closed: bool,
+}
+
+impl Pools {
+    /// No environments yet.
+    pub fn new(service: Service, settings: PoolSettings) -> Arc<Self> {
+        let pools = Arc::new(Self {
+            service,
+            settings,
+            state: Mutex::new(State {
+                book: Book::new(Capacity {
+                    environments: settings.concurrency,
+                    memory_mb: settings.memory_mb,
+                }),
+                idle: HashMap::new(),
+                next_version: 0,
+                closed: false,
+            }),
+        });
+        let weak = Arc::downgrade(&pools);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(EXPIRY_INTERVAL).await;
+                let Some(pools) = weak.upgrade() else { return };
+                pools.expire();
+            }
+        });
+        pools
+    }
+
+    /// The service below.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// A version of a function that can be invoked from now on.
+    pub fn deploy(
+        &self,
+        configuration: FunctionConfiguration,
+        version: String,
+        image: Arc<PreparedImage>,
+        reserved: Option<usize>,
+        sink: Arc<dyn Sink>,
+    ) -> Arc<FunctionVersion> {
+        let mut state = self.lock();
+        state.next_version += 1;
+        Arc::new(FunctionVersion {
+            configuration,
+            version,
+            image,
+            reserved,
+            sink,
+            retired: AtomicBool::new(false),
+            number: state.next_version,
+        })
+    }
+
+    /// Ends a version's environments: the idle ones now, the busy ones when they
+    /// are done.
+    pub fn retire(&self, version: &FunctionVersion) {
+        version.retired.store(true, Ordering::Relaxed);
+        let mut state = self.lock();
+        let slots = state.book.retire(|key| key.number == version.number);
+        let ended = state.take(&slots);
+        drop(state);
+        // Dropping a handle ends its environment in the background.
+        drop(ended);
+    }
+
+    /// Invokes a function and waits for its answer.
+    ///
+    /// # Errors
+    /// Nothing can serve it now, or what served it was lost.
+    pub async fn invoke(
+        self: &Arc<Self>,
+        version: &Arc<FunctionVersion>,
+        invocation: Invocation,
+    ) -> Result<InvocationResult, PoolError> {
+        let (slot, environment) = self.environment(version)?;
+        let (pools, version) = (Arc::clone(self), Arc::clone(version));
+        // A task of its own: it goes on when the caller leaves.
+        let running = tokio::spawn(async move {
+            let result = environment.environment.invoke(invocation).await;
+            pools.give_back(&version, slot, environment, result.is_ok());
+            result
+        });
+        match running.await {
+            Ok(result) => Ok(result?),
+            // The task cannot panic unless the actor's reply could.
+            Err(_) => Err(EnvironmentGone::ended().into()),
+        }
+    }
+
+    fn environment(
+        &self,
+        version: &Arc<FunctionVersion>,
+    ) -> Result<(SlotId, FunctionEnvironment), PoolError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(EnvironmentGone::ended().into());
+        }
+        let admission = state.book.admit(&version.key(), version.needs());
+        let (slot, evicted) = match admission.map_err(PoolError::Throttled)? {
+            Admission::Reuse(slot) => match state.idle.remove(&slot) {
+                Some(environment) => return Ok((slot, environment)),
+                // The book and the map change together.
+                None => (slot, vec![]),
+            },
+            Admission::Create(slot, evicted) => (slot, evicted),
+        };
+        let ended = state.take(&evicted);
+        drop(state);
+        drop(ended);
+        let made = self.service.environment(
+            Arc::clone(&version.image),
+            version.configuration.clone(),
+            Arc::clone(&version.sink),
+        );
+        match made {
+            Ok(environment) => Ok((slot, environment)),
+            Err(error) => {
+                let key = version.key();
+                self.lock().book.release(&key, slot, Instant::now(), false);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn give_back(
+        &self,
+        version: &FunctionVersion,
+        slot: SlotId,
+        environment: FunctionEnvironment,
+        usable: bool,
+    ) {
+        let mut state = self.lock();
+        let keep = usable && !state.closed && !version.retired.load(Ordering::Relaxed);
+        state
+            .book
+            .release(&version.key(), slot, Instant::now(), keep);
+        if keep {
+            state.idle.insert(slot, environment);
+        }
+    }
+
+    fn expire(&self) {
+        let mut state = self.lock();
+        let slots = state.book.expire(Instant::now(), self.settings.idle_limit);
+        let ended = state.take(&slots);
+        drop(state);
+        drop(ended);
+    }
+
+    /// Environments of each function: its name, busy, idle.
+    pub fn counts(&self) -> Vec<(FunctionName, usize, usize)> {
+        let state = self.lock();
+        let counts = state.book.counts();
+        counts
+            .map(|(key, busy, idle)| (key.function.clone(), busy, idle))
+            .collect()
+    }
+
+    /// Takes no more work, ends every environment, and waits until nothing is left.
+    pub async fn shutdown(&self) {
+        {
+            let mut state = self.lock();
+            state.closed = true;
+            state.book.retire(|_| true);
+            // Ended by the launcher, with those that are busy.
+            state.idle.clear();
+        }
+        self.service.shutdown().await;
+    }
+
+    /// The state; whoever panicked while holding it left it whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, slots: &[SlotId]) -> Vec<FunctionEnvironment> {
+        slots
+            .iter()
+            .filter_map(|slot| self.idle.remove(slot))
+            .collect()
+    }
+}
