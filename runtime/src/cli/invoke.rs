@@ -11,6 +11,7 @@ use super::args::{Invoke, OutputFormat};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::sink::StandardError;
+use super::strict::refuse_unenforced;
 use super::{interrupted, output};
 use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
@@ -27,8 +28,12 @@ pub(super) async fn run(
         platform: command.choice.platform(),
         name: None,
     };
+    let strict = command.function.strict;
     let function = command.function.configuration()?;
     let event = event(command.event.as_deref(), command.payload)?;
+    if strict {
+        refuse_unenforced(&directories, &function)?;
+    }
     let service = Service::open(directories)?;
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;

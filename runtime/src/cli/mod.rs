@@ -2,12 +2,14 @@
 
 mod args;
 mod demo;
+mod doctor;
 mod exit_status;
 mod image;
 mod invoke;
 mod output;
 mod progress;
 mod sink;
+mod strict;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
         .and_then(|directories| match arguments.command {
             Command::Invoke(command) => block_on(invoke::run(*command, directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
+            Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });
     match result {
@@ -55,9 +58,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// For the launcher, which has no other way to say why it ends.
-pub fn report_launcher_error(error: &std::io::Error) {
-    output::diagnostic(&format!("launcher: {error}"));
+/// For the processes that Lambent starts, which have no other way to say why they
+/// end.
+pub fn report_process_error(process: &str, error: &std::io::Error) {
+    output::diagnostic(&format!("{process}: {error}"));
 }
 
 fn block_on(

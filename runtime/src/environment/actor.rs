@@ -18,9 +18,10 @@ use super::log::FunctionLog;
 use super::meter::Meter;
 use super::{Command, EnvironmentGone, EnvironmentSettings, Invocation, InvocationResult, Outcome};
 use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
+use crate::doctor::tmp_is_charged;
 use crate::model::{Deadline, Effect, Event, ExitStatus, Failure, Phase, RequestId, RuntimeState};
-use crate::sandbox::StartError;
 use crate::sandbox::client::{Sandbox, SandboxEvent};
+use crate::sandbox::{StartError, StorageKind};
 use crate::telemetry;
 
 /// Lambda's limit for an on-demand INIT.
@@ -262,10 +263,8 @@ impl Actor {
                 tmp,
                 status,
             }) => {
-                if let Some(warning) =
-                    super::storage_warning(started.storage, &self.settings.function)
-                {
-                    self.warn_once(warning);
+                if started.storage == StorageKind::ChargedTmpfs {
+                    self.warn_once(tmp_is_charged(&self.settings.function));
                 }
                 if let Err(error) = self.runtime_started(started.at_ns, listener, tmp, status) {
                     self.fail_host(format!("cannot watch the function: {error}"));

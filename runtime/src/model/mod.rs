@@ -15,7 +15,7 @@ mod variables;
 pub use failure::{ExitStatus, Failure};
 pub use function::{FunctionConfiguration, ImageConfig};
 pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};
-pub(crate) use limits::CPU_PERIOD_US;
+pub(crate) use limits::{CPU_PERIOD_US, MB_PER_VCPU};
 pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
 pub use phase::{AfterStop, Answer, Deadline, Effect, Event, InitKind, Phase};
 pub use report::{Report, Status};
