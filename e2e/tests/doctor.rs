@@ -129,6 +129,10 @@ const NO_MKFS: &str = "mount --bind /dev/null \
 const READ_ONLY_CGROUPS: &str = "for root in $(awk '$3 ~ /^cgroup/ {print $2}' /proc/mounts); do \
     mount -o remount,bind,ro $root; done";
 
+/// v2 alone, on a host whose controllers are v1's.
+const V2_WITHOUT_CONTROLLERS: &str = "umount -a -t cgroup; umount /sys/fs/cgroup/unified || true; \
+    umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup";
+
 /// v1's controllers can be taken away one by one.
 fn has_v1_controllers() -> bool {
     Path::new("/sys/fs/cgroup/memory").is_dir()
@@ -286,6 +290,7 @@ fn privileged_what_is_fatal_to_the_doctor_is_fatal_to_functions() {
             ("umount /sys/fs/cgroup/cpu", "cpu-limit"),
             ("umount /sys/fs/cgroup/pids", "process-limit"),
             ("umount /sys/fs/cgroup/devices", "cgroups"),
+            (V2_WITHOUT_CONTROLLERS, "memory-limit"),
         ]);
     }
     let image = Fixture::RustOciArchive.reference();

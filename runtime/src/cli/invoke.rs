@@ -77,7 +77,11 @@ async fn invoke(
         let result = environment
             .invoke(Invocation::new(event.clone()))
             .await
-            .map_err(|gone| CommandError::Host(gone.to_string()))?;
+            .map_err(|gone| {
+                CommandError::Host(format!(
+                    "{gone} (`lambent doctor` says what this host lacks)"
+                ))
+            })?;
         // Before anything else is said about it.
         log.drained().await;
         if number == 0 {

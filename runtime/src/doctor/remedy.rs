@@ -51,7 +51,7 @@ fn kernel_parameters(facts: &Facts, parameters: &str) -> String {
         );
     }
     format!(
-        "echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX {parameters}\"' | sudo tee \
+        "echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX {parameters}\"' | sudo tee -a \
          /etc/default/grub.d/lambent.cfg && sudo update-grub && sudo reboot"
     )
 }

@@ -149,8 +149,12 @@ fn try_group(cgroups: &mut Cgroups, hierarchies: &Hierarchies, group: &Path, mem
         );
     }
     let write = |controller: &str, name: &str, value: &str| {
-        let written =
-            file(hierarchies, controller, below, name).and_then(|path| write(&path, value));
+        let written = file(hierarchies, controller, below, name)
+            .and_then(|path| write(&path, value))
+            .map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOENT) => missing_controller("group of ours", controller),
+                _ => error,
+            });
         Tried::of(&format!("write {name}"), written)
     };
     let bytes = MemorySize::MIN.bytes().to_string();
@@ -256,10 +260,13 @@ fn file(
     } else {
         hierarchies.v1(controller)
     };
-    root.map(|root| root.join(below).join(name)).ok_or_else(|| {
-        let text = format!("no mounted hierarchy has the {controller} controller");
-        io::Error::new(io::ErrorKind::NotFound, text)
-    })
+    root.map(|root| root.join(below).join(name))
+        .ok_or_else(|| missing_controller("mounted hierarchy", controller))
+}
+
+fn missing_controller(place: &str, controller: &str) -> io::Error {
+    let text = format!("no {place} has the {controller} controller");
+    io::Error::new(io::ErrorKind::NotFound, text)
 }
 
 /// Writes to a file that the kernel has made, and never makes one.
