@@ -306,6 +306,51 @@ fn privileged_what_is_fatal_to_the_doctor_is_fatal_to_functions() {
 }
 
 #[test]
+fn privileged_what_mends_a_gap_mends_it() {
+    if !privileged() {
+        return;
+    }
+    // (what is taken away, the finding that says so); only what a mount brings back.
+    let mut cases = vec![(READ_ONLY_CGROUPS, "cgroups")];
+    if has_v1_controllers() {
+        cases.extend([
+            ("umount /sys/fs/cgroup/memory", "memory-limit"),
+            ("umount /sys/fs/cgroup/pids", "process-limit"),
+            ("umount /sys/fs/cgroup/devices", "cgroups"),
+            (
+                "umount /sys/fs/cgroup/unified /sys/fs/cgroup/freezer",
+                "freezer",
+            ),
+        ]);
+    }
+    for (change, id) in cases {
+        let lambent = Lambent::new();
+        let told = Told::of(&where_changed(&lambent, change, DOCTOR));
+        assert_ne!(
+            told.status_of(id),
+            "enforced",
+            "{change}: {:#}",
+            told.document
+        );
+        if told.document["host"]["place"] != "machine" {
+            // There it is who starts the container that can mend it.
+            continue;
+        }
+        let remedy = told.finding(id)["remedy"].as_str().unwrap();
+        // Root needs no sudo, and may not have it.
+        let mended = format!("{change}; sudo() {{ \"$@\"; }}; {remedy}");
+        let after = Told::of(&where_changed(&lambent, &mended, DOCTOR));
+        assert_eq!(
+            after.status_of(id),
+            "enforced",
+            "{mended}: {:#}",
+            after.document
+        );
+        assert_nothing_left(&lambent);
+    }
+}
+
+#[test]
 fn privileged_without_a_freezer_functions_run_with_a_warning() {
     // Pure v2 cannot be without one.
     if !privileged() || !has_v1_controllers() {

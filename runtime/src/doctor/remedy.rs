@@ -1,7 +1,7 @@
 //! The commands that mend gaps, for the place where Lambent runs. Commands, not
 //! advice: each can be pasted, or put into the file that it names.
 
-use super::facts::{CgroupLayout, Facts, Place};
+use super::facts::{CgroupLayout, Facts, Place, Refusal};
 
 /// How the container that this is gets all that functions need; none outside of
 /// containers. In all of them functions need the rights to mount and to make
@@ -66,9 +66,22 @@ pub(super) fn memory_controller(facts: &Facts) -> String {
 }
 
 /// A cgroup hierarchy that can be used.
-pub(super) fn hierarchy(facts: &Facts) -> Option<String> {
+pub(super) fn hierarchy(facts: &Facts) -> String {
     container(facts.place)
-        .or_else(|| Some("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup".to_owned()))
+        .unwrap_or_else(|| "sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup".to_owned())
+}
+
+/// A hierarchy in which groups can be made.
+pub(super) fn writable_groups(facts: &Facts, refusal: &Refusal) -> String {
+    container(facts.place).unwrap_or_else(|| {
+        if refusal.errno == libc::EROFS {
+            "for root in $(awk '$3 ~ /^cgroup/ {print $2}' /proc/mounts); do sudo mount -o \
+             remount,bind,rw $root; done"
+                .to_owned()
+        } else {
+            root(facts)
+        }
+    })
 }
 
 /// A controller for groups of one's own. `EBUSY` is v2's answer where processes

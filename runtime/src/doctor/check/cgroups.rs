@@ -30,11 +30,14 @@ pub(super) fn hierarchy(facts: &Facts) -> Finding {
             format!("cgroup {found}: {refusal}"),
             "no function runs here: nothing would limit it",
         )
-        .mended_by(remedy::hierarchy(facts))
     };
     match (&cgroups.group, cgroups.devices.refusal()) {
-        (Tried::Works, Some(devices)) => fatal(devices),
-        (group, _) => judge(id, group, found, fatal),
+        (Tried::Works, Some(devices)) => {
+            fatal(devices).mended_by(remedy::controller(facts, "devices"))
+        }
+        (group, _) => judge(id, group, found, |refusal| {
+            fatal(refusal).mended_by(remedy::writable_groups(facts, refusal))
+        }),
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) const HOSTS: &[Host] = &[
             Check::Cgroups,
             Status::Fatal,
             "no function runs",
-            "mount -t cgroup2",
+            "mount -t cgroup -o devices devices",
         )],
     ),
     (
@@ -120,6 +120,16 @@ pub(super) const HOSTS: &[Host] = &[
             Status::Degraded,
             "goes on here, and stops on Lambda",
             "mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
+        )],
+    ),
+    (
+        "a machine with read-only cgroups",
+        |facts| facts.cgroups.group = fails("make a group", libc::EROFS),
+        &[(
+            Check::Cgroups,
+            Status::Fatal,
+            "no function runs",
+            "remount,bind,rw",
         )],
     ),
     (
