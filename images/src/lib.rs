@@ -42,6 +42,7 @@ pub mod writer;
 
 pub use crate::config::ImageConfig;
 pub use crate::digest::Digest;
+pub use crate::erofs::mount::probe as probe_erofs;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::form::Form;
 pub use crate::image::{Image, Layer};

@@ -5,6 +5,7 @@
 
 mod api;
 pub mod cli;
+mod doctor;
 mod environment;
 pub mod functions;
 pub mod images;
@@ -18,6 +19,7 @@ mod state;
 mod sys;
 pub mod telemetry;
 
+pub use doctor::probe::{PROBE_COMMAND, answer as answer_probe};
 pub use environment::{
     EnvironmentGone, ExecutionEnvironment, Invocation, InvocationResult, Outcome,
 };

@@ -1,17 +1,29 @@
-//! The `lambent` program: the launcher if it is asked for, else the command line.
+//! The `lambent` program: the launcher or the probing process if it is asked for,
+//! else the command line.
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before anything else exists: no thread, no logger, no tokio.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == lambent::LAUNCHER_COMMAND)
-    {
-        return launcher();
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(command) if command == lambent::LAUNCHER_COMMAND => launcher(),
+        Some(command) if command == lambent::PROBE_COMMAND => probe(arguments.next()),
+        _ => lambent::cli::main(),
     }
-    lambent::cli::main()
+}
+
+/// The probing process has its request as an argument.
+fn probe(request: Option<std::ffi::OsString>) -> ExitCode {
+    let request = request.unwrap_or_default();
+    match lambent::answer_probe(&request.to_string_lossy()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            lambent::cli::report_process_error("probe", &error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The launcher has its socket as standard input.
@@ -20,7 +32,7 @@ fn launcher() -> ExitCode {
     match control.and_then(lambent::run_launcher) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            lambent::cli::report_launcher_error(&error);
+            lambent::cli::report_process_error("launcher", &error);
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lambent_images::{FileKind, Image, Rootfs};
 
+use crate::doctor::{Finding, probe, unenforced};
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
@@ -54,7 +55,7 @@ impl Service {
         if !rustix::process::geteuid().is_root() {
             return Err(ServiceError::Host(
                 "Lambent needs root on this host to create namespaces, mounts and cgroups: run it \
-                 with sudo"
+                 with sudo (`lambent doctor` says more)"
                     .to_owned(),
             ));
         }
@@ -133,12 +134,12 @@ impl Service {
             visible_cpus: function.memory_size.visible_cpus(),
             tmp_bytes,
         };
-        let warnings = [
-            cpu_warning(&function),
-            storage::space_warning(&self.directories.storage(), tmp_bytes),
-        ];
+        let facts = probe::look_around(&self.directories);
         let settings = EnvironmentSettings {
-            warnings: warnings.into_iter().flatten().collect(),
+            warnings: unenforced(&facts, &function)
+                .iter()
+                .map(Finding::short)
+                .collect(),
             function_arn: function.arn(&self.region),
             function,
             spec,
@@ -155,22 +156,6 @@ impl Service {
         self.images.stop().await;
         self.launcher.shutdown().await;
     }
-}
-
-/// What to say if the memory size pays for more CPU than there is.
-fn cpu_warning(function: &FunctionConfiguration) -> Option<String> {
-    let host = std::thread::available_parallelism().map_or(1, usize::from);
-    let promised = function.memory_size.vcpus();
-    // No host has so many that an f64 cannot count them.
-    #[expect(clippy::cast_precision_loss, reason = "a handful of CPUs")]
-    let missing = promised > host as f64;
-    missing.then(|| {
-        format!(
-            "{} MB is {promised:.2} vCPUs on Lambda, but this host has {host}: the function may be \
-             slower here",
-            function.memory_size
-        )
-    })
 }
 
 /// `ENTRYPOINT` and `CMD`, each with its override.

@@ -27,7 +27,7 @@ impl From<lambent_images::Error> for ServiceError {
 }
 
 /// An error and what caused it, on one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

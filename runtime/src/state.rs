@@ -33,6 +33,11 @@ impl StateDirectories {
         })
     }
 
+    /// Where everything is kept that survives a reboot.
+    pub fn persistent(&self) -> &Path {
+        &self.persistent
+    }
+
     /// The content store.
     pub fn images(&self) -> PathBuf {
         self.persistent.join("images")

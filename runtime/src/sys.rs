@@ -26,8 +26,8 @@ pub(crate) enum Fork {
 
 /// Duplicates the calling process.
 ///
-/// Only the launcher calls this, and the launcher has one thread: so the child
-/// may allocate and lock as any program does.
+/// Only the launcher and the probing process call this, and each has one thread:
+/// so the child may allocate and lock as any program does.
 pub(crate) fn fork() -> io::Result<Fork> {
     // SAFETY: the caller is single-threaded (see above), so no lock can be held
     // by a thread that does not exist in the child.
@@ -59,6 +59,12 @@ pub(crate) fn close_all_except(kept: BorrowedFd<'_>) {
             unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
         }
     }
+}
+
+/// Whether `close_range` may be called: closes none.
+pub(crate) fn try_close_range() -> io::Result<()> {
+    // SAFETY: no descriptor has the number that is the whole range.
+    check(unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) })
 }
 
 /// Gives every signal its default action and blocks none: an executed program
@@ -98,7 +104,7 @@ pub(crate) fn reset_signals() {
 
 /// Moves the calling process into new namespaces.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
-    // SAFETY: the flags in use (NEWNS, NEWNET) leave the descriptor table and
+    // SAFETY: the flags in use (those of namespaces) leave the descriptor table and
     // the address space alone, which is what rustix marks the call unsafe for.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
 }

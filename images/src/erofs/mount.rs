@@ -72,15 +72,21 @@ fn mount_files(image: &File, devices: &[File]) -> Result<OwnedFd> {
     fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(failed)
 }
 
-/// True if this process may mount images from files of the directory `fd`: found
-/// out by mounting an empty one.
+/// True if this process may mount images from files of the directory `fd`.
 pub(crate) fn works_in(directory: impl AsFd) -> bool {
     probe(directory)
         .inspect_err(|error| tracing::debug!(%error, "EROFS from files is not available"))
         .is_ok()
 }
 
-fn probe(directory: impl AsFd) -> Result<()> {
+/// Whether this process may mount images from files of the directory `fd`: found
+/// out by mounting an empty one, at no path.
+///
+/// # Errors
+///
+/// Why not: the file system below cannot make or lend such a file, or the kernel
+/// refuses the mount.
+pub fn probe(directory: impl AsFd) -> Result<()> {
     let failed = || "probing for EROFS".to_owned();
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, ".", flags, Mode::RUSR | Mode::WUSR).doing(failed)?;

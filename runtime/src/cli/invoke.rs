@@ -11,6 +11,7 @@ use super::args::{Invoke, OutputFormat};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::sink::StandardError;
+use super::strict::refuse_unenforced;
 use super::{interrupted, output};
 use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
@@ -27,8 +28,12 @@ pub(super) async fn run(
         platform: command.choice.platform(),
         name: None,
     };
+    let strict = command.function.strict;
     let function = command.function.configuration()?;
     let event = event(command.event.as_deref(), command.payload)?;
+    if strict {
+        refuse_unenforced(&directories, &function)?;
+    }
     let service = Service::open(directories)?;
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
@@ -77,10 +82,11 @@ async fn invoke(
 ) -> Result<ExitStatus, CommandError> {
     let mut worst = ExitStatus::Success;
     for number in 0..repeat {
-        let result = environment
-            .invoke(invocation())
-            .await
-            .map_err(|gone| CommandError::Host(gone.to_string()))?;
+        let result = environment.invoke(invocation()).await.map_err(|gone| {
+            CommandError::Host(format!(
+                "{gone} (`lambent doctor` says what this host lacks)"
+            ))
+        })?;
         // Before anything else is said about it.
         log.drained().await;
         if number == 0 {

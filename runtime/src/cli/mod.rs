@@ -2,6 +2,7 @@
 
 mod args;
 mod demo;
+mod doctor;
 mod exit_status;
 mod image;
 mod invoke;
@@ -9,6 +10,7 @@ mod output;
 mod progress;
 mod serve;
 mod sink;
+mod strict;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
             Command::Invoke(command) => block_on(invoke::run(*command, directories)),
             Command::Serve(command) => block_on(serve::run(*command, directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
+            Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });
     match result {
@@ -57,9 +60,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// For the launcher, which has no other way to say why it ends.
-pub fn report_launcher_error(error: &std::io::Error) {
-    output::diagnostic(&format!("launcher: {error}"));
+/// For the processes that Lambent starts, which have no other way to say why they
+/// end.
+pub fn report_process_error(process: &str, error: &std::io::Error) {
+    output::diagnostic(&format!("{process}: {error}"));
 }
 
 fn block_on(

@@ -1,14 +1,17 @@
 //! `lambent serve`: the endpoint that SDKs talk to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::args::Serve;
+use super::args::{Endpoint, Serve};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::sink::StandardError;
+use super::strict::refuse_unenforced;
 use super::{interrupted, output};
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
+use crate::model::FunctionConfiguration;
 use crate::pool::{PoolSettings, Pools};
 use crate::server::{Context, Server};
 use crate::service::Service;
@@ -18,23 +21,31 @@ pub(super) async fn run(
     command: Serve,
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
+    let strict = command.function.strict;
+    let configuration = command.function.configuration()?;
+    if strict {
+        refuse_unenforced(&directories, &configuration)?;
+    }
     let pools = Pools::new(
         Service::open(directories)?,
         PoolSettings {
-            idle_limit: std::time::Duration::from_secs(command.idle.into()),
+            idle_limit: Duration::from_secs(command.endpoint.idle.into()),
             ..PoolSettings::default()
         },
     );
     let result = tokio::select! {
-        result = serve(command, &pools) => result,
+        result = serve(&command.endpoint, configuration, &pools) => result,
         _ = interrupted() => Ok(ExitStatus::Success),
     };
     pools.shutdown().await;
     result
 }
 
-async fn serve(command: Serve, pools: &Arc<Pools>) -> Result<ExitStatus, CommandError> {
-    let configuration = command.function.configuration()?;
+async fn serve(
+    command: &Endpoint,
+    configuration: FunctionConfiguration,
+    pools: &Arc<Pools>,
+) -> Result<ExitStatus, CommandError> {
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let request = ImageRequest {

@@ -20,6 +20,7 @@ use super::meter::{self, Meter, Tmp};
 use super::thrash::Thrash;
 use super::{Command, EnvironmentGone, EnvironmentSettings, Invocation, InvocationResult, Outcome};
 use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
+use crate::doctor::tmp_is_charged;
 use crate::model::{
     Deadline, Effect, Event, ExitStatus, Failure, InitKind, Phase, RequestId, RuntimeState,
 };
@@ -267,10 +268,8 @@ impl Actor {
                 tmp,
                 status,
             }) => {
-                if let Some(warning) =
-                    super::storage_warning(started.storage, &self.settings.function)
-                {
-                    self.warn_once(warning);
+                if started.storage == StorageKind::ChargedTmpfs {
+                    self.warn_once(tmp_is_charged(&self.settings.function));
                 }
                 if let Err(error) = self.runtime_started(&started, listener, tmp, status) {
                     self.fail_host(format!("cannot watch the function: {error}"));

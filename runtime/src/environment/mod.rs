@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 pub use invocation::{EnvironmentGone, Invocation, InvocationResult, Outcome};
 
 use crate::model::FunctionConfiguration;
+use crate::sandbox::SandboxSpec;
 use crate::sandbox::client::Launcher;
-use crate::sandbox::{SandboxSpec, StorageKind};
 use crate::telemetry::Sink;
 
 /// What an environment is made of.
@@ -78,21 +78,5 @@ impl ExecutionEnvironment {
         drop(self.commands);
         // A panic in the actor has been reported by the runtime already.
         let _ = self.task.await;
-    }
-}
-
-/// A limit that this host does not enforce as Lambda does.
-pub(crate) fn storage_warning(
-    kind: StorageKind,
-    function: &FunctionConfiguration,
-) -> Option<String> {
-    match kind {
-        StorageKind::Loop => None,
-        StorageKind::ChargedTmpfs => Some(format!(
-            "this host offers no loop device, so /tmp is charged to the function's memory: the \
-             memory limit is raised by {} MB, and a function may use up to that much more memory \
-             than Lambda would give it",
-            function.ephemeral_storage
-        )),
     }
 }

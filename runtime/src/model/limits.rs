@@ -117,7 +117,7 @@ limit!(
 );
 
 /// Memory that buys one vCPU, in MB (Lambda's documentation).
-const MB_PER_VCPU: u32 = 1_769;
+pub(crate) const MB_PER_VCPU: u32 = 1_769;
 
 /// The CFS period that Lambda's behaviour matches, in microseconds.
 pub(crate) const CPU_PERIOD_US: u64 = 20_000;

@@ -21,7 +21,7 @@ pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
 };
 pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};
-pub(crate) use limits::CPU_PERIOD_US;
+pub(crate) use limits::{CPU_PERIOD_US, MB_PER_VCPU};
 pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
 pub use phase::{AfterStop, Answer, Deadline, Effect, Event, InitKind, Phase};
 pub use report::{Report, Status};

@@ -10,7 +10,7 @@ mod child;
 mod environment;
 mod groups;
 
-pub(super) use groups::remove_dead_service;
+pub(crate) use groups::remove_dead_service;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -19,12 +19,13 @@ mod launcher;
 mod network;
 mod protocol;
 mod seal;
-mod seccomp;
+pub(crate) mod seccomp;
 mod spec;
 pub(crate) mod storage;
 pub(crate) mod sweep;
 mod worker;
 
+pub(crate) use launcher::remove_dead_service;
 pub use launcher::run as run_launcher;
 pub(crate) use network::RUNTIME_API;
 pub(crate) use protocol::{SandboxSpec, StartError, Started, StorageKind};

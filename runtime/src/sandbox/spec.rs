@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroup,
-    LinuxDeviceCgroupBuilder, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxPidsBuilder, LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    UserBuilder,
+    LinuxDeviceCgroupBuilder, LinuxMemory, LinuxMemoryBuilder, LinuxNamespace,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResourcesBuilder, Mount,
+    MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder,
+    RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use super::protocol::SandboxSpec;
@@ -69,6 +69,9 @@ pub(crate) struct Placement<'a> {
     pub(crate) covers: Vec<(PathBuf, String)>,
     /// Bytes that `/tmp` may charge to the memory limit: 0 when it is exact.
     pub(crate) tmp_charged_bytes: u64,
+    /// Whether this host can deny swap; where it cannot, asking for it would be an
+    /// error, and the service has warned.
+    pub(crate) limits_swap: bool,
 }
 
 /// Builds the spec of a sandbox.
@@ -201,13 +204,7 @@ fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciS
         .resources(
             LinuxResourcesBuilder::default()
                 .devices([deny_all_devices()?])
-                // Equal limits for memory and memory with swap: no swap.
-                .memory(
-                    LinuxMemoryBuilder::default()
-                        .limit(memory)
-                        .swap(memory)
-                        .build()?,
-                )
+                .memory(memory_limits(memory, placement.limits_swap)?)
                 .cpu(cpu.build()?)
                 .pids(LinuxPidsBuilder::default().limit(MAX_PROCESSES).build()?)
                 .build()?,
@@ -225,6 +222,16 @@ fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciS
                 .collect::<Vec<_>>(),
         )
         .build()
+}
+
+/// Equal limits for memory and memory with swap: no swap.
+fn memory_limits(bytes: i64, limits_swap: bool) -> Result<LinuxMemory, OciSpecError> {
+    let limits = LinuxMemoryBuilder::default().limit(bytes);
+    if limits_swap {
+        limits.swap(bytes).build()
+    } else {
+        limits.build()
+    }
 }
 
 fn namespaces() -> Result<Vec<LinuxNamespace>, OciSpecError> {
@@ -267,6 +274,10 @@ mod tests {
     }
 
     fn built(tmp_charged_bytes: u64) -> serde_json::Value {
+        built_with_swap_limit(tmp_charged_bytes, true)
+    }
+
+    fn built_with_swap_limit(tmp_charged_bytes: u64, limits_swap: bool) -> serde_json::Value {
         let spec = build(
             &sandbox(),
             &Placement {
@@ -276,6 +287,7 @@ mod tests {
                 cpuset: Some("1,3".to_owned()),
                 covers: vec![("/mnt/cpuinfo".into(), "/proc/cpuinfo".to_owned())],
                 tmp_charged_bytes,
+                limits_swap,
             },
         )
         .unwrap();
@@ -322,6 +334,13 @@ mod tests {
             .map(|namespace| namespace["type"].as_str().unwrap().to_owned())
             .collect();
         assert_eq!(namespaces, ["pid", "mount", "ipc", "uts", "cgroup"]);
+    }
+
+    #[test]
+    fn swap_that_cannot_be_limited_is_left_out() {
+        let memory = &built_with_swap_limit(0, false)["linux"]["resources"]["memory"];
+        assert_eq!(memory["limit"], 128 << 20);
+        assert!(memory["swap"].is_null(), "{memory}");
     }
 
     #[test]

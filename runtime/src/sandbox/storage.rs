@@ -55,28 +55,31 @@ impl LoopDevice {
     /// # Errors
     /// The file cannot be made.
     pub(crate) fn create(directory: &Path, bytes: u64) -> io::Result<Option<Self>> {
-        let control = rustix::fs::openat(
-            CWD,
-            "/dev/loop-control",
-            OFlags::RDWR | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
-        let Ok(control) = control else {
-            return Ok(None);
-        };
         let backing = unnamed_file(directory)?;
         clone_sparse(&File::open(template_path(directory, bytes))?, &backing)?;
+        match Self::attach(&backing) {
+            Ok(device) => Ok(Some(device)),
+            Err(LoopError::NotOffered(_)) => Ok(None),
+            Err(LoopError::Refused(error)) => Err(error),
+        }
+    }
+
+    /// Attaches a file to a free device.
+    pub(crate) fn attach(backing: &File) -> Result<Self, LoopError> {
+        let open = |path: &Path| {
+            rustix::fs::openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(
+                |error| {
+                    let text = format!("open {}: {error}", path.display());
+                    LoopError::NotOffered(io::Error::new(io::Error::from(error).kind(), text))
+                },
+            )
+        };
+        let control = open(Path::new("/dev/loop-control"))?;
         // Another process may take the free device between the two calls.
         for _ in 0..100 {
-            let Ok(number) = sys::loop_get_free(control.as_fd()) else {
-                return Ok(None);
-            };
+            let number = sys::loop_get_free(control.as_fd()).map_err(LoopError::NotOffered)?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
-            let device =
-                rustix::fs::openat(CWD, &path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-            let Ok(device) = device else {
-                return Ok(None);
-            };
+            let device = open(&path)?;
             let mut result = sys::loop_configure(device.as_fd(), backing.as_fd(), true);
             if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EINVAL)) {
                 // The file system below cannot do direct I/O.
@@ -84,18 +87,18 @@ impl LoopDevice {
             }
             match result {
                 Ok(()) => {
-                    return Ok(Some(Self {
+                    return Ok(Self {
                         path,
                         _device: device,
-                    }));
+                    });
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(LoopError::Refused(error)),
             }
         }
-        Err(io::Error::other(
+        Err(LoopError::Refused(io::Error::other(
             "no loop device stayed free for long enough",
-        ))
+        )))
     }
 
     /// Mounts the file system. Mounting it twice gives two views of one.
@@ -119,6 +122,15 @@ impl LoopDevice {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Why a file could not be attached.
+#[derive(Debug)]
+pub(crate) enum LoopError {
+    /// There are no loop devices to be had.
+    NotOffered(io::Error),
+    /// There are, but none takes the file.
+    Refused(io::Error),
 }
 
 /// A plain tmpfs in the place of the file system above, for hosts that have no
@@ -158,22 +170,22 @@ pub(crate) fn prepare_template(directory: &Path, bytes: u64) -> io::Result<()> {
     result
 }
 
-/// What to say if the disk has less room than `/tmp` may take. The file behind it
-/// is sparse, so this is no reason to refuse; but a function that writes more
-/// than there is room for gets EIO where Lambda has space.
-pub(crate) fn space_warning(directory: &Path, bytes: u64) -> Option<String> {
-    let free = rustix::fs::statvfs(directory)
-        .map(|stat| stat.f_bavail * stat.f_frsize)
-        .ok()?;
-    (free < bytes).then(|| {
-        format!(
-            "{} has {} MB free, but the function's /tmp may take {} MB: writes beyond that fail \
-             with an I/O error; free some space, or set another directory with --root",
-            directory.display(),
-            free >> 20,
-            bytes >> 20
-        )
-    })
+/// The sizes in bytes for which there is a template.
+pub(crate) fn ready_sizes(directory: &Path) -> Vec<u64> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut sizes: Vec<u64> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let size = name
+                .to_str()?
+                .strip_prefix(TEMPLATE)?
+                .strip_suffix(".ext4")?;
+            size.parse().ok()
+        })
+        .filter(|bytes| is_template(&template_path(directory, *bytes), *bytes))
+        .collect();
+    sizes.sort_unstable();
+    sizes
 }
 
 /// Names of templates that are being made begin with this.
@@ -221,9 +233,12 @@ fn inodes(bytes: u64) -> u64 {
 }
 
 fn template_path(directory: &Path, bytes: u64) -> PathBuf {
-    // The number before the size is the version of how templates are made.
-    directory.join(format!("template-2-{bytes}.ext4"))
+    directory.join(format!("{TEMPLATE}{bytes}.ext4"))
 }
+
+/// Names of templates begin with this; the number is the version of how they are
+/// made.
+const TEMPLATE: &str = "template-2-";
 
 /// A file system with room for metadata on top of `bytes`, in which all blocks
 /// beyond `bytes` are reserved for root: a function sees exactly what it asked
@@ -233,24 +248,34 @@ fn make_template(path: &Path, bytes: u64) -> io::Result<()> {
     let kernel_reserved = (size / BLOCK / 50).min(MAX_KERNEL_RESERVED_BLOCKS);
     let offered = bytes / BLOCK + SLACK_BLOCKS + kernel_reserved;
     File::create_new(path)?.set_len(size)?;
-    run(Command::new("mkfs.ext4")
-        .args(["-q", "-F", "-b", "4096", "-m", "0", "-N"])
-        .arg(inodes(bytes).to_string())
-        .args(["-O", "^has_journal,^resize_inode", "-E"])
-        .arg("lazy_itable_init=1,nodiscard")
-        .arg(path))?;
+    make_file_system(path, inodes(bytes))?;
     let free = free_blocks(&File::open(path)?)?;
     let reserved = free.checked_sub(offered).ok_or_else(|| {
         io::Error::other(format!(
             "mkfs.ext4 left {free} blocks, fewer than {bytes} bytes"
         ))
     })?;
-    run(Command::new("tune2fs")
-        .arg("-r")
-        .arg(reserved.to_string())
-        .arg(path))?;
+    reserve_for_root(path, reserved)?;
     // Before it gets its name, once in the life of a template.
     File::open(path)?.sync_all()
+}
+
+/// Makes a file system in a file of the size that it is to have.
+pub(crate) fn make_file_system(path: &Path, inodes: u64) -> io::Result<()> {
+    run(Command::new("mkfs.ext4")
+        .args(["-q", "-F", "-b", "4096", "-m", "0", "-N"])
+        .arg(inodes.to_string())
+        .args(["-O", "^has_journal,^resize_inode", "-E"])
+        .arg("lazy_itable_init=1,nodiscard")
+        .arg(path))
+}
+
+/// Keeps blocks of a file system from everybody but root.
+pub(crate) fn reserve_for_root(path: &Path, blocks: u64) -> io::Result<()> {
+    run(Command::new("tune2fs")
+        .arg("-r")
+        .arg(blocks.to_string())
+        .arg(path))
 }
 
 fn run(command: &mut Command) -> io::Result<()> {
@@ -291,7 +316,7 @@ fn free_blocks(image: &File) -> io::Result<u64> {
 }
 
 /// A file without a name, or with one that is gone at once.
-fn unnamed_file(directory: &Path) -> io::Result<File> {
+pub(crate) fn unnamed_file(directory: &Path) -> io::Result<File> {
     let unnamed = OpenOptions::new()
         .read(true)
         .write(true)

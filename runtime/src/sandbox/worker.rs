@@ -133,6 +133,7 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
                 StorageKind::Loop => 0,
                 StorageKind::ChargedTmpfs => spec.tmp_bytes,
             },
+            limits_swap: host.hierarchies.limits_swap(),
         },
     )
     .map_err(|error| StartError::Host(format!("build the runtime spec: {error}")))?;

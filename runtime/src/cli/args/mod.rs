@@ -14,7 +14,7 @@ pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
-pub(super) use self::serve::Serve;
+pub(super) use self::serve::{Endpoint, Serve};
 use super::exit_status::CommandError;
 use crate::model::{
     EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Timeout,
@@ -67,6 +67,9 @@ pub(super) enum Command {
     /// Manage the images that are kept
     #[command(subcommand)]
     Image(Box<ImageCommand>),
+    /// Show what this host enforces and what not, what that means, and what mends it
+    #[command(after_help = EXIT_STATUSES)]
+    Doctor(Doctor),
     /// Show in under a minute what this is for, with a built-in sample function
     Demo(Demo),
 }
@@ -174,6 +177,19 @@ pub(super) struct FunctionSettings {
     /// The function's name
     #[arg(long, value_name = "NAME", default_value_t)]
     name: FunctionName,
+
+    /// Refuse, with status 4 and before anything runs, what this host would not
+    /// enforce as Lambda does, instead of warning; `lambent doctor` says what mends it
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+/// `lambent doctor`.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// What to print: a table, or one JSON object
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) output: OutputFormat,
 }
 
 /// `lambent demo`.

@@ -10,6 +10,16 @@ use super::{FunctionSettings, ImportChoice};
 /// `lambent serve`.
 #[derive(Debug, Args)]
 pub(in super::super) struct Serve {
+    #[command(flatten)]
+    pub(in super::super) endpoint: Endpoint,
+
+    #[command(flatten)]
+    pub(in super::super) function: FunctionSettings,
+}
+
+/// What is served, and where.
+#[derive(Debug, Args)]
+pub(in super::super) struct Endpoint {
     /// The image of the function, as for `lambent invoke`
     pub(in super::super) image: ImageReference,
 
@@ -23,7 +33,4 @@ pub(in super::super) struct Serve {
 
     #[command(flatten)]
     pub(in super::super) choice: ImportChoice,
-
-    #[command(flatten)]
-    pub(in super::super) function: FunctionSettings,
 }

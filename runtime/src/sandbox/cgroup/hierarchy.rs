@@ -51,6 +51,13 @@ impl Hierarchies {
         available.is_some_and(|list| list.split_whitespace().any(|name| name == controller))
     }
 
+    /// Whether groups can be denied swap. v1 counts swap only where the kernel was
+    /// told to (`swapaccount=1`), v2 always.
+    pub(crate) fn limits_swap(&self) -> bool {
+        self.v1("memory")
+            .is_none_or(|root| root.join("memory.memsw.limit_in_bytes").exists())
+    }
+
     /// Every mount point, each once.
     pub(crate) fn mount_points(&self) -> impl Iterator<Item = &Path> {
         self.v1

@@ -51,9 +51,12 @@ pub(super) fn release(hierarchies: &Hierarchies, group: &Path) {
 /// Removes a group everywhere. Returns whether nothing is left of it: a group
 /// with processes cannot be removed.
 pub(super) fn remove(hierarchies: &Hierarchies, group: &Path) -> bool {
-    directories(hierarchies, group)
+    // All are tried, also when one refuses.
+    let refused = directories(hierarchies, group)
         .iter()
-        .all(|directory| fs::remove_dir(directory).is_ok())
+        .filter(|directory| fs::remove_dir(directory).is_err())
+        .count();
+    refused == 0
 }
 
 /// Removes the groups of a service without environments, and Lambent's own
@@ -67,7 +70,7 @@ pub(super) fn remove_service(hierarchies: &Hierarchies, service: &str) {
 }
 
 /// Kills and removes everything of a service that is dead, launcher included.
-pub(in super::super) fn remove_dead_service(hierarchies: &Hierarchies, service: &str) {
+pub(crate) fn remove_dead_service(hierarchies: &Hierarchies, service: &str) {
     let top = service_group(service);
     let mut groups: BTreeSet<PathBuf> = directories(hierarchies, &top)
         .iter()
