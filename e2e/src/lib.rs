@@ -2,11 +2,13 @@
 //! runtimes, and what they may leave behind.
 
 pub mod bench;
+pub mod boto3;
 pub mod fidelity;
 pub mod fixtures;
 mod lambent;
 pub mod leftovers;
 pub mod script;
+pub mod serve;
 pub mod wait;
 
 pub use lambent::{Lambent, Run, privileged, program};

@@ -1,0 +1,62 @@
+//! AWS's own client for Python, `boto3`, from its registry.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::Run;
+use crate::fixtures::cache::Cache;
+use crate::fixtures::{self, Error};
+
+/// Its version; what it installs is cached beside the fixtures.
+const VERSION: &str = "1.44.8";
+
+/// Runs lines of Python with a client `c` of the endpoint `url`; `boto3`, `json`
+/// and `sys` are imported. What they print is the output.
+///
+/// # Panics
+/// If boto3 cannot be installed or Python cannot be started.
+pub fn run(url: &str, code: &str) -> Run {
+    let packages = install().expect("boto3 from PyPI");
+    let code = format!(
+        "import boto3, botocore, json, sys\n\
+         from botocore.config import Config\n\
+         def client(**more): return boto3.client('lambda', endpoint_url={url:?}, \
+         region_name='us-east-1', aws_access_key_id='x', aws_secret_access_key='y', \
+         config=Config(retries={{'total_max_attempts': 1}}, max_pool_connections=64, \
+         read_timeout=120), **more)\n\
+         c = client()\n{code}"
+    );
+    Command::new("python3")
+        .args(["-c", &code])
+        .env("PYTHONPATH", packages)
+        .output()
+        .expect("python3 runs")
+        .into()
+}
+
+fn install() -> Result<PathBuf, Error> {
+    let directory = fixtures::directory().join(format!("boto3-{VERSION}"));
+    // One at a time: tests are processes of their own.
+    let _cache = Cache::open(&fixtures::directory())?;
+    if directory.join("boto3").is_dir() {
+        return Ok(directory);
+    }
+    let staging = directory.with_extension("part");
+    let status = Command::new("python3")
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(["--root-user-action=ignore", "--no-compile", "--target"])
+        .arg(&staging)
+        .arg(format!("boto3=={VERSION}"))
+        .status()?;
+    if !status.success() {
+        return Err(format!("pip: {status}").into());
+    }
+    std::fs::rename(staging, &directory)?;
+    Ok(directory)
+}

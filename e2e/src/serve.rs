@@ -1,0 +1,121 @@
+//! `lambent serve` as a client meets it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal};
+
+use crate::Lambent;
+
+/// A running `lambent serve`, ended when it is dropped.
+#[derive(Debug)]
+pub struct Served {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    /// Starts it on a free port, and waits until it says where it listens.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn start(lambent: &Lambent, arguments: &[&str]) -> Self {
+        let ours = ["serve", "--listen", "127.0.0.1:0"];
+        let mut child = lambent
+            .command(ours.iter().chain(arguments))
+            .spawn()
+            .expect("lambent starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let address = loop {
+            let mut line = String::new();
+            let length = lines.read_line(&mut line).expect("lines");
+            append(&log, &line);
+            assert!(length > 0, "lambent serve ended: {}", text(&log));
+            if let Some(address) = line.split("http://").nth(1) {
+                let address: String = address
+                    .chars()
+                    .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
+                    .collect();
+                break address
+                    .trim_end_matches(['.', ':'])
+                    .parse()
+                    .expect("an address");
+            }
+        };
+        let sink = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = lines.read(&mut buffer) {
+                append(&sink, &String::from_utf8_lossy(&buffer[..length]));
+            }
+        });
+        Self {
+            child,
+            address,
+            log,
+            reader: Some(reader),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint for clients.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard error so far.
+    pub fn log(&self) -> String {
+        text(&self.log)
+    }
+
+    /// Ends it with a signal. Its exit status, and all that it wrote.
+    ///
+    /// # Panics
+    /// If it cannot be signalled.
+    pub fn end(mut self, signal: Signal) -> (ExitStatus, String) {
+        self.signal(signal);
+        let status = self.child.wait().expect("lambent ends");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader");
+        }
+        (status, self.log())
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid.expect("a pid"), signal);
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.signal(Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+fn append(log: &Mutex<String>, text: &str) {
+    log.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push_str(text);
+}
+
+fn text(log: &Mutex<String>) -> String {
+    log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
