@@ -244,3 +244,88 @@ fn privileged_a_killed_service_leaves_nothing() {
         "c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')\nprint('{}')",
     );
 }
+
+#[test]
+fn privileged_responses_are_streamed() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = serve(
+        &lambent,
+        &["--name", "f", "--memory", "512", "--timeout", "5"],
+    );
+    let answer = client(
+        &served,
+        r#"
+import time
+def stream(event, **more):
+    start = time.monotonic()
+    r = c.invoke_with_response_stream(FunctionName="f", Payload=json.dumps(event), **more)
+    out = {"status": r["StatusCode"], "version": r["ExecutedVersion"], "type": r["ResponseStreamContentType"], "chunks": [], "complete": None}
+    for e in r["EventStream"]:
+        if "PayloadChunk" in e:
+            out["chunks"].append([round(time.monotonic() - start, 2), e["PayloadChunk"]["Payload"].decode()])
+        else:
+            out["complete"] = e["InvokeComplete"]
+    # AWS's runtime client for Rust begins with what an HTTP response would.
+    texts = [chunk[1] for chunk in out["chunks"]]
+    if "\0" * 8 in texts: out["chunks"] = out["chunks"][texts.index("\0" * 8) + 1:]
+    return out
+slow = {"action": "stream", "texts": ["a", "b", "c"], "delayMs": 700}
+print(json.dumps({
+  "warm": stream({"action": "counter"}),
+  "streamed": stream(slow, LogType="Tail"),
+  "cut": stream({"action": "stream", "texts": ["a"], "abort": True}),
+  "timeout": stream({"action": "stream", "texts": ["a", "b"], "delayMs": 3000}),
+  "raise": stream({"action": "raise", "message": "no"}),
+  "buffered": c.invoke(FunctionName="f", Payload=json.dumps({"action": "stream", "texts": ["x", "y"]}))["Payload"].read().decode(),
+}))
+"#,
+    );
+    let streamed = &answer["streamed"];
+    assert_eq!(
+        streamed["type"], "application/vnd.amazon.eventstream",
+        "{answer}"
+    );
+    let chunks = streamed["chunks"].as_array().unwrap();
+    let text: String = chunks
+        .iter()
+        .map(|chunk| chunk[1].as_str().unwrap())
+        .collect();
+    assert_eq!(text, "abc", "{streamed}");
+    // The first left before the handler made the last.
+    let at = |index: usize| chunks[index][0].as_f64().unwrap();
+    assert!(at(chunks.len() - 1) - at(0) > 1.0, "{streamed}");
+    assert!(streamed["complete"]["ErrorCode"].is_null(), "{streamed}");
+    assert!(streamed["complete"]["LogResult"].is_string(), "{streamed}");
+    let warm = &answer["warm"];
+    assert_eq!(warm["chunks"][0][1], r#"{"count":1}"#, "{warm}");
+    assert_eq!(answer["cut"]["chunks"][0][1], "a", "{answer}");
+    assert!(
+        answer["cut"]["complete"]["ErrorCode"].is_string(),
+        "{answer}"
+    );
+    assert_eq!(answer["timeout"]["chunks"][0][1], "a", "{answer}");
+    assert_eq!(
+        answer["timeout"]["complete"]["ErrorCode"], "Sandbox.Timedout",
+        "{answer}"
+    );
+    assert!(
+        answer["timeout"]["complete"]["ErrorDetails"]
+            .as_str()
+            .unwrap()
+            .contains("Task timed out after 5.00 seconds"),
+        "{answer}"
+    );
+    assert_eq!(answer["raise"]["chunks"], json!([]), "{answer}");
+    assert!(
+        answer["raise"]["complete"]["ErrorDetails"]
+            .as_str()
+            .unwrap()
+            .contains("\"no\""),
+        "{answer}"
+    );
+    let buffered = answer["buffered"].as_str().unwrap();
+    assert!(buffered.ends_with("\0xy"), "{answer}");
+}

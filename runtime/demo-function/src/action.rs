@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Every name that `action` may have, in the order of the documentation.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "echo", "counter", "burn", "spinFor", "allocate", "sleep", "fillTmp", "writeTmp", "readTmp",
     "listTmp", "raise", "exit", "crash", "log", "fork", "open", "connect", "env", "inspect",
-    "sequence",
+    "sequence", "stream",
 ];
 
 /// One event, by its `action` member.
@@ -32,6 +32,17 @@ pub(crate) enum Action {
     SpinFor {
         /// Wall-clock time, in milliseconds.
         wall_ms: u64,
+    },
+    /// Answer part by part.
+    Stream {
+        /// The parts.
+        texts: Vec<String>,
+        /// Milliseconds before each of them.
+        #[serde(default)]
+        delay_ms: u64,
+        /// Fail after the last of them.
+        #[serde(default)]
+        abort: bool,
     },
     /// Allocate memory and write to every page of it.
     Allocate {

@@ -85,6 +85,13 @@ pub enum PoolError {
     Gone(#[from] EnvironmentGone),
 }
 
+impl PoolError {
+    /// The task that ran the invocation is gone, which only a bug can do.
+    pub(crate) fn lost() -> Self {
+        EnvironmentGone::ended().into()
+    }
+}
+
 /// How pools behave.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSettings {
@@ -207,11 +214,10 @@ impl Pools {
             pools.give_back(&version, slot, environment, result.is_ok());
             result
         });
-        match running.await {
-            Ok(result) => Ok(result?),
-            // The task cannot panic unless the actor's reply could.
-            Err(_) => Err(EnvironmentGone::ended().into()),
-        }
+        running
+            .await
+            .map_err(|_| PoolError::lost())?
+            .map_err(Into::into)
     }
 
     fn environment(

@@ -3,6 +3,7 @@
 mod exception;
 mod invoke;
 mod path;
+mod stream;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -135,6 +136,9 @@ async fn dispatch(
     match operation {
         Operation::Invoke(reference) => {
             invoke::invoke(context, &reference, &head.headers, body).await
+        }
+        Operation::InvokeWithResponseStream(reference) => {
+            stream::invoke(context, &reference, &head.headers, body).await
         }
         Operation::Health => Ok(Response::new(full(Bytes::from_static(b"ok\n")))),
     }
