@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::protocol::EnvironmentId;
 
-pub(crate) use group::{Cgroup, CpuUsage};
+pub(crate) use group::{Cgroup, CpuUsage, deny_swap};
 pub(crate) use hierarchy::Hierarchies;
 
 /// The parent of all groups of Lambent, below the root of each hierarchy.
