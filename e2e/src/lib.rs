@@ -5,6 +5,7 @@ pub mod bench;
 pub mod fixtures;
 mod lambent;
 pub mod leftovers;
+pub mod vm;
 pub mod wait;
 
 pub use lambent::{Lambent, Run, privileged, program};
