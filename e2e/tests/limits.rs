@@ -108,7 +108,9 @@ fn memory_is_the_functions_own(fill_mb: u64) {
                 "{result}"
             );
             assert_eq!(result["report"]["tmpUsedMb"], fill_mb, "{result}");
-            let used = result["report"]["maxMemoryUsedMb"].as_u64().unwrap();
+            let used = result["report"]["maxMemoryUsedMb"]
+                .as_u64()
+                .expect("a number");
             assert!((100..=110).contains(&used), "{result}");
         } else {
             assert_eq!(
