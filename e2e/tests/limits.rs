@@ -70,7 +70,7 @@ fn privileged_memory_is_the_functions_own_with_an_empty_tmp() {
 #[test]
 fn privileged_memory_is_the_functions_own_with_files_in_tmp() {
     // As few as would be too much if they were charged.
-    memory_is_the_functions_own(64);
+    memory_is_the_functions_own(40);
 }
 
 #[test]

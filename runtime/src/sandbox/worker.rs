@@ -122,6 +122,7 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
         .map_err(|error| StartError::Host(format!("write the runtime spec: {error}")))?;
 
     check_working_directory(&rootfs, &spec.working_directory)?;
+    cgroup::delegate(assignment.hierarchies).map_err(step("limit a function"))?;
     join_freezer(assignment.hierarchies, assignment.cgroup)
         .map_err(step("join the cgroup that freezes"))?;
     let (executor, receiver) = executor(assignment.seccomp, assignment.exit_report)?;

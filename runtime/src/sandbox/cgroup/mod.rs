@@ -9,6 +9,7 @@
 //! environment is a member of both, and the v2 side freezes: it is faster than
 //! the v1 freezer, and frozen processes can be killed.
 
+mod delegation;
 mod group;
 mod hierarchy;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::protocol::EnvironmentId;
 
+pub(crate) use delegation::delegate;
 pub(crate) use group::{Cgroup, CpuUsage, deny_swap};
 pub(crate) use hierarchy::Hierarchies;
 
