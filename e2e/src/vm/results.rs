@@ -45,7 +45,7 @@ pub(super) fn judge(files: &BTreeMap<String, String>) -> Result<u64, String> {
         .and_then(|report| attribute(report, "testsuites", "tests"))
         .ok_or_else(|| format!("no report of tests; nextest's status is {}", status.trim()))?;
     match (status.trim(), count) {
-        ("0", 0) => Err("no test ran".to_owned()),
+        (_, 0) => Err("no test ran".to_owned()),
         ("0", count) => Ok(count),
         (status, count) => Err(format!("of {count} tests not all passed (status {status})")),
     }
@@ -84,6 +84,7 @@ mod tests {
             ("0\n", report(7), Ok(7)),
             ("0\n", report(0), Err("no test ran")),
             ("100\n", report(7), Err("not all passed")),
+            ("4\n", report(0), Err("no test ran")),
             ("4\n", String::new(), Err("no report")),
             ("0\n", "<testsuites>".to_owned(), Err("no report")),
             ("", report(7), Err("ended without")),
