@@ -98,6 +98,9 @@ pub(crate) struct Layering<'a> {
     layer: u32,
     /// Names that this layer hid and has not made again.
     hidden: HashSet<(NodeId, Box<[u8]>)>,
+    /// The last parent that took no link, since entries of one directory follow one
+    /// another; forgotten when a directory is replaced.
+    parent: Option<(LayerPath, Trail)>,
 }
 
 impl Tree {
@@ -118,6 +121,7 @@ impl<'a> Layering<'a> {
             tree,
             layer,
             hidden: HashSet::new(),
+            parent: None,
         }
     }
 
@@ -299,10 +303,13 @@ impl<'a> Layering<'a> {
             return;
         };
         let replaced = entries.by_name.insert(name.into(), Dirent { node, layer });
-        if let Some(replaced) = replaced
-            && self.tree.apart.counts_names()
-        {
-            self.forget_names(replaced, node);
+        if let Some(replaced) = replaced {
+            if replaced.node != node && self.tree.is_directory(replaced.node) {
+                self.parent = None;
+            }
+            if self.tree.apart.counts_names() {
+                self.forget_names(replaced, node);
+            }
         }
     }
 
@@ -334,11 +341,21 @@ impl<'a> Layering<'a> {
     }
 
     fn parent(&mut self, path: &LayerPath, entry: &LayerPath, name: &[u8]) -> Result<NodeId> {
+        if let Some((known, trail)) = &self.parent
+            && known == path
+        {
+            trail.require_room_for(name, entry)?;
+            return Ok(trail.directory());
+        }
         let trail = self
             .walk(path, entry, Missing::Create)?
             .ok_or_else(|| Error::invalid(format!("entry {entry} has no parent directory")))?;
         trail.require_room_for(name, entry)?;
-        Ok(trail.directory())
+        let directory = trail.directory();
+        if trail.direct {
+            self.parent = Some((path.clone(), trail));
+        }
+        Ok(directory)
     }
 
     /// Finds the directory `path`, making what is missing, and marks the way
