@@ -118,10 +118,16 @@ pub(crate) fn joint(
         };
         DirBuilder::new().mode(0o700).create(place).doing(failed)?;
         let root = open_dir(place).doing(failed)?;
-        // What the file system does not take it did not take of the layers either,
-        // which says so.
-        write(&tree, root.as_fd(), &contents, interrupt)
+        let left_out = write(&tree, root.as_fd(), &contents, interrupt)
             .map_err(|error| error.within(&failed()))?;
+        // Attributes that the file system does not take it did not take of the layers
+        // either, which say so.
+        if left_out.owners + left_out.devices > 0 {
+            return Err(Error::unsupported(
+                "joining the layers of this image takes the right to change owners and to make \
+                 device nodes; run as root",
+            ));
+        }
     }
     let size = joint.size(&tree);
     let record = JointRecord::new(layers.to_vec(), directory.is_some(), size, warnings);
