@@ -33,7 +33,7 @@ pub(crate) enum Action {
         /// Wall-clock time, in milliseconds.
         wall_ms: u64,
     },
-    /// Answer part by part.
+    /// Answer part by part (the fixtures in other languages do not).
     Stream {
         /// The parts.
         texts: Vec<String>,
@@ -188,7 +188,7 @@ mod tests {
             let event = json!({
                 "action": name, "cpuMs": 1, "wallMs": 1, "mb": 1, "ms": 1, "name": "n",
                 "text": "t", "message": "m", "code": 1, "lines": [], "count": 1,
-                "host": "localhost", "port": 1, "events": [],
+                "host": "localhost", "port": 1, "events": [], "texts": [],
             });
             Action::parse(&event).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
         }
@@ -203,7 +203,7 @@ mod tests {
                 .message
                 .starts_with("unknown action \"dance\": expected one of echo, ")
         );
-        assert!(failure.message.ends_with(", sequence"));
+        assert!(failure.message.ends_with(", stream"));
     }
 
     #[test]

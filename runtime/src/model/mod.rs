@@ -16,7 +16,7 @@ mod variables;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
 pub use failure::{ExitStatus, Failure};
-pub use function::{FunctionConfiguration, ImageConfig, function_arn};
+pub use function::{ACCOUNT_ID, FunctionConfiguration, ImageConfig, function_arn};
 pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
 };

@@ -4,6 +4,7 @@ mod exception;
 mod invoke;
 mod path;
 mod stream;
+mod url;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -94,7 +95,7 @@ impl Server {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 return;
             };
-            let Ok((stream, _)) = self.listener.accept().await else {
+            let Ok((stream, client)) = self.listener.accept().await else {
                 // Out of descriptors, or reset in the queue.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
@@ -104,7 +105,7 @@ impl Server {
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let context = Arc::clone(&context);
-                    async move { Ok::<_, Infallible>(answer(&context, request).await) }
+                    async move { Ok::<_, Infallible>(answer(&context, request, client).await) }
                 });
                 // A client that breaks the protocol loses its connection.
                 let _ = http1::Builder::new()
@@ -120,8 +121,12 @@ impl Server {
 }
 
 /// Answers one request.
-async fn answer(context: &Context, request: Request<Incoming>) -> Response<ResponseBody> {
-    match dispatch(context, request).await {
+async fn answer(
+    context: &Context,
+    request: Request<Incoming>,
+    client: SocketAddr,
+) -> Response<ResponseBody> {
+    match dispatch(context, request, client).await {
         Ok(response) => response,
         Err(exception) => refuse(&exception),
     }
@@ -130,8 +135,13 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Respo
 async fn dispatch(
     context: &Context,
     request: Request<Incoming>,
+    client: SocketAddr,
 ) -> Result<Response<ResponseBody>, Exception> {
     let (head, body) = request.into_parts();
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    if let Some(target) = url::target(host, head.uri.path()) {
+        return url::answer(context, target, &head, body, client).await;
+    }
     let operation = path::operation(&head.method, head.uri.path(), head.uri.query())?;
     match operation {
         Operation::Invoke(reference) => {
