@@ -266,7 +266,7 @@ fn privileged_the_event_is_handed_out_again_to_who_lost_it() {
 }
 
 #[test]
-fn privileged_a_runtime_that_ends_while_idle_is_started_again() {
+fn privileged_a_runtime_that_dies_with_an_event_is_started_again() {
     if !privileged() {
         return;
     }

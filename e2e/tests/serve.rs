@@ -6,7 +6,7 @@ use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::serve::Served;
 use lambent_e2e::{Lambent, boto3, privileged};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
 fn serve(lambent: &Lambent, arguments: &[&str]) -> Served {
@@ -220,6 +220,32 @@ fn privileged_idle_environments_end() {
             .is_empty()
     });
     assert_eq!(count(&served), 1);
+}
+
+#[test]
+fn privileged_an_environment_that_dies_while_idle_is_replaced() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = serve(&lambent, &["--name", "f"]);
+    let count = "print(c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')['Payload'].read().decode())";
+    assert_eq!(client(&served, count)["count"], 1);
+    assert_eq!(client(&served, count)["count"], 2);
+    // Somebody kills what is frozen: init, and with it all the rest.
+    let services = leftovers::services(lambent.root());
+    let launcher = leftovers::children(served.pid());
+    for init in launcher.into_iter().flat_map(leftovers::children) {
+        let pid = Pid::from_raw(i32::try_from(init).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+    lambent_e2e::wait::until("it is gone", || {
+        Leftovers::of(lambent.root(), &services)
+            .processes
+            .is_empty()
+    });
+    // The next request does not wait for the dead.
+    assert_eq!(client(&served, count)["count"], 1);
 }
 
 #[test]

@@ -191,7 +191,9 @@ impl Phase {
                     Do::HandOut,
                 ],
             ),
-            (Self::Idle, On::RuntimeEnded(_)) => (Self::Down, vec![]),
+            // The group stays frozen without its processes, and would freeze the
+            // next one's.
+            (Self::Idle, On::RuntimeEnded(_)) => (Self::Down, vec![Do::Thaw]),
 
             (Self::Init(OnDemand), On::RuntimeNext) => (
                 Self::Invoking,
