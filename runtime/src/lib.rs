@@ -10,6 +10,7 @@ mod environment;
 pub mod functions;
 pub mod images;
 pub mod model;
+pub mod observation;
 pub mod pool;
 mod sandbox;
 pub mod server;

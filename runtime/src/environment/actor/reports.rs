@@ -1,6 +1,6 @@
 //! What an environment says: the function's lines, and Lambda's about it.
 
-use super::super::{EnvironmentGone, EnvironmentSettings, InvocationResult};
+use super::super::{EnvironmentGone, EnvironmentSettings, InvocationResult, Outcome};
 use super::{Actor, OpenInvocation};
 use crate::model::{InitKind, Report, Status};
 use crate::telemetry;
@@ -77,9 +77,14 @@ impl Actor {
             status,
         };
         let request_id = open.invocation.request_id;
+        let failed = matches!(
+            open.outcome,
+            Some(Outcome::FunctionError(_) | Outcome::Failure(_))
+        );
         self.emit(&telemetry::Event::Report {
             request_id,
             report: report.clone(),
+            failed,
         });
         let Some(open) = self.open.take() else { return };
         let result = open.outcome.map_or_else(
