@@ -3,7 +3,9 @@
 //!
 //! `ARCHITECTURE.md` beside this crate shows the way through the house.
 
+mod admin;
 mod api;
+pub mod asynchronous;
 pub mod cli;
 mod doctor;
 mod environment;

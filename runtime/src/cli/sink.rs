@@ -53,6 +53,15 @@ impl StandardError {
         Self { shared }
     }
 
+    /// A sentence in the program's name, in its place among the log lines.
+    pub(super) fn say(&self, message: &str) {
+        let mut waiting = self.shared.lock();
+        let line = format!("lambent: {message}\n");
+        waiting.bytes.extend_from_slice(line.as_bytes());
+        drop(waiting);
+        self.shared.more.notify_one();
+    }
+
     /// Waits until everything so far has been written.
     pub(super) async fn drained(&self) {
         loop {

@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use crate::asynchronous::Full;
 use crate::pool::{PoolError, Throttle};
 
 /// An error of the service, as SDKs make exceptions of it.
@@ -117,6 +118,16 @@ impl From<PoolError> for Exception {
             PoolError::Throttled(reason) => Self::throttled(reason),
             PoolError::Service(error) => Self::service(&error.to_string()),
             PoolError::Gone(error) => Self::service(&error.to_string()),
+        }
+    }
+}
+
+impl From<Full> for Exception {
+    fn from(full: Full) -> Self {
+        let message = full.to_string();
+        Self {
+            body: json!({"Reason": "CallerRateLimitExceeded", "Type": "User", "message": message}),
+            ..Self::throttled(Throttle::Account)
         }
     }
 }

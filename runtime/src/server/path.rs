@@ -14,6 +14,8 @@ pub(super) enum Operation {
     Invoke(FunctionReference),
     /// `GET /health`
     Health,
+    /// `GET /metrics`
+    Metrics,
 }
 
 /// Parses method, path and query.
@@ -32,6 +34,7 @@ pub(super) fn operation(
             Ok(Operation::Invoke(reference(name, qualifier.as_deref())?))
         }
         (&Method::GET, ["health"]) => Ok(Operation::Health),
+        (&Method::GET, ["metrics"]) => Ok(Operation::Metrics),
         _ => Err(Exception::unknown_operation()),
     }
 }
