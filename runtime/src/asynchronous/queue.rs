@@ -178,7 +178,8 @@ impl EventQueue {
                 return;
             };
             let Some(attempt) = self.attempt(&mut event, &version).await else {
-                return;
+                // It keeps its place, so that it is counted among the lost.
+                return std::future::pending().await;
             };
             let now = Instant::now();
             match event.progress.after(attempt, &config, self.pace, now) {

@@ -74,7 +74,7 @@ async fn open(
     for warning in &image.image.warnings {
         output::diagnostic(&format!("warning: {warning}"));
     }
-    let sink = Arc::new(StandardError::new());
+    let sink = Arc::new(StandardError::with_format(command.log_format));
     let name = configuration.function_name.clone();
     let functions = Arc::new(Functions::default());
     let log = Arc::clone(&sink);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::interrupted;
-use super::output;
 use super::sink::StandardError;
 use crate::admin::server::AdminServer;
 use crate::server::{Context, Server};
@@ -48,7 +47,7 @@ impl Serving {
                 _ = interrupted() => {}
             }
         }
-        report_lost_events(&context);
+        report_lost_events(&context, &self.log);
         context.pools.shutdown().await;
         let _in_time = tokio::time::timeout(LAST_ANSWERS, connections.ended()).await;
         // Those who follow the log get its last lines.
@@ -60,13 +59,13 @@ impl Serving {
     }
 }
 
-fn report_lost_events(context: &Context) {
+fn report_lost_events(context: &Context, log: &StandardError) {
     let events = context.events.events();
     if events > 0 {
         let events = match events {
             1 => "1 asynchronous event has".to_owned(),
             events => format!("{events} asynchronous events have"),
         };
-        output::progress(&format!("{events} not been completed and will not be"));
+        log.say(&format!("{events} not been completed and will not be"));
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use lambent_images::ImageReference;
 use std::time::Duration;
 
-use super::{FunctionSettings, ImportChoice};
+use super::{FunctionSettings, ImportChoice, OutputFormat};
 use crate::asynchronous::{Destination, EventInvokeConfig, MaximumEventAge, MaximumRetryAttempts};
 
 /// `lambent serve`.
@@ -90,6 +90,11 @@ pub(in super::super) struct Endpoint {
     /// ctrl-C or `lambent stop`; a second ctrl-C does not wait
     #[arg(long, value_name = "S", default_value_t = 2)]
     pub(in super::super) grace: u32,
+
+    /// How to write the log on standard error: Lambda's text, or its JSON, an object a
+    /// line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Text)]
+    pub(in super::super) log_format: OutputFormat,
 
     #[command(flatten)]
     pub(in super::super) choice: ImportChoice,
