@@ -16,7 +16,10 @@ pub(super) async fn run(
 ) -> Result<ExitStatus, CommandError> {
     let service = choose(services(&directories).await?, &command.choice)?;
     let query = LogQuery {
-        function: command.function.as_ref().map(|name| name.as_str()),
+        function: command
+            .function
+            .as_ref()
+            .map(crate::model::FunctionName::as_str),
         since: command.since.map(super::args::Since::time),
         follow: command.follow,
     };

@@ -40,8 +40,11 @@ pub(in super::super) struct Events {
     #[arg(long, value_name = "S", default_value_t)]
     pub(in super::super) max_event_age: MaximumEventAge,
 
-    /// Where the record of an event goes that failed for good: file:PATH, a JSON
-    /// object a line, or function:NAME
+    // As an attribute: in a comment, `file:` looks like a bare address.
+    #[arg(
+        help = "Where the record of an event goes that failed for good: file:PATH, a JSON \
+                  object a line, or function:NAME"
+    )]
     #[arg(long, value_name = "DESTINATION")]
     pub(in super::super) on_failure: Option<Destination>,
 
