@@ -3,10 +3,10 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test lint advisories bench bench-import bench-limits bench-smoke fuzz
+.PHONY: help deps build demo fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-smoke fuzz
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 deps: ## Install what the other targets need (Debian, as root)
 	.ci/deps.sh demo test lint
@@ -29,6 +29,15 @@ test: fixtures ## Run all tests
 	cargo build --locked -p lambent
 	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent cargo nextest run --locked --workspace --profile $(PROFILE)
 	cargo test --locked --workspace --doc
+
+test-v2: fixtures ## Run tests on cgroup v2 alone, in a virtual machine; ALL=1, ONLY=FILTER, KERNEL=PACKAGE
+test-v1: fixtures ## The same on cgroup v1 alone
+test-v2 test-v1:
+	.ci/deps.sh test-vm
+	cargo build --locked -p lambent
+	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent cargo run --locked -p lambent-e2e --bin test_vm -- \
+		--cgroup $(@:test-%=%) $(if $(ALL),--all) $(if $(ONLY),--only '$(ONLY)') \
+		$(if $(KERNEL),--kernel $(KERNEL))
 
 lint: ## Check formatting, lints and dependencies
 	.ci/deps.sh lint

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|lint|bench|fuzz...
+# Installs what `make` needs on a Debian machine: deps.sh build|demo|test|test-vm|lint|bench|fuzz...
 # Does nothing, quickly, when all is there.
 set -euo pipefail
 
@@ -70,6 +70,13 @@ for what in "$@"; do
         cargo_install cargo-nextest "$nextest_version" \
             --no-default-features --features default-no-update
         ;;
+    test-vm)
+        apt_install "${build[@]}" binutils busybox-static e2fsprogs mmdebstrap qemu-system-x86
+        # Downloaded and never installed, so apt has only to know it.
+        if ! apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1; then
+            apt-get update -qq
+        fi
+        ;;
     lint)
         apt_install "${build[@]}"
         cargo_install cargo-deny "$deny_version"
@@ -88,7 +95,7 @@ for what in "$@"; do
         apt_install "${packages[@]}"
         ;;
     *)
-        printf 'usage: deps.sh build|demo|test|lint|bench|fuzz...\n' >&2
+        printf 'usage: deps.sh build|demo|test|test-vm|lint|bench|fuzz...\n' >&2
         exit 2
         ;;
     esac

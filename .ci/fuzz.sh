@@ -23,6 +23,10 @@ cargo run --locked --quiet -p lambent-images --example fuzz_corpus -- "$director
 )
 host=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p "$directory/fuzz-findings"
+# What the targets write goes into memory; they are ended too hard to remove it.
+TMPDIR=$(mktemp --directory --tmpdir=/dev/shm lambent-fuzz.XXXXXX)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 # Deep trees are removed with a descriptor for each level.
 ulimit -n "$(ulimit -Hn)"
 for target in "${targets[@]}"; do

@@ -9,6 +9,7 @@ mod lambent;
 pub mod leftovers;
 pub mod script;
 pub mod serve;
+pub mod vm;
 pub mod wait;
 
 pub use lambent::{Lambent, Run, privileged, program};

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use std::io::Read;
 use std::process::Child;
 use std::thread::sleep;
 use std::time::Duration;
@@ -26,10 +27,21 @@ fn start(lambent: &Lambent) -> Child {
     )
 }
 
-/// Starts an invocation and waits until its function runs. With the names of the
-/// services.
+/// Starts an invocation and waits until its function has the event: a runtime that
+/// ends before that is initialised once more. With the names of the services.
 fn start_running(lambent: &Lambent) -> (Child, Vec<String>) {
-    let child = start(lambent);
+    let mut child = start(lambent);
+    let log = child.stderr.as_mut().unwrap();
+    let mut seen = vec![];
+    while !seen.starts_with(b"START ") {
+        // By single bytes: what follows stays in the pipe.
+        let mut byte = [0];
+        log.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+        if byte == *b"\n" {
+            seen.clear();
+        }
+    }
     wait::until("the function runs", || running_function(&child).is_some());
     (child, leftovers::services(lambent.root()))
 }

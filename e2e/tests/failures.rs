@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::{Lambent, Run, privileged};
+use lambent_e2e::{Lambent, Run, privileged, wait};
 use serde_json::{Value, json};
 
 fn rust(event: &Value, arguments: &[&str]) -> Run {
@@ -80,9 +80,10 @@ fn privileged_after_a_timeout_memory_is_new_and_tmp_is_kept() {
         {"action": "counter"},
         {"action": "readTmp", "name": "kept"},
         {"action": "writeTmp", "name": "kept", "text": "from the round before"},
-        {"action": "sleep", "ms": 60_000},
+        {"action": "sleep", "ms": 600_000},
     ]});
-    let run = rust(&event, &["--timeout", "1", "--repeat", "3"]);
+    let arguments = ["--timeout", &wait::seconds(1), "--repeat", "3"];
+    let run = rust(&event, &arguments);
     assert_eq!(run.status, 1, "{run:?}");
     let results = run.results();
     assert_eq!(results.len(), 3);

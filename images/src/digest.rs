@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Computes a [`Digest`] over a stream.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Hasher(Sha256);
 
 impl Hasher {

@@ -13,8 +13,8 @@ use crate::{Digest, Platform};
 /// Largest JSON document of an image that is read, in bytes.
 pub(crate) const JSON_MAX: u64 = 4 * 1024 * 1024;
 /// Most layers an image may have: overlayfs stacks 500 directories, and the
-/// skeleton is one of them.
-pub(crate) const LAYERS_MAX: usize = 499;
+/// skeleton and the joint are two of them.
+pub(crate) const LAYERS_MAX: usize = 498;
 
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -106,8 +106,8 @@ fn all_kinds_give_the_same_tree_and_share_layers() {
     let RootMount::Overlay { lower_dirs } = rootfs.mount() else {
         panic!("{:?}", rootfs.mount())
     };
-    assert_eq!(lower_dirs.len(), 3);
-    assert_eq!(lower_dirs[2], base);
+    assert_eq!(lower_dirs.len(), 4);
+    assert_eq!(lower_dirs[3], base);
     assert!(
         rootfs
             .lookup("/bin/y")

@@ -21,22 +21,9 @@ fn mounted(scratch: &Scratch, image: &Image) -> (Rootfs, PathBuf, BTreeMap<PathB
     rootfs.mount().mount(&target).unwrap();
     let listed = snapshot(&target);
     if let Some(other) = mounted_as_erofs(scratch, image, &target) {
-        assert_eq!(
-            without_directory_times(other),
-            without_directory_times(listed.clone()),
-            "the two forms differ"
-        );
+        assert_eq!(other, listed, "the two forms differ");
     }
     (rootfs, target, listed)
-}
-
-/// A directory that a layer only implies has the lower layer's time as EROFS, and
-/// none as a directory, which knows of no layer but its own.
-fn without_directory_times(mut listed: BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String> {
-    for line in listed.values_mut().filter(|line| line.starts_with("dir")) {
-        line.truncate(line.find(" mtime").unwrap());
-    }
-    listed
 }
 
 /// The same image in the other form.
@@ -432,7 +419,7 @@ fn many_layers() {
         return;
     }
     let scratch = Scratch::new();
-    for count in [1, 127, 128, 499] {
+    for count in [1, 127, 128, 498] {
         let layers: Vec<_> = (0..count)
             .map(|index| Tar::new().file(&format!("f{index:03}"), "x").end())
             .collect();
@@ -446,7 +433,7 @@ fn many_layers() {
         assert!(rootfs.lookup("f000").unwrap().is_some());
         unmount(&target);
     }
-    let layers = vec![Tar::new().file("x", "x").end(); 500];
+    let layers = vec![Tar::new().file("x", "x").end(); 499];
     assert_eq!(
         scratch.import_layers(&layers).unwrap_err().kind(),
         ErrorKind::LimitExceeded
@@ -458,5 +445,5 @@ fn many_layers() {
     let RootMount::Overlay { lower_dirs } = rootfs.mount() else {
         panic!("{:?}", rootfs.mount())
     };
-    assert_eq!(lower_dirs.len(), 4);
+    assert_eq!(lower_dirs.len(), 2);
 }

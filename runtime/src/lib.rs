@@ -22,6 +22,7 @@ mod state;
 mod sys;
 pub mod telemetry;
 
+pub use api::{ResponsePart, StreamError};
 pub use doctor::probe::{PROBE_COMMAND, answer as answer_probe};
 pub use environment::{
     EnvironmentGone, ExecutionEnvironment, Invocation, InvocationResult, Outcome,

@@ -2,7 +2,6 @@
 //! a layer's description in memory: layers are streamed into a layout, and the
 //! documents composed of what they turned out to be.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -10,10 +9,10 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use lambent_images::writer::Hashed;
 use lambent_images::{Digest, Platform};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tar::Builder;
 
 use crate::fixtures::{Error, at};
@@ -54,15 +53,14 @@ pub(super) fn stream(
     write(&mut tar)?;
     tar.finish()?;
     drop(tar);
-    let diff_id = hashed.digest();
+    let (diff_id, _) = hashed.finish();
     let mut blob = encoder.finish()?;
     blob.flush()?;
-    let (size, digest) = (blob.size, blob.digest());
-    let name = digest.trim_start_matches("sha256:");
-    temporary.persist(blobs.join(name))?;
+    let (digest, size) = blob.finish();
+    temporary.persist(blobs.join(digest.hex()))?;
     Ok(Layer {
-        digest,
-        diff_id,
+        digest: digest.to_string(),
+        diff_id: diff_id.to_string(),
         size,
     })
 }
@@ -198,44 +196,5 @@ impl<R: Read> Read for Counted<R> {
         let read = self.inner.read(buffer)?;
         self.count += read as u64;
         Ok(read)
-    }
-}
-
-/// Hashes and counts what is written.
-struct Hashed<W> {
-    inner: W,
-    hasher: Sha256,
-    size: u64,
-}
-
-impl<W> Hashed<W> {
-    fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hasher: Sha256::new(),
-            size: 0,
-        }
-    }
-
-    fn digest(self) -> String {
-        let mut text = "sha256:".to_owned();
-        for byte in self.hasher.finalize() {
-            // Writing to a string cannot fail.
-            let _infallible = write!(text, "{byte:02x}");
-        }
-        text
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(buffer)?;
-        self.hasher.update(&buffer[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }

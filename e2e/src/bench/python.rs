@@ -1,11 +1,10 @@
 //! The trees of the `python` workload, out of real packages.
 
-use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::fixtures::command::run;
-use crate::fixtures::{Error, rootfs};
+use crate::fixtures::{Error, pip, rootfs};
 
 /// What people who have large functions install.
 pub(super) const PACKAGES: [&str; 13] = [
@@ -32,23 +31,12 @@ pub(super) fn trees(directory: &Path) -> Result<[PathBuf; 2], Error> {
         "base-files,libc6,libgcc-s1,libstdc++6,dash,coreutils,python3",
     )?;
     let version = rootfs::python_version(&base)?;
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--root-user-action=ignore",
-    ])
-    .args(["--no-compile", "--only-binary=:all:", "--implementation=cp"])
-    .arg(format!("--python-version={version}"));
-    for glibc in ["manylinux2014", "manylinux_2_27", "manylinux_2_28"] {
-        pip.arg(format!("--platform={glibc}_{ARCH}"));
-    }
-    run(pip
-        .arg("--target")
-        .arg(packages.join("opt/python"))
-        .args(PACKAGES))?;
+    pip::install(
+        &packages.join("opt/python"),
+        &version,
+        &["manylinux2014", "manylinux_2_27", "manylinux_2_28"],
+        PACKAGES,
+    )?;
     // What was compiled belongs to the image as much as what was written. Some
     // packages carry files for other versions of Python, which do not compile.
     let _partly = run(Command::new("python3")

@@ -5,7 +5,7 @@
 //! skeleton, with everything that the image has.
 
 mod config;
-mod tree;
+mod streams;
 mod user;
 
 use std::fs::{self, File};
@@ -17,12 +17,13 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use self::tree::LeftOut;
+use self::streams::Streams;
 use crate::error::{Error, IoContext, Result, quoted_path};
-use crate::rootfs::chain::Chain;
+use crate::store::chain::Chain;
 use crate::store::layout::{Layout, open_dir, private_file};
 use crate::store::lock::{Lock, Mode as LockMode};
 use crate::store::staging::Staging;
+use crate::unpack::tree::{self, LeftOut};
 use crate::{ContentStore, Form, Image, Progress, import};
 
 /// Most bytes of the image's `passwd` and `group` that are read.
@@ -125,8 +126,11 @@ fn write(
         .create(&rootfs)
         .doing(failed)?;
     let root = open_dir(&rootfs).doing(failed)?;
-    let interrupt = progress.interrupt();
-    let left_out = tree::write(&tree, root.as_fd(), &streams, &interrupt)?;
+    let contents = Streams {
+        tree: &tree,
+        streams: &streams,
+    };
+    let left_out = tree::write(&tree, root.as_fd(), &contents, &progress.interrupt())?;
     let passwd = read_inside(&root, "etc/passwd")?;
     let group = read_inside(&root, "etc/group")?;
     let name = image.config.user.as_deref().unwrap_or_default();

@@ -13,8 +13,8 @@ use super::plan::{Item, diff_id_mismatch};
 use super::stream::{BlobStream, TarStream};
 use crate::error::{ErrorKind, IoContext, Result};
 use crate::source::Source;
+use crate::store::ingested::{Content, Ingested, Place};
 use crate::store::staging::Staging;
-use crate::tree::index::LayerIndex;
 use crate::unpack::decompress::Decoder;
 use crate::unpack::limits::Budget;
 use crate::unpack::{self, path::open_root};
@@ -22,26 +22,6 @@ use crate::{Digest, Form, LayerProgress, Progress};
 
 /// Bytes read from a source at a time.
 const BLOB_BUFFER: usize = 128 * 1024;
-
-/// A verified layer in the staging directory.
-#[derive(Debug)]
-pub(crate) struct Ingested {
-    pub(crate) digest: Digest,
-    pub(crate) diff_id: Digest,
-    pub(crate) blob: PathBuf,
-    /// None if the store has the content already.
-    pub(crate) content: Option<Content>,
-    /// Bytes of the tar stream.
-    pub(crate) size: u64,
-    pub(crate) warnings: Vec<String>,
-}
-
-/// The content of a layer, ready to be moved into the store.
-#[derive(Debug)]
-pub(crate) enum Content {
-    Directory(PathBuf),
-    Tar { stream: PathBuf, index: LayerIndex },
-}
 
 /// What the parts of an ingestion share.
 #[derive(Clone, Copy)]
@@ -121,18 +101,23 @@ impl Ingestion<'_> {
                     let failed = || "making a directory for the layer".to_owned();
                     DirBuilder::new().mode(0o700).create(&path).doing(failed)?;
                     let root = open_root(&path).doing(failed)?;
-                    let warnings = unpack::layer(&mut tar, root, self.staging.fd(), self.budget)?;
-                    (Some(Content::Directory(path)), warnings)
+                    let (index, warnings) =
+                        unpack::layer(&mut tar, root, self.staging.fd(), self.budget)?;
+                    let place = Place::Directory(path);
+                    (Some(Content { place, index }), warnings)
                 }
                 Some(Form::Erofs) => {
                     let (index, warnings) = unpack::index(&mut tar, self.budget)?;
-                    let stream = tar_path;
-                    (Some(Content::Tar { stream, index }), warnings)
+                    let place = Place::Tar(tar_path);
+                    (Some(Content { place, index }), warnings)
                 }
             };
             let (diff_id, size) = tar.finish().doing(reading)?;
             // A plain blob is its own tar stream: one file, two names.
-            if let Some(Content::Tar { stream, .. }) = &content
+            if let Some(Content {
+                place: Place::Tar(stream),
+                ..
+            }) = &content
                 && is_plain
             {
                 std::fs::hard_link(blob_path, stream).doing(storing)?;

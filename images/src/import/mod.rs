@@ -14,14 +14,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::layer::Ingestion;
-pub(crate) use self::layer::{Content, Ingested};
 use self::plan::{Item, Plan};
 use self::publish::publish;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
-use crate::rootfs::chain::Chain;
+use crate::rootfs::built;
 use crate::source::{Resolved, Source, resolve};
+use crate::store::chain::Chain;
 use crate::store::index;
+use crate::store::ingested::Ingested;
 use crate::store::layout::Layout;
 use crate::store::lock::{Lock, Mode};
 use crate::store::staging::Staging;
@@ -29,7 +30,7 @@ use crate::store::stored;
 use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
 use crate::{
     ContentStore, Digest, Form, Image, ImageReference, Layer, LayerProgress, Platform, Progress,
-    rootfs, source,
+    source,
 };
 
 impl ContentStore {
@@ -63,15 +64,14 @@ pub(crate) fn import(
     let resolved = resolve(source.as_ref(), platform)?;
     let chain = Chain::new(&resolved.diff_ids);
     let _store = Lock::acquire_for(&layout.lock("store"), Mode::Shared, progress)?;
-    // Held until the records are written: who gets them next sees the layers as
-    // complete. Only layers that are missing are locked.
-    let _layers = lock_missing(layout, form, &resolved, progress)?;
-    let mut plan = Plan::new(layout, form, &resolved)?;
+    // Held until the records are written: who gets them next sees what they stand
+    // for as complete.
+    let (mut plan, _locks) = locked_plan(layout, form, &resolved, &chain, progress)?;
     plan.budget.interrupt = progress.interrupt();
     for item in &plan.stored {
         progress.layer(&item.digest, LayerProgress::AlreadyStored);
     }
-    let has_root = form == Form::Directory || chain.stored(layout).is_some();
+    let has_root = chain.is_stored(layout, form);
     if !plan.missing.is_empty() || !has_root || !is_listed(layout, &resolved)? {
         let staging = Staging::new(layout)?;
         let ingestion = Ingestion {
@@ -82,36 +82,52 @@ pub(crate) fn import(
             form,
         };
         let ingested = ingest_all(ingestion, &plan)?;
+        let interrupt = &plan.budget.interrupt;
         let root = match form {
-            Form::Erofs if !has_root => Some(chain.build(layout, &ingested)?),
-            _ => None,
+            _ if has_root => None,
+            Form::Erofs => Some(built::erofs(&chain, layout, &ingested)?),
+            Form::Directory => {
+                let place = staging.path().join("joint");
+                Some(built::joint(&chain, layout, &ingested, &place, interrupt)?)
+            }
         };
-        plan.budget.interrupt.check()?;
+        interrupt.check()?;
         publish(layout, &staging, &resolved, &ingested, root.as_ref())?;
     }
-    describe(layout, form, resolved)
+    Ok(describe(layout, form, resolved))
 }
 
-/// Locks the layers that are not in the store, in the order of their names, so
-/// that two imports never wait for each other.
-fn lock_missing(
+/// Plans the import, and locks what it is going to write: in the order of their
+/// names, so that two imports never wait for each other. What the store has is not
+/// locked.
+fn locked_plan(
     layout: &Layout,
     form: Form,
     resolved: &Resolved,
+    chain: &Chain,
     progress: &dyn Progress,
-) -> Result<Vec<Lock>> {
+) -> Result<(Plan, Vec<Lock>)> {
     let plan = Plan::new(layout, form, resolved)?;
     let mut names: Vec<_> = plan
         .missing
         .iter()
         .map(|item| format!("layer-{}", item.diff_id.hex()))
         .collect();
+    // An EROFS image is one file, which can be replaced while it is in use.
+    if form == Form::Directory && !chain.is_stored(layout, form) {
+        names.push(format!("root-{}", chain.digest().hex()));
+    }
+    if names.is_empty() {
+        return Ok((plan, Vec::new()));
+    }
     names.sort();
     names.dedup();
-    names
+    let locks = names
         .iter()
         .map(|name| Lock::acquire_for(&layout.lock(name), Mode::Exclusive, progress))
-        .collect()
+        .collect::<Result<_>>()?;
+    // Others may have written some of it until the locks were free.
+    Ok((Plan::new(layout, form, resolved)?, locks))
 }
 
 /// True if the image is in the index and its two documents are there.
@@ -199,7 +215,7 @@ fn collect(
 }
 
 /// What the caller gets to know.
-pub(crate) fn describe(layout: &Layout, form: Form, resolved: Resolved) -> Result<Image> {
+pub(crate) fn describe(layout: &Layout, form: Form, resolved: Resolved) -> Image {
     let layers: Vec<_> = resolved
         .manifest
         .layers
@@ -221,26 +237,13 @@ pub(crate) fn describe(layout: &Layout, form: Form, resolved: Resolved) -> Resul
                 .map(|line| format!("layer {}: {line}", layer.digest)),
         );
     }
-    match form {
-        Form::Erofs => {
-            let record = Chain::new(&resolved.diff_ids).stored(layout);
-            warnings.extend(record.into_iter().flat_map(|record| record.warnings));
-        }
-        Form::Directory => {
-            let directories: Vec<_> = layers
-                .iter()
-                .rev()
-                .map(|layer| layout.layer(&layer.diff_id))
-                .collect();
-            warnings.extend(rootfs::covered_by_skeleton(&directories)?);
-        }
-    }
-    Ok(Image {
+    warnings.extend(Chain::new(&resolved.diff_ids).warnings(layout, form));
+    Image {
         manifest_digest: resolved.descriptor.digest,
         config: resolved.config,
         layers,
         warnings,
-    })
+    }
 }
 
 /// Fails early when another thread has.

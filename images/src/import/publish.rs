@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::layer::{Content, Ingested};
 use crate::Digest;
 use crate::error::{IoContext, Result, quoted_path};
-use crate::rootfs::chain::BuiltRoot;
+use crate::rootfs::built::{BuiltForm, BuiltRoot};
 use crate::source::Resolved;
 use crate::store::index;
+use crate::store::ingested::{Content, Ingested, Place};
 use crate::store::layout::{Layout, private_file};
 use crate::store::record::{self, BlobRecord, LayerRecord, TarRecord};
 use crate::store::staging::Staging;
@@ -39,13 +39,20 @@ pub(super) fn publish(
     ] {
         write(staging, &layout.blob(digest), bytes)?;
     }
-    if let Some(root) = root {
-        write(staging, &layout.erofs(&root.chain), &root.image)?;
+    match root.map(|root| (&root.chain, &root.form)) {
+        Some((chain, BuiltForm::Erofs { image, .. })) => {
+            write(staging, &layout.erofs(chain), image)?;
+        }
+        Some((
+            chain,
+            BuiltForm::Joint {
+                directory: Some(directory),
+                ..
+            },
+        )) => rename(directory, &layout.joint(chain))?,
+        _ => {}
     }
-    let unpacked = ingested
-        .iter()
-        .any(|layer| matches!(layer.content, Some(Content::Directory(_))));
-    if unpacked {
+    if has_directories(ingested, root) {
         // Far too many files to name.
         rustix::fs::syncfs(layout.root_fd()).doing(flushing)?;
     } else {
@@ -54,8 +61,14 @@ pub(super) fn publish(
     for (layer, index) in ingested.iter().zip(indexes) {
         record(layout, staging, layer, index)?;
     }
-    if let Some(root) = root {
-        record::write(staging, &layout.erofs_record(&root.chain), &root.record)?;
+    match root.map(|root| (&root.chain, &root.form)) {
+        Some((chain, BuiltForm::Erofs { record, .. })) => {
+            record::write(staging, &layout.erofs_record(chain), record)?;
+        }
+        Some((chain, BuiltForm::Joint { record, .. })) => {
+            record::write(staging, &layout.joint_record(chain), record)?;
+        }
+        None => {}
     }
     // The image is listed only when all that it needs would survive a power cut.
     flush(layout, &records(layout, ingested, root))?;
@@ -67,22 +80,32 @@ pub(super) fn publish(
     )
 }
 
+/// True if there are trees of files among what an import brings.
+fn has_directories(ingested: &[Ingested], root: Option<&BuiltRoot>) -> bool {
+    let unpacked = ingested.iter().any(|layer| {
+        let content = layer.content.as_ref();
+        content.is_some_and(|content| matches!(content.place, Place::Directory(_)))
+    });
+    let joined = root.is_some_and(|root| match &root.form {
+        BuiltForm::Joint { directory, .. } => directory.is_some(),
+        BuiltForm::Erofs { .. } => false,
+    });
+    unpacked || joined
+}
+
 /// Moves a layer to its place; returns the digest of its index, if it has one.
 fn place(layout: &Layout, staging: &Staging, layer: &Ingested) -> Result<Option<Digest>> {
     rename(&layer.blob, &layout.blob(&layer.digest))?;
-    match &layer.content {
-        None => Ok(None),
-        Some(Content::Directory(directory)) => {
-            rename(directory, &layout.layer(&layer.diff_id))?;
-            Ok(None)
-        }
-        Some(Content::Tar { stream, index }) => {
-            rename(stream, &layout.tar(&layer.diff_id))?;
-            let index = index.to_bytes()?;
-            write(staging, &layout.index_of(&layer.diff_id), &index)?;
-            Ok(Some(Digest::of(index)))
-        }
+    let Some(Content { place, index }) = &layer.content else {
+        return Ok(None);
+    };
+    match place {
+        Place::Directory(directory) => rename(directory, &layout.layer(&layer.diff_id))?,
+        Place::Tar(stream) => rename(stream, &layout.tar(&layer.diff_id))?,
     }
+    let index = index.to_bytes()?;
+    write(staging, &layout.index_of(&layer.diff_id), &index)?;
+    Ok(Some(Digest::of(index)))
 }
 
 fn record(
@@ -92,22 +115,23 @@ fn record(
     index: Option<Digest>,
 ) -> Result<()> {
     let (size, warnings) = (layer.size, layer.warnings.clone());
-    match (&layer.content, index) {
-        (Some(Content::Tar { .. }), Some(index)) => {
-            let record = TarRecord::new(size, index, warnings);
-            record::write(staging, &layout.tar_record(&layer.diff_id), &record)?;
+    if let (Some(content), Some(index)) = (&layer.content, index) {
+        match content.place {
+            Place::Tar(_) => {
+                let record = TarRecord::new(size, index, warnings);
+                record::write(staging, &layout.tar_record(&layer.diff_id), &record)?;
+            }
+            Place::Directory(_) => {
+                let record = LayerRecord::new(size, index, warnings);
+                record::write(staging, &layout.layer_record(&layer.diff_id), &record)?;
+            }
         }
-        (Some(Content::Directory(_)), _) => {
-            let record = LayerRecord::new(size, warnings);
-            record::write(staging, &layout.layer_record(&layer.diff_id), &record)?;
-        }
-        _ => {}
     }
     let record = BlobRecord::new(layer.diff_id);
     record::write(staging, &layout.blob_record(&layer.digest), &record)
 }
 
-/// The large files of an import without unpacked layers.
+/// The large files of an import that brings no directories.
 fn written(
     layout: &Layout,
     resolved: &Resolved,
@@ -125,7 +149,13 @@ fn written(
             paths.push(layout.index_of(&layer.diff_id));
         }
     }
-    paths.extend(root.map(|root| layout.erofs(&root.chain)));
+    if let Some(BuiltRoot {
+        chain,
+        form: BuiltForm::Erofs { .. },
+    }) = root
+    {
+        paths.push(layout.erofs(chain));
+    }
     paths
 }
 
@@ -133,13 +163,16 @@ fn records(layout: &Layout, ingested: &[Ingested], root: Option<&BuiltRoot>) -> 
     let mut paths = Vec::new();
     for layer in ingested {
         paths.push(layout.blob_record(&layer.digest));
-        match layer.content {
-            Some(Content::Tar { .. }) => paths.push(layout.tar_record(&layer.diff_id)),
-            Some(Content::Directory(_)) => paths.push(layout.layer_record(&layer.diff_id)),
+        match layer.content.as_ref().map(|content| &content.place) {
+            Some(Place::Tar(_)) => paths.push(layout.tar_record(&layer.diff_id)),
+            Some(Place::Directory(_)) => paths.push(layout.layer_record(&layer.diff_id)),
             None => {}
         }
     }
-    paths.extend(root.map(|root| layout.erofs_record(&root.chain)));
+    paths.extend(root.map(|root| match root.form {
+        BuiltForm::Erofs { .. } => layout.erofs_record(&root.chain),
+        BuiltForm::Joint { .. } => layout.joint_record(&root.chain),
+    }));
     paths
 }
 

@@ -1,6 +1,6 @@
 //! [`Rootfs`]: the layers of an image, leased, in the order to mount them.
 
-pub(crate) mod chain;
+pub(crate) mod built;
 mod merged;
 pub(crate) mod mount;
 mod mounted;
@@ -8,15 +8,15 @@ mod overlay;
 pub mod skeleton;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::FileType;
 
-use self::chain::Chain;
 use self::merged::Merged;
 pub use self::mount::RootMount;
 use self::mounted::Mounted;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::chain::Chain;
 use crate::store::lock::{Lock, Mode};
 use crate::{ContentStore, Digest, Form, Image};
 
@@ -103,12 +103,23 @@ impl ContentStore {
 
     fn directories(&self, image: &Image, lease: Lock) -> Result<Rootfs> {
         let mut lower_dirs = vec![skeleton::ensure_in(&self.layout)?];
-        for layer in image.layers.iter().rev() {
-            let path = self.layout.layer(&layer.diff_id);
+        let chain = chain(image);
+        let joint = chain
+            .joint(&self.layout)
+            .ok_or_else(|| not_stored(&image.manifest_digest))?;
+        if joint.has_directory {
+            lower_dirs.push(self.layout.joint(chain.digest()));
+        }
+        for diff_id in chain.diff_ids().iter().rev() {
+            let path = self.layout.layer(diff_id);
             if !path.is_dir() {
-                return Err(not_stored(&layer.diff_id));
+                return Err(not_stored(diff_id));
             }
-            lower_dirs.push(path);
+            // overlayfs takes no directory twice. A layer has nothing to show through
+            // itself.
+            if !lower_dirs.contains(&path) {
+                lower_dirs.push(path);
+            }
         }
         let merged = Merged::open(&lower_dirs)?;
         // overlayfs has no way to say that a layer replaces the whole root.
@@ -121,10 +132,9 @@ impl ContentStore {
     }
 
     fn erofs(&self, image: &Image, lease: Lock) -> Result<Rootfs> {
-        let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
-        let chain = Chain::new(&diff_ids);
+        let chain = chain(image);
         let record = chain
-            .stored(&self.layout)
+            .erofs(&self.layout)
             .ok_or_else(|| not_stored(&image.manifest_digest))?;
         let mut devices = Vec::with_capacity(record.devices.len());
         for diff_id in &record.devices {
@@ -141,6 +151,11 @@ impl ContentStore {
             _lease: lease,
         })
     }
+}
+
+fn chain(image: &Image) -> Chain {
+    let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    Chain::new(&diff_ids)
 }
 
 fn not_stored(digest: &Digest) -> Error {
@@ -198,17 +213,4 @@ impl Rootfs {
             View::Mounted(mounted) => mounted.open(path.as_ref()),
         }
     }
-}
-
-/// Warnings about what the image has in the skeleton's places; topmost first.
-pub(crate) fn covered_by_skeleton(layers: &[PathBuf]) -> Result<Vec<String>> {
-    let merged = Merged::open(layers)?;
-    let mut replaced = Vec::new();
-    for name in skeleton::PLACES {
-        let object = merged.resolve(Path::new(name), false)?;
-        if object.is_some_and(|object| !object.kind().is_directory()) {
-            replaced.push(name);
-        }
-    }
-    Ok(skeleton::warnings(&replaced))
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_string,
-    fsmount, fsopen, mount as classic_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, mount as classic_mount,
 };
 
 use crate::detached::{attach, explained};
@@ -19,6 +19,8 @@ const SOURCE: &str = "lambent";
 const OPTIONS_MAX: usize = 4095;
 /// Overlay features that would follow attributes inside of the layers.
 const FIXED_OPTIONS: [(&str, &str); 2] = [("redirect_dir", "nofollow"), ("metacopy", "off")];
+/// An option that overlayfs does not have.
+const UNKNOWN_OPTION: &str = "lambent_asks";
 
 /// Mounts `lower_dirs`, topmost first, at the directory `target`: read-only,
 /// without devices and without setuid.
@@ -54,6 +56,12 @@ fn mount_by_descriptor(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result
         }
         other => other.doing(failed)?,
     };
+    // Before 6.5 overlayfs has only the classic options: it takes all that it is
+    // told without a look, fails when it mounts, and leaves a line in the system's
+    // log for each. So it is asked for what no version has.
+    if fsconfig_set_flag(&context, UNKNOWN_OPTION).is_ok() {
+        return Ok(Outcome::TooOld);
+    }
     fsconfig_set_string(&context, "source", SOURCE).doing(failed)?;
     for (index, directory) in lower_dirs.iter().enumerate() {
         let directory = directory.as_ref();

@@ -19,39 +19,8 @@ use crate::ContentStore;
 use crate::error::{IoContext, Result};
 use crate::store::layout::{Layout, open_dir};
 use crate::store::staging::Staging;
+use crate::tree::skeleton::{ETC, HIDDEN, VERSION};
 use crate::unpack::path::make_opaque;
-
-/// Name of the directory; changes whenever its content does.
-pub(crate) const VERSION: &str = "v1";
-/// Directories that hide the image's own, and their modes.
-pub(crate) const HIDDEN: [(&str, u32); 4] = [
-    ("dev", 0o755),
-    ("proc", 0o755),
-    ("sys", 0o755),
-    ("tmp", 0o1777),
-];
-/// All its directories.
-pub(crate) const PLACES: [&str; 5] = ["dev", "etc", "proc", "sys", "tmp"];
-/// Files in `/etc`, which otherwise is the image's own.
-pub(crate) const ETC: [(&str, &str); 3] = [
-    ("resolv.conf", "#\n"),
-    (
-        "hosts",
-        "127.0.0.1 localhost\n127.0.0.1 sandbox.localdomain sandbox\n",
-    ),
-    ("hostname", "localhost\n"),
-];
-
-/// Warnings about what an image has in the skeleton's places; `replaced` are
-/// those of [`PLACES`] that are no directories.
-pub(crate) fn warnings(replaced: &[&str]) -> Vec<String> {
-    replaced
-        .iter()
-        .map(|name| {
-            format!("/{name} is not a directory in the image; it is replaced by a directory")
-        })
-        .collect()
-}
 
 /// The skeleton of a store, made when it is first asked for.
 pub fn ensure(store: &ContentStore) -> Result<PathBuf> {

@@ -16,7 +16,7 @@ use super::lock::{Lock, Mode};
 use super::name::ImageName;
 use super::query::{digests, document, named, names, resolve};
 use super::reach::{COLLECTED, Kept, Reachable, reachable};
-use super::record::{self, LayerRecord};
+use super::record::{self, JointRecord, LayerRecord};
 use super::staging::Staging;
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
 use crate::{ContentStore, Digest, Progress};
@@ -192,6 +192,8 @@ fn size(layout: &Layout, directory: &str, digest: &Digest) -> u64 {
         // Known only as long as there is a record, which goes first.
         "records/layers" => record::read::<LayerRecord>(&layout.layer_record(digest))
             .map_or(0, |record| record.size),
+        "records/joints" => record::read::<JointRecord>(&layout.joint_record(digest))
+            .map_or(0, |record| record.size),
         _ => 0,
     }
 }
@@ -228,7 +230,7 @@ fn leased(layout: &Layout) -> Result<BTreeSet<Digest>> {
     Ok(found)
 }
 
-/// The lock files of images (by manifest) and of layers.
+/// The lock files of images (by manifest), of layers, and of what layers make.
 fn locks(layout: &Layout) -> Result<Vec<(Kept, Digest)>> {
     let path = layout.lock("");
     let failed = || format!("listing {}", quoted_path(&path));
@@ -241,6 +243,7 @@ fn locks(layout: &Layout) -> Result<Vec<(Kept, Digest)>> {
         let kind = match kind {
             "image" => Kept::Blobs,
             "layer" => Kept::Layers,
+            "root" => Kept::Roots,
             _ => continue,
         };
         found.extend(Digest::from_hex(hex).map(|digest| (kind, digest)));
@@ -256,10 +259,10 @@ fn remove_locks(layout: &Layout, kept: &Reachable) -> Result<()> {
         if kept.set(kind).contains(&digest) {
             continue;
         }
-        let kind = if kind == Kept::Blobs {
-            "image"
-        } else {
-            "layer"
+        let kind = match kind {
+            Kept::Blobs => "image",
+            Kept::Layers => "layer",
+            Kept::Roots => "root",
         };
         let path = layout.lock(&format!("{kind}-{}", digest.hex()));
         if Lock::try_acquire(&path, Mode::Exclusive)?.is_some() {

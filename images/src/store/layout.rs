@@ -9,11 +9,14 @@
 //!   layers/sha256/HEX/       layers unpacked, by diff ID, ready for overlayfs
 //!   tars/sha256/HEX          layers as raw tar streams, by diff ID; a link to the
 //!                            blob if that is not compressed
-//!   indexes/HEX              the entries of such a layer, see `tree::index`
+//!   indexes/HEX              the entries of a layer in either form, see `tree::index`
+//!   joints/HEX/              what directories of layers do not show, by their chain;
+//!                            on top of them if there is anything, see `tree::joint`
 //!   roots/HEX                EROFS image of a whole root file system, by the
 //!                            chain of its layers; its files are in `tars/`
 //!   records/blobs/HEX        {"version":1,"diffId":...}: this blob was verified
-//!   records/layers/HEX       {"version":1,"size":...}: this directory is complete
+//!   records/joints/HEX       {"version":1,"layers":...}: this joint is complete
+//!   records/layers/HEX       {"version":1,"size":...}: directory and index are complete
 //!   records/tars/HEX         {"version":1,"size":...}: stream and index are complete
 //!   records/roots/HEX        {"version":1,"digest":...}: this EROFS image is complete
 //!   skeleton/vN/             the layer over every image, see `skeleton`
@@ -32,10 +35,10 @@
 //! - Locks are `flock` locks on open files and die with their process.
 //!   `locks/store` is held shared by imports and while a lease is taken, and
 //!   exclusively by whatever removes things; `locks/layer-HEX` exclusively by the
-//!   import that writes that layer, until its record is written; several are
-//!   taken in the order of their names. `locks/index` covers `index.json`.
+//!   import that writes that layer, until its record is written, and `locks/root-HEX`
+//!   by the one that writes that joint; several are taken in the order of their names. `locks/index` covers `index.json`.
 //!   `locks/image-HEX` is held shared by every lease on that image. Whoever removes
-//!   things also removes lock files of images and layers that are gone: they are
+//!   things also removes lock files of images, layers and joints that are gone: they are
 //!   opened only with `locks/store` held, which a remover excludes.
 //! - Removers first change `index.json`, then remove records, then move the rest
 //!   into `tmp/`, sync, and only then delete.
@@ -60,15 +63,17 @@ const VERSION: u32 = 1;
 const VERSION_FILE: &str = "lambent-store";
 /// Content of the file that marks an OCI image layout.
 pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
-const DIRECTORIES: [&str; 16] = [
+const DIRECTORIES: [&str; 18] = [
     "blobs",
     "blobs/sha256",
     "indexes",
+    "joints",
     "layers",
     "layers/sha256",
     "locks",
     "records",
     "records/blobs",
+    "records/joints",
     "records/layers",
     "records/roots",
     "records/tars",
@@ -149,6 +154,14 @@ impl Layout {
 
     pub(crate) fn tar_record(&self, diff_id: &Digest) -> PathBuf {
         self.root.join("records/tars").join(diff_id.hex())
+    }
+
+    pub(crate) fn joint(&self, chain: &Digest) -> PathBuf {
+        self.root.join("joints").join(chain.hex())
+    }
+
+    pub(crate) fn joint_record(&self, chain: &Digest) -> PathBuf {
+        self.root.join("records/joints").join(chain.hex())
     }
 
     pub(crate) fn erofs(&self, chain: &Digest) -> PathBuf {

@@ -1,8 +1,10 @@
 //! [`ContentStore`]: images on disk, by digest. The format is in `layout`; what
 //! fills a store is in `import`, what is made of its layers in `rootfs`.
 
+pub(crate) mod chain;
 pub(crate) mod collect;
 pub(crate) mod index;
+pub(crate) mod ingested;
 pub(crate) mod layout;
 pub(crate) mod lock;
 pub(crate) mod name;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::chain::Chain;
 use super::index::{self, Entry};
 use super::layout::{Layout, read_small};
 use super::lock::{Lock, Mode};
@@ -11,7 +12,6 @@ use super::staging::Staging;
 use super::stored;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::manifest::{Descriptor, Document, JSON_MAX, parse};
-use crate::rootfs::chain::Chain;
 use crate::source::{Resolved, mismatch, wrong_size};
 use crate::{
     ContentStore, Digest, Form, Image, ImageReference, NoProgress, Platform, config, import,
@@ -105,7 +105,8 @@ impl ContentStore {
         let resolved = read_image(&self.layout, &entry.descriptor())
             .map_err(|error| error.within(&format!("image {digest}")))?;
         if is_complete(&self.layout, self.form(), &resolved) {
-            return import::describe(&self.layout, self.form(), resolved).map(Some);
+            let image = import::describe(&self.layout, self.form(), resolved);
+            return Ok(Some(image));
         }
         // Its blobs are here: what another form, or a repair, left out is made of them.
         let platform = resolved.config.platform();
@@ -269,8 +270,7 @@ fn is_complete(layout: &Layout, form: Form, resolved: &Resolved) -> bool {
         .diff_ids
         .iter()
         .all(|diff_id| stored::size(layout, form, diff_id).is_some());
-    let root = || Chain::new(&resolved.diff_ids).stored(layout).is_some();
-    layers && (form == Form::Directory || root())
+    layers && Chain::new(&resolved.diff_ids).is_stored(layout, form)
 }
 
 fn details(layout: &Layout, resolved: &Resolved) -> StoredDetails {

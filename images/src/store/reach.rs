@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 
 use crate::manifest::{Document, parse};
-use crate::rootfs::chain::Chain;
+use crate::store::chain::Chain;
 use crate::{Digest, config};
 
 /// The top-level directories whose entries are named by digest, and which set of
 /// [`Reachable`] says what of them is kept. Records come first: what lost its
 /// record does not count any more, whatever else is still there.
-pub(crate) const COLLECTED: [(&str, Kept); 9] = [
+pub(crate) const COLLECTED: [(&str, Kept); 11] = [
     ("records/roots", Kept::Roots),
+    ("records/joints", Kept::Roots),
     ("records/layers", Kept::Layers),
     ("records/tars", Kept::Layers),
     ("records/blobs", Kept::Blobs),
     ("roots", Kept::Roots),
+    ("joints", Kept::Roots),
     ("indexes", Kept::Layers),
     ("layers/sha256", Kept::Layers),
     ("tars/sha256", Kept::Layers),

@@ -11,7 +11,7 @@ use crate::Digest;
 use crate::error::{IoContext, Result, quoted_path};
 use crate::unique::unique;
 
-/// Version of both records.
+/// Version of all records.
 const VERSION: u32 = 1;
 /// Largest record that is read, in bytes.
 const RECORD_MAX: u64 = 256 * 1024;
@@ -31,6 +31,8 @@ pub(crate) struct LayerRecord {
     version: u32,
     /// Bytes of the uncompressed tar stream.
     pub(crate) size: u64,
+    /// Digest of the index.
+    pub(crate) index: Digest,
     /// What was left out while unpacking, one line each.
     pub(crate) warnings: Vec<String>,
 }
@@ -59,6 +61,38 @@ pub(crate) struct ErofsRecord {
     pub(crate) devices: Vec<Digest>,
     /// What is odd about the root file system, one line each.
     pub(crate) warnings: Vec<String>,
+}
+
+/// The joint of this chain of layers is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JointRecord {
+    version: u32,
+    /// Diff IDs of the layers, base first.
+    pub(crate) layers: Vec<Digest>,
+    /// False if the layers' own directories show everything: then there is none.
+    pub(crate) has_directory: bool,
+    /// Bytes of the files in the directory.
+    pub(crate) size: u64,
+    /// What is odd about the root file system, one line each.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl JointRecord {
+    pub(crate) fn new(
+        layers: Vec<Digest>,
+        has_directory: bool,
+        size: u64,
+        warnings: Vec<String>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            layers,
+            has_directory,
+            size,
+            warnings,
+        }
+    }
 }
 
 impl TarRecord {
@@ -93,10 +127,11 @@ impl BlobRecord {
 }
 
 impl LayerRecord {
-    pub(crate) fn new(size: u64, warnings: Vec<String>) -> Self {
+    pub(crate) fn new(size: u64, index: Digest, warnings: Vec<String>) -> Self {
         Self {
             version: VERSION,
             size,
+            index,
             warnings,
         }
     }
@@ -113,6 +148,12 @@ impl Versioned for TarRecord {
 }
 
 impl Versioned for ErofsRecord {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for JointRecord {
     fn version(&self) -> u32 {
         self.version
     }

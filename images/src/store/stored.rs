@@ -9,7 +9,8 @@ pub(crate) fn size(layout: &Layout, form: Form, diff_id: &Digest) -> Option<u64>
     match form {
         Form::Directory => {
             let record: LayerRecord = record::read(&layout.layer_record(diff_id))?;
-            layout.layer(diff_id).is_dir().then_some(record.size)
+            let complete = layout.layer(diff_id).is_dir() && layout.index_of(diff_id).is_file();
+            complete.then_some(record.size)
         }
         Form::Erofs => {
             let record: TarRecord = record::read(&layout.tar_record(diff_id))?;
@@ -26,4 +27,13 @@ pub(crate) fn warnings(layout: &Layout, form: Form, diff_id: &Digest) -> Option<
         Form::Erofs => record::read::<TarRecord>(&layout.tar_record(diff_id))?.warnings,
         Form::Directory => record::read::<LayerRecord>(&layout.layer_record(diff_id))?.warnings,
     })
+}
+
+/// Digest of the index of a stored layer, whatever its form.
+pub(crate) fn index(layout: &Layout, diff_id: &Digest) -> Vec<Digest> {
+    let tar = record::read::<TarRecord>(&layout.tar_record(diff_id)).map(|record| record.index);
+    let layer = record::read::<LayerRecord>(&layout.layer_record(diff_id));
+    tar.into_iter()
+        .chain(layer.map(|record| record.index))
+        .collect()
 }

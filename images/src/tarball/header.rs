@@ -4,12 +4,9 @@ use std::ops::Range;
 
 use tar::{EntryType, Header};
 
-use super::MemberKind;
 use super::sparse::{self, Segment};
+use super::{BLOCK, MemberKind};
 use crate::error::{Error, Result};
-
-/// Size of a tar block in bytes.
-pub(crate) const BLOCK: usize = 512;
 
 /// Fields that the tar crate has no public names for.
 const DEVICE_MAJOR: Range<usize> = 329..337;

@@ -12,13 +12,15 @@ mod sparse;
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use self::header::{BLOCK, Kind, RawHeader};
+use self::header::{Kind, RawHeader};
 use self::pax::{Extensions, PaxSparse};
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted};
 
 pub(crate) use self::header::Timestamp;
 pub(crate) use self::sparse::{Segment, SparseMap};
 
+/// Size of a tar block in bytes.
+const BLOCK: usize = 512;
 /// Largest extension header that is read, in bytes; Go's limit.
 const EXTENSION_MAX: u64 = 1024 * 1024;
 

@@ -4,7 +4,7 @@
 //! header, and three in PAX records. Go reads all of them, so layers may have
 //! them. A map that Go would refuse is refused.
 
-use super::header::BLOCK;
+use super::BLOCK;
 use crate::error::{Error, Result};
 
 /// Most pieces of one file. A map that is not in a PAX header has no other bound.

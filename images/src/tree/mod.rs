@@ -2,15 +2,18 @@
 //!
 //! Pure: names and metadata only. The content of a file is a place in the tar
 //! stream of a layer, so a tree of 100,000 files takes some 30 MB. `apply` adds
-//! a layer; what is made of a tree is the business of `erofs` and `bundle`.
+//! a layer, `joint` tells what directories of the layers would not show; what is
+//! made of a tree is the business of `erofs`, `bundle` and `rootfs`.
 
 mod apply;
 pub(crate) mod index;
-mod skeleton;
+pub(crate) mod joint;
+pub(crate) mod skeleton;
 
 use std::collections::BTreeMap;
 
 pub(crate) use self::apply::Layering;
+use self::joint::Apart;
 use crate::tarball::{Segment, SparseMap, Timestamp};
 use crate::unpack::entry::{Device, Metadata};
 
@@ -30,11 +33,19 @@ pub(crate) struct Node {
 /// What a node has beside its metadata.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
-    Directory(BTreeMap<Box<[u8]>, Dirent>),
+    Directory(Entries),
     File(FileData),
     Symlink(Vec<u8>),
     Fifo,
     Device(Device),
+}
+
+/// What is in a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Entries {
+    by_name: BTreeMap<Box<[u8]>, Dirent>,
+    /// The lowest layer with a directory here that is not hidden.
+    bottom: u32,
 }
 
 /// Where the bytes of a file are.
@@ -106,18 +117,20 @@ pub(crate) struct Dirent {
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
     nodes: Vec<Node>,
+    /// What sets it apart from the layers' own directories, stacked.
+    apart: Apart,
 }
 
 impl Tree {
     pub(crate) const ROOT: NodeId = NodeId(0);
 
     pub(crate) fn new() -> Self {
-        let root = Node {
-            metadata: Metadata::implied_directory(),
-            content: Content::Directory(BTreeMap::new()),
-            layer: 0,
+        let mut tree = Self {
+            nodes: Vec::new(),
+            apart: Apart::default(),
         };
-        Self { nodes: vec![root] }
+        tree.add_directory(0);
+        tree
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -131,24 +144,28 @@ impl Tree {
     /// The entries of a directory, in the order of their names' bytes; none for
     /// anything else.
     pub(crate) fn entries(&self, id: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
+        self.dirents(id).map(|(name, entry)| (name, entry.node))
+    }
+
+    fn dirents(&self, id: NodeId) -> impl Iterator<Item = (&[u8], Dirent)> {
         let entries = match &self.node(id).content {
-            Content::Directory(entries) => Some(entries),
+            Content::Directory(entries) => Some(&entries.by_name),
             _ => None,
         };
         entries
             .into_iter()
             .flatten()
-            .map(|(name, entry)| (name.as_ref(), entry.node))
+            .map(|(name, entry)| (name.as_ref(), *entry))
     }
 
     fn child(&self, directory: NodeId, name: &[u8]) -> Option<Dirent> {
         match &self.node(directory).content {
-            Content::Directory(entries) => entries.get(name).copied(),
+            Content::Directory(entries) => entries.by_name.get(name).copied(),
             _ => None,
         }
     }
 
-    fn children_mut(&mut self, directory: NodeId) -> Option<&mut BTreeMap<Box<[u8]>, Dirent>> {
+    fn entries_mut(&mut self, directory: NodeId) -> Option<&mut Entries> {
         match &mut self.node_mut(directory).content {
             Content::Directory(entries) => Some(entries),
             _ => None,
@@ -169,6 +186,16 @@ impl Tree {
             layer,
         });
         id
+    }
+
+    /// Adds a directory that a layer makes, and so far only implies.
+    fn add_directory(&mut self, layer: u32) -> NodeId {
+        let entries = Entries {
+            by_name: BTreeMap::new(),
+            bottom: layer,
+        };
+        let metadata = Metadata::implied_directory();
+        self.add(metadata, Content::Directory(entries), layer)
     }
 
     /// Number of nodes ever added: an upper bound of every [`NodeId`].

@@ -1,9 +1,10 @@
-//! The unpacker: from a layer's tar stream to a directory for overlayfs, or to an
-//! index of the stream.
+//! The unpacker: from a layer's tar stream to an index of it, and to a directory
+//! for overlayfs.
 //!
 //! `entry` decides, `path` acts, `metadata` sets owners and modes. Layers are
 //! unpacked each on its own, as Docker's and Podman's overlay drivers do: a path
-//! whose parent is a symlink in a *lower* layer becomes a directory here.
+//! whose parent is a symlink in a *lower* layer becomes a directory here. What a
+//! layer alone does not tell is for `tree::joint`. `tree` writes merged trees.
 
 pub(crate) mod decompress;
 pub(crate) mod entry;
@@ -11,11 +12,12 @@ pub(crate) mod limits;
 pub(crate) mod metadata;
 pub(crate) mod name;
 pub(crate) mod path;
+pub(crate) mod tree;
 
 use std::io::{BufRead, Seek, SeekFrom, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use self::entry::{Action, Skipped, decide};
+use self::entry::{Action, Decision, Skipped, decide};
 use self::limits::Budget;
 use self::path::Tree;
 use crate::error::{IoContext, Result, quoted};
@@ -54,8 +56,34 @@ impl LeftOut {
     }
 }
 
-/// Unpacks one layer into the empty directory `root` and returns what was left
-/// out of it, one line each.
+/// The entries of a layer as they come.
+#[derive(Debug, Default)]
+struct Listing {
+    entries: Vec<Entry>,
+    left_out: LeftOut,
+}
+
+impl Listing {
+    /// Takes a member that has its bytes, if any, at these places.
+    fn add(&mut self, decision: Decision, extents: Extents) {
+        self.left_out.xattrs += decision.dropped_xattrs;
+        match decision.action {
+            Action::Skip(Skipped::ZeroDevice) => self.left_out.devices += 1,
+            Action::Skip(Skipped::AufsMetadata) => {}
+            action => {
+                let extents = matches!(action, Action::File(..)).then_some(extents);
+                self.entries.push(Entry { action, extents });
+            }
+        }
+    }
+
+    fn finish(self) -> (LayerIndex, Vec<String>) {
+        (LayerIndex::new(self.entries), self.left_out.warnings())
+    }
+}
+
+/// Unpacks one layer into the empty directory `root`, and returns its entries and
+/// what was left out of it, one line each.
 ///
 /// The stream is read up to the archive's end marker; what follows is the
 /// caller's. Directories that the layer replaces are moved to `graveyard`.
@@ -64,20 +92,20 @@ pub(crate) fn layer(
     root: OwnedFd,
     graveyard: BorrowedFd<'_>,
     budget: &Budget,
-) -> Result<Vec<String>> {
+) -> Result<(LayerIndex, Vec<String>)> {
     let mut tar = TarReader::new(Streamed(stream));
     let mut tree = Tree::new(root, graveyard)?;
     let mut buffer = Vec::new();
-    let mut left_out = LeftOut::default();
+    let mut listing = Listing::default();
     while let Some(mut member) = tar.next_member()? {
         budget.take_entry()?;
         let shown = member.path.clone();
         let sparse = take_sparse(&mut member, budget)?;
+        let extents = Extents::new(tar.position(), member.size, sparse.clone());
         let decision = decide(member)?;
-        left_out.xattrs += decision.dropped_xattrs;
-        match decision.action {
-            Action::Directory(path, metadata) => tree.directory(&path, metadata)?,
-            Action::File(path, metadata) => tree.file(&path, &metadata, |file| {
+        match &decision.action {
+            Action::Directory(path, metadata) => tree.directory(path, metadata.clone())?,
+            Action::File(path, metadata) => tree.file(path, metadata, |file| {
                 buffer.resize(CHUNK, 0);
                 let failed = || format!("writing file {}", quoted(&shown));
                 let mut pieces = sparse.iter().flat_map(|map| &map.segments);
@@ -102,18 +130,18 @@ pub(crate) fn layer(
                     None => Ok(()),
                 }
             })?,
-            Action::Symlink(path, target, metadata) => tree.symlink(&path, &target, &metadata)?,
-            Action::Hardlink(path, target) => tree.hardlink(&path, &target)?,
-            Action::Fifo(path, metadata) => tree.fifo(&path, &metadata)?,
-            Action::Device(path, device, metadata) => tree.device(&path, device, &metadata)?,
-            Action::Whiteout(path) => tree.whiteout(&path)?,
-            Action::Opaque(path) => tree.opaque(&path)?,
-            Action::Skip(Skipped::ZeroDevice) => left_out.devices += 1,
-            Action::Skip(Skipped::AufsMetadata) => {}
+            Action::Symlink(path, target, metadata) => tree.symlink(path, target, metadata)?,
+            Action::Hardlink(path, target) => tree.hardlink(path, target)?,
+            Action::Fifo(path, metadata) => tree.fifo(path, metadata)?,
+            Action::Device(path, device, metadata) => tree.device(path, *device, metadata)?,
+            Action::Whiteout(path) => tree.whiteout(path)?,
+            Action::Opaque(path) => tree.opaque(path)?,
+            Action::Skip(_) => {}
         }
+        listing.add(decision, extents);
     }
-    left_out.xattrs += tree.finish()?;
-    Ok(left_out.warnings())
+    listing.left_out.xattrs += tree.finish()?;
+    Ok(listing.finish())
 }
 
 /// The map of a sparse file, whose holes count like any other bytes.
@@ -134,22 +162,12 @@ fn chunk(bytes: u64) -> usize {
 /// each. The stream is read as [`layer`] reads it.
 pub(crate) fn index(stream: impl BufRead, budget: &Budget) -> Result<(LayerIndex, Vec<String>)> {
     let mut tar = TarReader::new(Streamed(stream));
-    let mut entries = Vec::new();
-    let mut left_out = LeftOut::default();
+    let mut listing = Listing::default();
     while let Some(mut member) = tar.next_member()? {
         budget.take_entry()?;
         let sparse = take_sparse(&mut member, budget)?;
         let extents = Extents::new(tar.position(), member.size, sparse);
-        let decision = decide(member)?;
-        left_out.xattrs += decision.dropped_xattrs;
-        match decision.action {
-            Action::Skip(Skipped::ZeroDevice) => left_out.devices += 1,
-            Action::Skip(Skipped::AufsMetadata) => {}
-            action => {
-                let extents = matches!(action, Action::File(..)).then_some(extents);
-                entries.push(Entry { action, extents });
-            }
-        }
+        listing.add(decide(member)?, extents);
     }
-    Ok((LayerIndex::new(entries), left_out.warnings()))
+    Ok(listing.finish())
 }

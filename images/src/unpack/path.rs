@@ -11,14 +11,18 @@
 //! only: what the same layer has, before or after, stays. A directory that
 //! replaces something else of its layer is opaque, since that something had
 //! hidden the lower directory already.
+//!
+//! The rules are those of `tree::apply` for a layer of which the lower ones are not
+//! known. A hard link to what the layer does not have becomes a whiteout: whatever
+//! has its name below is replaced, and the link itself is for `tree::joint`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, XattrFlags, fsetxattr, linkat, mkdirat,
-    mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, XattrFlags, fsetxattr, linkat,
+    mkdirat, mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -176,24 +180,22 @@ impl<'a> Tree<'a> {
     }
 
     pub(crate) fn hardlink(&mut self, path: &LayerPath, target: &LayerPath) -> Result<()> {
-        let missing = || {
-            Error::unsupported(format!(
-                "hard link {path} has the target {target}, which this layer does not have before \
-                 it; links into lower layers are not supported"
-            ))
-        };
-        let (target_parent, target_name) = target.split().ok_or_else(missing)?;
-        let source = self
-            .walk(&target_parent, target, Missing::Leave)?
-            .ok_or_else(missing)?;
         let failed = || format!("linking {path} to {target}");
-        let stat = match statat(&source.fd, target_name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => return Err(missing()),
-            other => other.doing(failed)?,
+        let source = match target.split() {
+            Some((parent, name)) => self
+                .walk(&parent, target, Missing::Leave)?
+                .map(|parent| (parent, name)),
+            None => None,
         };
-        if is_whiteout(&stat) {
-            return Err(missing());
-        }
+        let found = match &source {
+            Some((parent, name)) => found(parent, name).doing(failed)?,
+            None => None,
+        };
+        let (Some((source, target_name)), Some(stat)) =
+            (source, found.filter(|stat| !is_whiteout(stat)))
+        else {
+            return self.create(path, make_whiteout);
+        };
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             return Err(Error::invalid(format!(
                 "hard link {path} has the directory {target} as its target"
@@ -453,7 +455,7 @@ pub(crate) fn make_opaque(directory: impl AsFd) -> rustix::io::Result<()> {
 }
 
 /// True for overlayfs's form of a whiteout.
-pub(crate) fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
@@ -468,9 +470,13 @@ fn replace_by_directory(parent: &Parent, name: &[u8]) -> rustix::io::Result<()> 
 }
 
 fn kind(parent: &Parent, name: &[u8]) -> rustix::io::Result<Option<FileType>> {
+    Ok(found(parent, name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)))
+}
+
+fn found(parent: &Parent, name: &[u8]) -> rustix::io::Result<Option<Stat>> {
     match statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(None),
-        other => other.map(|stat| Some(FileType::from_raw_mode(stat.st_mode))),
+        other => other.map(Some),
     }
 }
 

@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
-use super::{Finding, FindingKind, index, streams, tree};
+use super::{Finding, FindingKind, index, joints, streams, tree};
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted_path};
 use crate::manifest::{Descriptor, OCI_LAYER};
-use crate::rootfs::chain::Chain;
 use crate::rootfs::skeleton;
 use crate::source::Source;
+use crate::store::chain::Chain;
 use crate::store::collect::named_by_digest;
 use crate::store::index::Entry;
+use crate::store::ingested::{Content, Place};
 use crate::store::layout::{Layout, OCI_LAYOUT, read_small};
 use crate::store::query::{digests, document, read_image};
 use crate::store::reach::reachable;
 use crate::store::record::{self, BlobRecord, LayerRecord};
 use crate::store::staging::Staging;
+use crate::tree::skeleton::VERSION as SKELETON_VERSION;
 use crate::{Digest, Platform, Progress, import};
 
 /// Something to check. What is checked twice, for want of a lock, is damaged only
@@ -35,6 +37,8 @@ pub(super) enum Item {
     Stream(Digest),
     /// An EROFS image, by its chain, and its layers if an image has them.
     Root(Digest, Option<Vec<Digest>>),
+    /// A joint, by its chain, and its layers if an image has them.
+    Joint(Digest, Option<Vec<Digest>>),
 }
 
 /// For each blob and diff ID the images that need it.
@@ -105,8 +109,12 @@ impl<'a> Check<'a> {
                 }
             }
             let chain = *Chain::new(&image.diff_ids).digest();
+            let layers = Some(image.diff_ids);
             if exists(&layout.erofs(&chain)) || exists(&layout.erofs_record(&chain)) {
-                items.insert(Item::Root(chain, Some(image.diff_ids)));
+                items.insert(Item::Root(chain, layers.clone()));
+            }
+            if exists(&layout.joint(&chain)) || exists(&layout.joint_record(&chain)) {
+                items.insert(Item::Joint(chain, layers));
             }
         }
         if images.is_empty() {
@@ -125,6 +133,12 @@ impl<'a> Check<'a> {
                 let known = |item: &Item| matches!(item, Item::Root(known, _) if *known == chain);
                 if !items.iter().any(known) {
                     items.insert(Item::Root(chain, None));
+                }
+            }
+            for chain in named_by_digest(&layout.root().join("records/joints"))? {
+                let known = |item: &Item| matches!(item, Item::Joint(known, _) if *known == chain);
+                if !items.iter().any(known) {
+                    items.insert(Item::Joint(chain, None));
                 }
             }
             for digest in named_by_digest(&layout.root().join("blobs/sha256"))? {
@@ -155,6 +169,11 @@ impl<'a> Check<'a> {
             }
             Item::Root(chain, layers) => streams::root(self.layout, chain, layers.as_deref())?
                 .map(|(kind, what)| self.finding(kind, Some(*chain), what)),
+            Item::Joint(chain, layers) => {
+                let interrupt = self.progress.interrupt();
+                joints::joint(self.layout, chain, layers.as_deref(), &interrupt)?
+                    .map(|(kind, what)| self.finding(kind, Some(*chain), what))
+            }
         };
         Ok(found.into_iter().collect())
     }
@@ -178,7 +197,7 @@ impl<'a> Check<'a> {
     }
 
     fn skeleton(&self) -> Result<Option<Finding>> {
-        let path = self.layout.skeleton().join(skeleton::VERSION);
+        let path = self.layout.skeleton().join(SKELETON_VERSION);
         if path.symlink_metadata().is_err() {
             return Ok(None);
         }
@@ -254,23 +273,32 @@ impl<'a> Check<'a> {
             }
         };
         let mut findings: Vec<_> = self.blob_record(blob, diff_id).into_iter().collect();
+        let Some(Content {
+            place: Place::Directory(expected),
+            index,
+        }) = again.content
+        else {
+            return Ok(findings);
+        };
+        let index = index.to_bytes()?;
+        let expected_record = LayerRecord::new(again.size, Digest::of(&index), again.warnings);
         match record::read::<LayerRecord>(&layout.layer_record(diff_id)) {
-            Some(record) if record == LayerRecord::new(again.size, again.warnings) => {}
+            Some(record) if record == expected_record => {}
             found => {
                 let what = match found {
-                    Some(_) => "its record states another size or other warnings",
+                    Some(_) => "its record states another size, index or warnings",
                     None => "its record is missing or damaged",
                 };
                 findings.push(self.finding(FindingKind::Record, Some(*diff_id), what.to_owned()));
             }
         }
-        if let Some(import::Content::Directory(expected)) = again.content {
-            let interrupt = self.progress.interrupt();
-            let difference = tree::difference(&layout.layer(diff_id), &expected, &interrupt)?;
-            findings.extend(
-                difference.map(|what| self.finding(FindingKind::Layer, Some(*diff_id), what)),
-            );
+        let interrupt = self.progress.interrupt();
+        let mut difference = tree::difference(&layout.layer(diff_id), &expected, &interrupt)?;
+        if difference.is_none() && !streams::has_index(layout, diff_id, &index)? {
+            difference = Some("its index is damaged".to_owned());
         }
+        findings
+            .extend(difference.map(|what| self.finding(FindingKind::Layer, Some(*diff_id), what)));
         Ok(findings)
     }
 
@@ -307,13 +335,14 @@ impl<'a> Check<'a> {
         match item {
             Item::OciLayout => layout.rewrite_oci_layout(staging.path()),
             Item::Index => index::rebuild(layout, staging),
-            Item::Skeleton => aside(&layout.skeleton().join(skeleton::VERSION), staging),
+            Item::Skeleton => aside(&layout.skeleton().join(SKELETON_VERSION), staging),
             Item::Document(digest) => {
                 aside(&layout.blob_record(digest), staging)?;
                 aside(&layout.blob(digest), staging)
             }
             Item::Stream(diff_id) => aside(&layout.tar_record(diff_id), staging),
             Item::Root(chain, _) => aside(&layout.erofs_record(chain), staging),
+            Item::Joint(chain, _) => aside(&layout.joint_record(chain), staging),
             Item::Layer(blob, _, diff_id) => {
                 for finding in findings {
                     match finding.kind {

@@ -6,6 +6,7 @@
 
 mod check;
 mod index;
+mod joints;
 mod streams;
 mod tree;
 

@@ -7,10 +7,10 @@ use std::io::BufReader;
 use super::FindingKind;
 use super::index::hash;
 use crate::error::{Error, IoContext, Result, quoted_path};
-use crate::rootfs::chain::Chain;
+use crate::rootfs::built::{self, BuiltForm};
+use crate::store::chain::Chain;
 use crate::store::layout::{Layout, read_small};
 use crate::store::record::{self, ErofsRecord, TarRecord};
-use crate::tree::index::LayerIndex;
 use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
 use crate::{Digest, Interrupt, unpack};
 
@@ -47,18 +47,22 @@ pub(super) fn stream(
     let mut budget = Budget::new(IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX);
     budget.interrupt = interrupt.clone();
     let (index, warnings) = unpack::index(BufReader::new(open().doing(failed)?), &budget)?;
-    if record != TarRecord::new(size, Digest::of(index.to_bytes()?), warnings) {
+    let index = index.to_bytes()?;
+    if record != TarRecord::new(size, Digest::of(&index), warnings) {
         let what = "its record states another size, index or warnings";
         return Ok(Some((FindingKind::Record, what.to_owned())));
     }
-    let stored = read_small(&layout.index_of(diff_id), METADATA_MAX)?.unwrap_or_default();
-    if LayerIndex::from_bytes(&stored) != Some(index) || Digest::of(stored) != record.index {
-        return Ok(Some((
-            FindingKind::Layer,
-            "its index is damaged".to_owned(),
-        )));
+    if !has_index(layout, diff_id, &index)? {
+        let what = "its index is damaged".to_owned();
+        return Ok(Some((FindingKind::Layer, what)));
     }
     Ok(None)
+}
+
+/// True if the index of a layer is as it should be.
+pub(super) fn has_index(layout: &Layout, diff_id: &Digest, expected: &[u8]) -> Result<bool> {
+    let stored = read_small(&layout.index_of(diff_id), METADATA_MAX)?;
+    Ok(stored.as_deref() == Some(expected))
 }
 
 /// Compares an EROFS image with its record, and if the layers are known with what
@@ -79,8 +83,8 @@ pub(super) fn root(
     let Some(layers) = layers else {
         return Ok(None);
     };
-    match Chain::new(layers).build(layout, &[]) {
-        Ok(built) if built.record == record => Ok(None),
+    match built::erofs(&Chain::new(layers), layout, &[]).map(|built| built.form) {
+        Ok(BuiltForm::Erofs { record: again, .. }) if again == record => Ok(None),
         Ok(_) => {
             let what = "its record states other devices or warnings".to_owned();
             Ok(Some((FindingKind::Record, what)))
@@ -91,7 +95,7 @@ pub(super) fn root(
     }
 }
 
-fn damaged_record() -> Damage {
+pub(super) fn damaged_record() -> Damage {
     let what = "its record is missing or damaged".to_owned();
     (FindingKind::Record, what)
 }

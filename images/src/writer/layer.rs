@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use flate2::write::GzEncoder;
 use tar::{Builder, EntryType, Header};
 
+use super::hashed::Hashed;
 use crate::Digest;
-use crate::digest::Hasher;
 use crate::error::{IoContext, Result, quoted_path};
 
 /// How a layer's blob is compressed.
@@ -118,7 +118,7 @@ impl LayerBuilder {
         self.entry(path, Entry::new(0o777, Content::Symlink(target.into())))
     }
 
-    /// Adds a further name for the file `target` of this layer.
+    /// Adds a further name for the file `target`, of this layer or of one below.
     #[must_use]
     pub fn hardlink(self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> Self {
         let target = relative(target.as_ref());
@@ -176,10 +176,11 @@ impl LayerBuilder {
             }
         };
         blob.flush().doing(writing)?;
+        let (digest, size) = blob.finish();
         Ok(LayerBlob {
-            digest: blob.hasher.finish(),
+            digest,
             diff_id,
-            size: blob.size,
+            size,
             compression,
         })
     }
@@ -201,7 +202,7 @@ impl LayerBuilder {
             }
             tar.finish().doing(writing)?;
         }
-        Ok((out.hasher.finish(), out.size))
+        Ok(out.finish())
     }
 
     /// All entries with trees walked and parents filled in.
@@ -332,36 +333,6 @@ fn from_disk(metadata: &Metadata, content: Content) -> Entry {
         gid: metadata.gid().into(),
         mtime: u64::try_from(metadata.mtime()).unwrap_or_default(),
         content,
-    }
-}
-
-/// Hashes and counts what is written.
-struct Hashed<W> {
-    inner: W,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl<W: Write> Hashed<W> {
-    fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hasher: Hasher::default(),
-            size: 0,
-        }
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(buffer)?;
-        self.hasher.update(&buffer[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }
 

@@ -13,9 +13,11 @@
 //! # Ok::<(), lambent_images::Error>(())
 //! ```
 
+mod hashed;
 mod image;
 mod layer;
 mod output;
 
+pub use self::hashed::Hashed;
 pub use self::image::ImageBuilder;
 pub use self::layer::{Compression, LayerBuilder};

@@ -3,7 +3,7 @@
 use super::Verdict::{Names, Refused};
 use super::support::tar::{Fields, GNU, Tar, USTAR};
 use super::{Row, bent, but, mended, pax, row};
-use lambent_images::ErrorKind::{Invalid, Unsupported};
+use lambent_images::ErrorKind::Invalid;
 
 pub(super) fn rows() -> Vec<Row> {
     let three = Tar::new().file("f", "1").file("f", "2").file("f", "3");
@@ -54,7 +54,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "P23 link before its target",
             Tar::new().hardlink("l", "f").file("f", "x").end(),
-            Refused(Unsupported, "does not have before it"),
+            Refused(Invalid, "neither its layer has before it"),
         ),
         row(
             "P23 link to itself",
@@ -74,7 +74,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "P23 link to a whiteout",
             Tar::new().file(".wh.f", "").hardlink("l", ".wh.f").end(),
-            Refused(Unsupported, "does not have before it"),
+            Refused(Invalid, "neither its layer has before it"),
         ),
         row(
             "P24 no parent",

@@ -132,6 +132,8 @@ pub(crate) fn good() -> ImageBuilder {
         .file("big", 0o600, vec![7; 300_000]);
     let top = LayerBuilder::new()
         .file("var/task/app.py", 0o644, "print()\n")
+        // Into the layer below, so that there is something to join.
+        .hardlink("var/task/tool", "bin/x")
         .whiteout("big");
     ImageBuilder::new(Platform::host())
         .entrypoint(["/bin/x"])
@@ -151,12 +153,9 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
     while let Some(directory) = pending.pop() {
         for entry in std::fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
-            let meta = match path.symlink_metadata() {
-                Ok(meta) => meta,
-                // A whiteout with nothing below it: overlayfs lists it and has it not.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => panic!("{}: {error}", path.display()),
-            };
+            let meta = path
+                .symlink_metadata()
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let kind = meta.file_type();
             let what = if kind.is_dir() {
                 pending.push(path.clone());

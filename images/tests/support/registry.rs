@@ -1,4 +1,7 @@
-//! A real registry on this machine, filled by skopeo.
+//! A real registry on this machine, filled by skopeo. The crate's own tests use it too.
+
+#![allow(dead_code, reason = "each test crate uses some of this")]
+#![allow(clippy::unwrap_used, reason = "test code states its expectations")]
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
@@ -23,7 +26,11 @@ impl Drop for Registry {
 impl Registry {
     /// Starts one, with these lines about TLS.
     pub(crate) fn new(tls: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::configured(tempfile::tempdir().unwrap(), tls, "")
+    }
+
+    /// Starts one that lives in `directory`, with these lines about TLS and others.
+    pub(crate) fn configured(directory: tempfile::TempDir, tls: &str, rest: &str) -> Self {
         let at = |name: &str| directory.path().join(name);
         // Nobody else of this test binds a port between these two lines.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -32,7 +39,7 @@ impl Registry {
         let config = format!(
             "version: 0.1\nlog: {{level: error}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http:\n  addr: 127.0.0.1:{port}\n{tls}\n",
+             http:\n  addr: 127.0.0.1:{port}\n{tls}\n{rest}\n",
             at("data").display()
         );
         std::fs::write(at("config.yml"), config).unwrap();
@@ -60,18 +67,33 @@ impl Registry {
 
     /// The requests so far, one line each, among other things.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    /// A path beside what the registry has.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("localhost:{}", self.port)
     }
 
     pub(crate) fn reference(&self, image: &str) -> String {
-        format!("docker://localhost:{}/{image}", self.port)
+        format!("docker://{}/{image}", self.host())
     }
 
     /// Pushes an archive.
     pub(crate) fn push(&self, archive: &Path, image: &str) {
+        self.push_with(archive, image, &[]);
+    }
+
+    /// Pushes an archive, with these options of skopeo.
+    pub(crate) fn push_with(&self, archive: &Path, image: &str, options: &[&str]) {
         let status = Command::new("skopeo")
             .args(["copy", "--quiet", "--insecure-policy"])
             .arg("--dest-tls-verify=false")
+            .args(options)
             .arg(format!("oci-archive:{}", archive.display()))
             .arg(self.reference(image))
             .status()

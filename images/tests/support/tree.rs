@@ -49,10 +49,7 @@ pub(crate) fn objects(root: &Path) -> Objects {
         for entry in std::fs::read_dir(&base).unwrap() {
             let name = entry.unwrap().file_name();
             let at = base.join(&name);
-            // A whiteout with nothing below it: overlayfs lists it and has it not.
-            let Ok(meta) = at.symlink_metadata() else {
-                continue;
-            };
+            let meta = at.symlink_metadata().unwrap();
             let path = directory.join(&name);
             if meta.is_dir() {
                 pending.push(path.clone());

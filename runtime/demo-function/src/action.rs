@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Every name that `action` may have, in the order of the documentation.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "echo", "counter", "burn", "spinFor", "allocate", "sleep", "fillTmp", "writeTmp", "readTmp",
     "listTmp", "raise", "exit", "crash", "log", "fork", "open", "connect", "env", "inspect",
-    "sequence",
+    "sequence", "stream",
 ];
 
 /// One event, by its `action` member.
@@ -32,6 +32,17 @@ pub(crate) enum Action {
     SpinFor {
         /// Wall-clock time, in milliseconds.
         wall_ms: u64,
+    },
+    /// Answer part by part (the fixtures in other languages do not).
+    Stream {
+        /// The parts.
+        texts: Vec<String>,
+        /// Milliseconds before each of them.
+        #[serde(default)]
+        delay_ms: u64,
+        /// Fail after the last of them.
+        #[serde(default)]
+        abort: bool,
     },
     /// Allocate memory and write to every page of it.
     Allocate {
@@ -177,7 +188,7 @@ mod tests {
             let event = json!({
                 "action": name, "cpuMs": 1, "wallMs": 1, "mb": 1, "ms": 1, "name": "n",
                 "text": "t", "message": "m", "code": 1, "lines": [], "count": 1,
-                "host": "localhost", "port": 1, "events": [],
+                "host": "localhost", "port": 1, "events": [], "texts": [],
             });
             Action::parse(&event).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
         }
@@ -192,7 +203,7 @@ mod tests {
                 .message
                 .starts_with("unknown action \"dance\": expected one of echo, ")
         );
-        assert!(failure.message.ends_with(", sequence"));
+        assert!(failure.message.ends_with(", stream"));
     }
 
     #[test]

@@ -10,10 +10,12 @@ mod inspect;
 mod load;
 mod process;
 mod state;
+mod stream;
 mod tmp;
 
 use action::{Action, Failure};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::streaming::Body;
+use lambda_runtime::{Error, FunctionResponse, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Error> {
@@ -24,8 +26,16 @@ fn main() -> Result<(), Error> {
 }
 
 /// Answers one invocation.
-async fn handle(event: LambdaEvent<Value>) -> Result<Value, Failure> {
-    match Action::parse(&event.payload)? {
+async fn handle(event: LambdaEvent<Value>) -> Result<FunctionResponse<Value, Body>, Failure> {
+    let value = match Action::parse(&event.payload)? {
+        Action::Stream {
+            texts,
+            delay_ms,
+            abort,
+        } => {
+            let body = stream::stream(texts, delay_ms, abort);
+            return Ok(FunctionResponse::StreamingResponse(body.into()));
+        }
         Action::Sequence { events, log } => {
             let mut results = Vec::with_capacity(events.len());
             for event in events {
@@ -35,18 +45,19 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Failure> {
                 }
                 results.push(result);
             }
-            Ok(results.into())
+            results.into()
         }
-        action => perform(action, event.payload).await,
-    }
+        action => perform(action, event.payload).await?,
+    };
+    Ok(FunctionResponse::BufferedResponse(value))
 }
 
 /// Performs one action; `event` is what asked for it.
 async fn perform(action: Action, event: Value) -> Result<Value, Failure> {
     match action {
-        Action::Sequence { .. } => Err(Failure::new(
+        Action::Sequence { .. } | Action::Stream { .. } => Err(Failure::new(
             "InvalidEvent",
-            "a sequence cannot contain a sequence".to_owned(),
+            "a sequence contains neither a sequence nor a stream".to_owned(),
         )),
         Action::Echo => Ok(json!({ "event": event })),
         Action::Counter => Ok(state::counter()),

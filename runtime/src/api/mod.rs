@@ -4,7 +4,10 @@
 mod error;
 mod runtime;
 mod server;
+mod stream;
 
 pub(crate) use error::ApiError;
 pub(crate) use runtime::{ApiCall, NextEvent, Posting};
 pub(crate) use server::serve;
+pub(crate) use stream::Content;
+pub use stream::{ResponsePart, StreamError};

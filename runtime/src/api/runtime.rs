@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ApiError;
+use super::stream::{self, Content, ResponsePart};
 use crate::model::{ClientContext, CognitoIdentity, MAX_RESPONSE_BYTES, RequestId, RuntimeCall};
 
 /// An event as the runtime gets it.
@@ -38,6 +39,8 @@ pub(crate) struct Posting {
     pub(crate) invocation_id: Option<String>,
     /// `Lambda-Runtime-Function-Error-Type`.
     pub(crate) error_type: Option<String>,
+    /// The runtime asks for the response to be streamed.
+    pub(crate) streaming: bool,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, ApiError>>;
@@ -46,10 +49,10 @@ type Answer<T> = oneshot::Sender<Result<T, ApiError>>;
 #[derive(Debug)]
 pub(crate) enum ApiCall {
     Next(Answer<Arc<NextEvent>>),
-    /// A posting begins: is it allowed?
-    Begin(Posting, Answer<()>),
-    /// The body of the posting that was allowed, or why there is none.
-    Finish(Result<Bytes, ApiError>, Answer<()>),
+    /// A posting begins: is it allowed, and who gets its parts as they come?
+    Begin(Posting, Answer<Option<mpsc::Sender<ResponsePart>>>),
+    /// What came of the posting that was allowed, or why nothing did.
+    Finish(Result<Content, ApiError>, Answer<()>),
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
@@ -123,17 +126,26 @@ async fn post(
         request_id,
         invocation_id: text(headers, &INVOCATION_ID),
         error_type: text(headers, &ERROR_TYPE),
+        streaming: mode.as_deref() == Some("streaming"),
     };
+    let content_type = text(headers, &CONTENT_TYPE);
     let mut content = request.into_body();
-    if let Err(error) = ask(calls, |answer| ApiCall::Begin(posting, answer)).await {
-        discard(&mut content).await;
-        return Err(error);
+    let parts = match ask(calls, |answer| ApiCall::Begin(posting, answer)).await {
+        Ok(parts) => parts,
+        Err(error) => {
+            discard(&mut content).await;
+            return Err(error);
+        }
+    };
+    if let Some(parts) = &parts {
+        // Whoever has gone does not need to know.
+        let _ = parts.send(ResponsePart::Begin(content_type)).await;
     }
     let unfinished = Unfinished { calls: Some(calls) };
     let body = if mode.is_some_and(|mode| mode != "streaming") {
         Err(ApiError::InvalidResponseMode)
     } else {
-        read_body(&mut content).await
+        read_body(&mut content, parts).await
     };
     let refused = body.as_ref().err().copied();
     unfinished.disarm();
@@ -183,16 +195,15 @@ async fn discard(body: &mut Incoming) {
     }
 }
 
-async fn read_body(body: &mut Incoming) -> Result<Bytes, ApiError> {
+async fn read_body(
+    body: &mut Incoming,
+    parts: Option<mpsc::Sender<ResponsePart>>,
+) -> Result<Content, ApiError> {
     // An announced length is refused before a byte of it is read.
-    if body.size_hint().lower() > MAX_RESPONSE_BYTES as u64 {
+    if parts.is_none() && body.size_hint().lower() > MAX_RESPONSE_BYTES as u64 {
         return Err(ApiError::TooLarge);
     }
-    match Limited::new(body, MAX_RESPONSE_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
-        Err(_) => Err(ApiError::Truncated),
-    }
+    stream::read(body, parts).await
 }
 
 /// Puts a call to the environment. One that does not answer is gone.

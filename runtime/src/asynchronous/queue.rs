@@ -203,7 +203,7 @@ impl EventQueue {
         self.work.send_modify(|work| work.running -= 1);
         Some(match result {
             Ok(result) => event.take_answer(version, &result),
-            Err(PoolError::Throttled(Throttle::Reserved)) if version.reserved == Some(0) => {
+            Err(PoolError::Throttled(Throttle::Reserved)) if version.is_disabled() => {
                 Attempt::Disabled
             }
             Err(PoolError::Throttled(_)) => Attempt::Refused,

@@ -107,7 +107,7 @@ async fn invoke(
 /// function's but the image's.
 fn judge(result: &InvocationResult) -> ExitStatus {
     match &result.outcome {
-        Outcome::Response(_) => ExitStatus::Success,
+        Outcome::Response(_) | Outcome::Streamed(None) => ExitStatus::Success,
         Outcome::Failure(Failure::InvalidEntrypoint(reason)) => {
             output::diagnostic(&format!(
                 "the entry point cannot be run: {reason}. Lambda executes ENTRYPOINT (or CMD \
@@ -125,7 +125,9 @@ fn judge(result: &InvocationResult) -> ExitStatus {
             ));
             ExitStatus::Image
         }
-        Outcome::FunctionError(_) | Outcome::Failure(_) => ExitStatus::FunctionError,
+        Outcome::Streamed(Some(_)) | Outcome::FunctionError(_) | Outcome::Failure(_) => {
+            ExitStatus::FunctionError
+        }
     }
 }
 

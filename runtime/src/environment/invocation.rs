@@ -1,7 +1,9 @@
 //! One invocation: what goes in, what comes out.
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
+use crate::api::{ResponsePart, StreamError};
 use crate::model::{ClientContext, CognitoIdentity, Failure, Report, RequestId, TraceId};
 
 /// A request to invoke a function.
@@ -17,6 +19,8 @@ pub struct Invocation {
     pub client_context: Option<ClientContext>,
     /// Who signed the request.
     pub cognito_identity: Option<CognitoIdentity>,
+    /// Who wants the response part by part, should the runtime stream it.
+    pub stream: Option<mpsc::Sender<ResponsePart>>,
 }
 
 impl Invocation {
@@ -28,6 +32,7 @@ impl Invocation {
             trace_id: TraceId::random(),
             client_context: None,
             cognito_identity: None,
+            stream: None,
         }
     }
 }
@@ -37,10 +42,25 @@ impl Invocation {
 pub enum Outcome {
     /// The function returned this.
     Response(Bytes),
+    /// The function's response has gone to [`Invocation::stream`]; it may have
+    /// ended with an error.
+    Streamed(Option<StreamError>),
     /// The function reported an error: its body, byte for byte.
     FunctionError(Bytes),
     /// Lambda's own error.
     Failure(Failure),
+}
+
+impl Outcome {
+    /// Lambda's `X-Amz-Function-Error`.
+    pub fn function_error(&self) -> Option<&'static str> {
+        match self {
+            Self::Response(_) | Self::Streamed(None) => None,
+            Self::Streamed(Some(_)) | Self::FunctionError(_) | Self::Failure(_) => {
+                Some("Unhandled")
+            }
+        }
+    }
 }
 
 /// A completed invocation.
@@ -65,16 +85,15 @@ impl InvocationResult {
     pub fn payload(&self) -> Bytes {
         match &self.outcome {
             Outcome::Response(body) | Outcome::FunctionError(body) => body.clone(),
+            Outcome::Streamed(None) => Bytes::new(),
+            Outcome::Streamed(Some(error)) => error.body.clone(),
             Outcome::Failure(failure) => failure.body(self.request_id).into(),
         }
     }
 
     /// Lambda's `X-Amz-Function-Error`.
     pub fn function_error(&self) -> Option<&'static str> {
-        match self.outcome {
-            Outcome::Response(_) => None,
-            Outcome::FunctionError(_) | Outcome::Failure(_) => Some("Unhandled"),
-        }
+        self.outcome.function_error()
     }
 }
 

@@ -45,4 +45,4 @@ pub fn function_arn(region: &str, name: &FunctionName) -> String {
 }
 
 /// The account that local functions belong to: AWS's own example number.
-const ACCOUNT_ID: &str = "123456789012";
+pub const ACCOUNT_ID: &str = "123456789012";

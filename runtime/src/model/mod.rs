@@ -16,7 +16,7 @@ mod variables;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
 pub use failure::{ExitStatus, Failure};
-pub use function::{FunctionConfiguration, ImageConfig, function_arn};
+pub use function::{ACCOUNT_ID, FunctionConfiguration, ImageConfig, function_arn};
 pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
 };
@@ -35,6 +35,9 @@ pub const MAX_EVENT_BYTES: usize = 6_291_456;
 
 /// Largest event of an asynchronous invocation, in bytes (1 MB since October 2025).
 pub const MAX_ASYNC_EVENT_BYTES: usize = 1024 * 1024;
+
+/// Largest streamed response, in bytes (Lambda: 200 MB).
+pub const MAX_STREAMED_BYTES: usize = 200 << 20;
 
 /// Largest buffered response, in bytes: Lambda enforces 6 MiB and 100 bytes.
 pub const MAX_RESPONSE_BYTES: usize = 6_291_556;

@@ -67,6 +67,11 @@ impl FunctionVersion {
         }
     }
 
+    /// Whether its reserved concurrency is zero, so that it never runs.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.reserved == Some(0)
+    }
+
     fn needs(&self) -> Needs {
         Needs {
             memory_mb: self.configuration.memory_size.get().into(),
@@ -87,6 +92,13 @@ pub enum PoolError {
     /// The environment was lost.
     #[error(transparent)]
     Gone(#[from] EnvironmentGone),
+}
+
+impl PoolError {
+    /// The task that ran the invocation is gone, which only a bug can do.
+    pub(crate) fn lost() -> Self {
+        EnvironmentGone::ended().into()
+    }
 }
 
 /// How pools behave.
@@ -221,11 +233,10 @@ impl Pools {
             pools.give_back(&version, slot, environment, result.is_ok());
             result
         });
-        match running.await {
-            Ok(result) => Ok(result?),
-            // The task cannot panic unless the actor's reply could.
-            Err(_) => Err(EnvironmentGone::ended().into()),
-        }
+        running
+            .await
+            .map_err(|_| PoolError::lost())?
+            .map_err(Into::into)
     }
 
     fn environment(

@@ -10,13 +10,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
+use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{CpuSet, UnshareFlags};
 
-use super::cgroup::Hierarchies;
+use super::cgroup::{self, Hierarchies};
 use super::cpus::{CpuView, HostCpus};
 use super::executor::FunctionExecutor;
 use super::protocol::{Hello, StartError, StartRequest, Started, StorageKind};
@@ -142,12 +143,15 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
         .map_err(|error| StartError::Host(format!("write the runtime spec: {error}")))?;
 
     check_working_directory(&rootfs, &spec.working_directory)?;
+    cgroup::delegate(host.hierarchies).map_err(step("limit a function"))?;
     join_freezer(host.hierarchies, assignment.cgroup)
         .map_err(step("join the cgroup that freezes"))?;
     let affinity = cpus.as_ref().map(CpuView::affinity);
     let (executor, receiver) = executor(host.seccomp, affinity, assignment.exit_report)?;
-    let (init, at_ns) = run_container(&bundle, &state, executor, assignment.log)?;
-    // The executor's own end closed with `run_container`, and the container's
+    let mut container = build_container(&bundle, &state, executor, assignment.log)?;
+    cgroup::deny_swap(host.hierarchies, assignment.cgroup).map_err(step("deny swap"))?;
+    let (init, at_ns) = start_container(&mut container)?;
+    // The executor's own end closed with `build_container`, and the container's
     // when the entry point was executed: then there is nothing to receive.
     let failure = channel::receive(&receiver).map_err(step("wait for the entry point"))?;
     if let Some((error, _)) = failure {
@@ -240,13 +244,13 @@ fn executor(
     Ok((executor, receiver))
 }
 
-/// Creates the container and lets it go. Returns init's pid and the time.
-fn run_container(
+/// Creates the container, with its limits, up to the entry point.
+fn build_container(
     bundle: &Path,
     state: &Path,
     executor: FunctionExecutor,
     log: OwnedFd,
-) -> Result<(i32, u64), StartError> {
+) -> Result<Container, StartError> {
     let null = rustix::fs::openat(
         CWD,
         "/dev/null",
@@ -256,7 +260,7 @@ fn run_container(
     .map_err(io::Error::from)
     .map_err(step("open /dev/null"))?;
     let log_again = log.try_clone().map_err(step("duplicate the log"))?;
-    let mut container = ContainerBuilder::new("function".to_owned(), SyscallType::default())
+    ContainerBuilder::new("function".to_owned(), SyscallType::default())
         .with_executor(executor)
         .with_stdin(null)
         .with_stdout(log)
@@ -269,7 +273,11 @@ fn run_container(
         .as_sibling(true)
         .with_detach(true)
         .build()
-        .map_err(|error| container_error(&error))?;
+        .map_err(|error| container_error(&error))
+}
+
+/// Lets the container go. Returns init's pid and the time.
+fn start_container(container: &mut Container) -> Result<(i32, u64), StartError> {
     let init = container
         .pid()
         .ok_or_else(|| StartError::Host("libcontainer reports no pid".to_owned()))?

@@ -12,7 +12,7 @@ use hyper::{Response, StatusCode};
 
 use super::exception::Exception;
 use super::{Context, ResponseBody, full};
-use crate::environment::{Invocation, InvocationResult, Outcome};
+use crate::environment::{Invocation, InvocationResult};
 use crate::model::{ClientContext, FunctionReference, MAX_ASYNC_EVENT_BYTES, MAX_EVENT_BYTES};
 use crate::pool::FunctionVersion;
 
@@ -25,7 +25,7 @@ const CLIENT_CONTEXT: &str = "x-amz-client-context";
 
 /// What a caller wants to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InvocationType {
+pub(super) enum InvocationType {
     RequestResponse,
     Event,
     DryRun,
@@ -33,10 +33,10 @@ enum InvocationType {
 
 /// A parsed request, before its body.
 #[derive(Debug)]
-struct Call {
-    kind: InvocationType,
-    log_tail: bool,
-    client_context: Option<ClientContext>,
+pub(super) struct Call {
+    pub(super) kind: InvocationType,
+    pub(super) log_tail: bool,
+    pub(super) client_context: Option<ClientContext>,
 }
 
 /// Answers an Invoke request.
@@ -77,7 +77,7 @@ pub(super) async fn invoke(
     }
 }
 
-fn find(
+pub(super) fn find(
     context: &Context,
     reference: &FunctionReference,
 ) -> Result<Arc<FunctionVersion>, Exception> {
@@ -96,7 +96,7 @@ fn find(
 }
 
 impl Call {
-    fn parse(headers: &HeaderMap) -> Result<Self, Exception> {
+    pub(super) fn parse(headers: &HeaderMap) -> Result<Self, Exception> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let kind = match text(INVOCATION_TYPE) {
             None | Some("RequestResponse") => InvocationType::RequestResponse,
@@ -124,7 +124,7 @@ impl Call {
     }
 }
 
-fn enumeration(parameter: &str, value: &str, values: &str) -> Exception {
+pub(super) fn enumeration(parameter: &str, value: &str, values: &str) -> Exception {
     Exception::validation(&format!(
         "1 validation error detected: Value '{value}' at '{parameter}' failed to satisfy \
          constraint: Member must satisfy enum value set: {values}"
@@ -146,7 +146,7 @@ fn client_context(base64: &str) -> Result<ClientContext, Exception> {
 }
 
 /// The event: JSON, `{}` if there is none.
-async fn event(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
+pub(super) async fn event(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Exception::too_large(limit));
     }
@@ -163,7 +163,11 @@ async fn event(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
     Ok(body)
 }
 
-fn respond(status: StatusCode, invocation: &Invocation, body: Bytes) -> Response<ResponseBody> {
+pub(super) fn respond(
+    status: StatusCode,
+    invocation: &Invocation,
+    body: Bytes,
+) -> Response<ResponseBody> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -187,6 +191,12 @@ fn caller_trace(trace: &str) -> String {
     format!("root={root};sampled={sampled}")
 }
 
+/// The end of an invocation's log, as SDKs want it.
+pub(super) fn encoded_log_tail(result: &InvocationResult) -> String {
+    let tail = &result.logs[result.logs.len().saturating_sub(LOG_TAIL)..];
+    BASE64_STANDARD.encode(tail)
+}
+
 fn describe(
     headers: &mut HeaderMap,
     version: &FunctionVersion,
@@ -194,16 +204,15 @@ fn describe(
     log_tail: bool,
 ) {
     set(headers, "x-amz-executed-version", &version.version);
-    if !matches!(result.outcome, Outcome::Response(_)) {
-        set(headers, "x-amz-function-error", "Unhandled");
+    if let Some(kind) = result.function_error() {
+        set(headers, "x-amz-function-error", kind);
     }
     if log_tail {
-        let tail = &result.logs[result.logs.len().saturating_sub(LOG_TAIL)..];
-        set(headers, "x-amz-log-result", &BASE64_STANDARD.encode(tail));
+        set(headers, "x-amz-log-result", &encoded_log_tail(result));
     }
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     // Base64, numbers and identifiers are header values.
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);

@@ -5,6 +5,8 @@ mod exception;
 mod invoke;
 mod metrics;
 mod path;
+mod stream;
+mod url;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
 use tokio::net::TcpListener;
 
@@ -87,7 +89,7 @@ impl Server {
     /// Serves until it is dropped. Requests that have begun go on.
     pub async fn serve(&self) {
         while let Some(permit) = self.connections.permit().await {
-            let Ok((stream, _)) = self.listener.accept().await else {
+            let Ok((stream, client)) = self.listener.accept().await else {
                 // Out of descriptors, or reset in the queue.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
@@ -96,7 +98,7 @@ impl Server {
             let context = Arc::clone(&self.context);
             self.connections.spawn(permit, stream, move |request| {
                 let context = Arc::clone(&context);
-                async move { answer(&context, request).await }
+                async move { answer(&context, request, client).await }
             });
         }
     }
@@ -109,8 +111,12 @@ impl Server {
 }
 
 /// Answers one request.
-async fn answer(context: &Context, request: Request<Incoming>) -> Response<ResponseBody> {
-    match dispatch(context, request).await {
+async fn answer(
+    context: &Context,
+    request: Request<Incoming>,
+    client: SocketAddr,
+) -> Response<ResponseBody> {
+    match dispatch(context, request, client).await {
         Ok(response) => response,
         Err(exception) => refuse(&exception),
     }
@@ -119,14 +125,22 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Respo
 async fn dispatch(
     context: &Context,
     request: Request<Incoming>,
+    client: SocketAddr,
 ) -> Result<Response<ResponseBody>, Exception> {
     let (head, body) = request.into_parts();
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    if let Some(target) = url::target(host, head.uri.path()) {
+        return url::answer(context, target, &head, body, client).await;
+    }
     let operation = path::operation(&head.method, head.uri.path(), head.uri.query())?;
     match operation {
         Operation::Invoke(reference) => {
             invoke::invoke(context, &reference, &head.headers, body).await
         }
         Operation::Metrics => Ok(metrics::metrics(context)),
+        Operation::InvokeWithResponseStream(reference) => {
+            stream::invoke(context, &reference, &head.headers, body).await
+        }
         Operation::Health => Ok(Response::new(full(Bytes::from_static(b"ok\n")))),
     }
 }

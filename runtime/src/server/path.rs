@@ -12,6 +12,8 @@ use crate::model::FunctionReference;
 pub(super) enum Operation {
     /// `POST /2015-03-31/functions/NAME/invocations?Qualifier=`
     Invoke(FunctionReference),
+    /// `POST /2021-11-15/functions/NAME/response-streaming-invocations?Qualifier=`
+    InvokeWithResponseStream(FunctionReference),
     /// `GET /health`
     Health,
     /// `GET /metrics`
@@ -32,6 +34,19 @@ pub(super) fn operation(
         (&Method::POST, ["2015-03-31", "functions", name, "invocations"]) => {
             let qualifier = parameter(query, "Qualifier");
             Ok(Operation::Invoke(reference(name, qualifier.as_deref())?))
+        }
+        (
+            &Method::POST,
+            [
+                "2021-11-15",
+                "functions",
+                name,
+                "response-streaming-invocations",
+            ],
+        ) => {
+            let qualifier = parameter(query, "Qualifier");
+            let reference = reference(name, qualifier.as_deref())?;
+            Ok(Operation::InvokeWithResponseStream(reference))
         }
         (&Method::GET, ["health"]) => Ok(Operation::Health),
         (&Method::GET, ["metrics"]) => Ok(Operation::Metrics),

@@ -2,7 +2,7 @@
 //!
 //! Credentials go to the registry itself, and to the realm that it names for its
 //! tokens, which for Docker Hub is another host; to a realm without TLS only if
-//! registry and realm are both on this machine. Redirects lose them, see `client.rs`.
+//! registry and realm are both on this machine. Redirects lose them, see `transport.rs`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,10 +11,12 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_A
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::client::{Client, is_loopback};
-use super::credentials::{Credential, CredentialFiles, Found};
+use super::credential::Credential;
+use super::credentials::{CredentialFiles, Found};
+use super::transport::{Transport, is_loopback};
 use super::{refusal, unreachable};
 use crate::error::{Error, Result, quoted};
+use crate::reference::RegistryReference;
 
 /// Largest answer of a token server, in bytes.
 const TOKEN_MAX: u64 = 1024 * 1024;
@@ -29,6 +31,7 @@ enum Challenge {
 /// The credentials of one image, and what was made of them.
 pub(super) struct Authorization {
     files: CredentialFiles,
+    reference: RegistryReference,
     state: Mutex<State>,
 }
 
@@ -40,9 +43,10 @@ struct State {
 }
 
 impl Authorization {
-    pub(super) fn new(files: CredentialFiles) -> Self {
+    pub(super) fn new(files: CredentialFiles, reference: RegistryReference) -> Self {
         Self {
             files,
+            reference,
             state: Mutex::default(),
         }
     }
@@ -55,7 +59,7 @@ impl Authorization {
     /// Makes a new header after a request with `used` was answered with 401.
     pub(super) async fn answer(
         &self,
-        client: &Client,
+        transport: &Transport,
         headers: &HeaderMap,
         used: Option<&HeaderValue>,
     ) -> Result<()> {
@@ -64,43 +68,45 @@ impl Authorization {
             // Another request was faster; its answer has not been tried yet.
             return Ok(());
         }
-        let host = &client.reference().host;
-        let challenge = parse(host, headers, client.is_loopback())?;
-        let found = self.credential(client, &mut state).await?;
+        let challenge = parse(&self.reference.host, headers, transport.is_loopback())?;
+        let found = self.credential(&mut state).await?;
         let header = match challenge {
             Challenge::Basic => match found.as_ref().map(|found| &found.credential) {
                 Some(Credential::Password { user, password }) => basic(user, password)?,
                 Some(Credential::IdentityToken(_)) | None => {
-                    return Err(refusal::denied(client, found.as_ref(), &self.files, ""));
+                    return Err(self.refused(found.as_ref(), ""));
                 }
             },
             Challenge::Bearer { realm, service } => {
-                self.token(client, realm, service.as_deref(), found.as_ref())
+                self.token(transport, realm, service.as_deref(), found.as_ref())
                     .await?
             }
         };
         if used == Some(&header) {
-            return Err(refusal::denied(client, found.as_ref(), &self.files, ""));
+            return Err(self.refused(found.as_ref(), ""));
         }
         state.header = Some(header);
         Ok(())
     }
 
     /// The error for a request that was refused with credentials and all.
-    pub(super) async fn denied(&self, client: &Client, details: &str) -> Error {
+    pub(super) async fn denied(&self, details: &str) -> Error {
         let state = self.state.lock().await;
-        let found = state.found.clone();
-        refusal::denied(client, found.as_ref(), &self.files, details)
+        self.refused(state.found.as_ref(), details)
+    }
+
+    fn refused(&self, found: Option<&Found>, details: &str) -> Error {
+        refusal::denied(&self.reference, found, &self.files, details)
     }
 
     /// Looks for credentials, once: a helper may ask a keyring or a server.
-    async fn credential(&self, client: &Client, state: &mut State) -> Result<Option<Found>> {
+    async fn credential(&self, state: &mut State) -> Result<Option<Found>> {
         if !state.looked {
             let files = self.files.clone();
-            let reference = client.reference().clone();
+            let reference = self.reference.clone();
             let looking = tokio::task::spawn_blocking(move || files.find(&reference));
             state.found = looking.await.map_err(|error| {
-                unreachable(&client.reference().host, format!("credentials: {error}"))
+                unreachable(&self.reference.host, format!("credentials: {error}"))
             })??;
             state.looked = true;
         }
@@ -109,13 +115,12 @@ impl Authorization {
 
     async fn token(
         &self,
-        client: &Client,
+        transport: &Transport,
         realm: Url,
         service: Option<&str>,
         found: Option<&Found>,
     ) -> Result<HeaderValue> {
-        let reference = client.reference();
-        let scope = format!("repository:{}:pull", reference.repository);
+        let scope = format!("repository:{}:pull", self.reference.repository);
         let credential = found.map(|found| &found.credential);
         let header = match credential {
             Some(Credential::Password { user, password }) => Some(basic(user, password)?),
@@ -144,7 +149,7 @@ impl Authorization {
             }
             query.append_pair("scope", &scope);
         }
-        let response = client
+        let response = transport
             .send(&host, |http| {
                 let mut request = match &form {
                     Some(form) => http
@@ -161,14 +166,14 @@ impl Authorization {
             .await?;
         let status = response.status();
         if !status.is_success() {
-            let details = refusal::details(client, response).await;
+            let details = transport.details(response).await;
             return Err(if matches!(status.as_u16(), 400 | 401 | 403) {
-                refusal::denied(client, found, &self.files, &details)
+                self.refused(found, &details)
             } else {
                 unreachable(&host, format!("no token for the registry: {details}"))
             });
         }
-        let bytes = client.body(response, TOKEN_MAX).await?;
+        let bytes = transport.body(response, TOKEN_MAX).await?;
         let bytes = bytes.ok_or_else(|| unreachable(&host, "its token is larger than 1 MiB"))?;
         parse_token(&bytes).ok_or_else(|| unreachable(&host, "its answer has no usable token"))
     }

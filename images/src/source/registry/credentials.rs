@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
+use super::credential::Credential;
 use super::helper;
 use crate::error::{Error, IoContext, Result, quoted, quoted_path};
 use crate::manifest::{JSON_MAX, json, too_large};
@@ -19,26 +19,6 @@ use crate::reference::RegistryReference;
 
 /// What Docker calls its own registry in its files and to its helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
-
-/// A way to log in.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Credential {
-    Password {
-        user: String,
-        password: String,
-    },
-    /// A refresh token of OAuth 2.
-    IdentityToken(String),
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Password { .. } => "Password(..)",
-            Self::IdentityToken(_) => "IdentityToken(..)",
-        })
-    }
-}
 
 /// A credential and where it is from, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]

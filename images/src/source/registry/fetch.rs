@@ -14,8 +14,9 @@ use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
 use tokio::sync::mpsc::Sender;
 
-use super::client::{Client, header};
+use super::client::Client;
 use super::retry::{Pace, pause};
+use super::transport::header;
 use super::unreachable;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::credentials::Credential;
+use super::credential::Credential;
 use crate::error::{Error, IoContext, Result, quoted};
 
 /// Time for a helper: some ask a server, or a person.

@@ -23,6 +23,7 @@
 mod auth;
 mod blob;
 mod client;
+mod credential;
 mod credentials;
 mod fetch;
 mod helper;
@@ -31,6 +32,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transport;
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
@@ -43,8 +45,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use self::blob::BlobReader;
-use self::client::{Client, header};
+use self::client::Client;
 use self::credentials::CredentialFiles;
+use self::transport::header;
 use super::{Source, mismatch};
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted};
 use crate::manifest::{

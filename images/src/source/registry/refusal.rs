@@ -1,13 +1,12 @@
 //! What an answer that is none means, and what the user can do about it.
 
+use std::error::Error as StdError;
 use std::fmt::Write as _;
 
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
+use rustls::CertificateError;
 use serde::Deserialize;
 
-use rustls::CertificateError;
-
-use super::client::{Client, certificate_error};
 use super::credentials::{CredentialFiles, Found};
 use super::unreachable;
 use crate::error::{Error, ErrorKind, quoted};
@@ -15,27 +14,26 @@ use crate::reference::RegistryReference;
 use crate::source::http::causes;
 
 /// Most of an error's body that is read, in bytes.
-const BODY_MAX: u64 = 64 * 1024;
+pub(super) const BODY_MAX: u64 = 64 * 1024;
 
-/// The error for an answer that is neither what was asked for nor passing.
-pub(super) async fn explain(client: &Client, response: Response, path: &str, here: bool) -> Error {
-    let status = response.status();
-    let reference = client.reference();
+/// The error for an answer from another host, which the registry named.
+pub(super) fn elsewhere(reference: &RegistryReference, other: &str, details: &str) -> Error {
+    unreachable(
+        &reference.host,
+        format!("it redirects to {}, which answers {details}", quoted(other)),
+    )
+}
+
+/// The error for an answer that is neither what was asked for nor passing, nor about
+/// credentials.
+pub(super) fn explain(
+    reference: &RegistryReference,
+    status: StatusCode,
+    path: &str,
+    details: &str,
+) -> Error {
     let host = quoted(&reference.host);
-    if !here {
-        let other = response.url().host_str().unwrap_or_default().to_owned();
-        return unreachable(
-            &reference.host,
-            format!(
-                "it redirects to {}, which answers {}",
-                quoted(other),
-                details(client, response).await
-            ),
-        );
-    }
-    let details = details(client, response).await;
     match status {
-        StatusCode::FORBIDDEN => client.denied(&details).await,
         StatusCode::NOT_FOUND if path.starts_with("manifests/") => Error::new(
             ErrorKind::NotFound,
             format!(
@@ -60,8 +58,8 @@ pub(super) async fn explain(client: &Client, response: Response, path: &str, her
     }
 }
 
-/// The status and the registry's own words.
-pub(super) async fn details(client: &Client, response: Response) -> String {
+/// The status and the registry's own words, if it has some.
+pub(super) fn details(status: StatusCode, body: Option<&[u8]>) -> String {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default)]
@@ -72,9 +70,8 @@ pub(super) async fn details(client: &Client, response: Response) -> String {
         code: Option<String>,
         message: Option<String>,
     }
-    let mut text = response.status().to_string();
-    let bytes = client.body(response, BODY_MAX).await.ok().flatten();
-    let answer = bytes.and_then(|bytes| serde_json::from_slice::<Answer>(&bytes).ok());
+    let mut text = status.to_string();
+    let answer = body.and_then(|bytes| serde_json::from_slice::<Answer>(bytes).ok());
     if let Some(item) = answer.and_then(|answer| answer.errors.into_iter().next()) {
         let words: Vec<_> = [item.code, item.message].into_iter().flatten().collect();
         let _infallible = write!(text, ": {}", quoted(words.join(": ")));
@@ -84,12 +81,11 @@ pub(super) async fn details(client: &Client, response: Response) -> String {
 
 /// The error for credentials that are missing or not enough.
 pub(super) fn denied(
-    client: &Client,
+    reference: &RegistryReference,
     found: Option<&Found>,
     files: &CredentialFiles,
     details: &str,
 ) -> Error {
-    let reference = client.reference();
     let details = if details.is_empty() {
         String::new()
     } else {
@@ -156,6 +152,25 @@ pub(super) fn transport(host: &str, error: reqwest::Error) -> String {
         );
     }
     causes(error)
+}
+
+/// What is wrong with the server's certificate, if that is what went wrong.
+pub(super) fn certificate_error(error: &reqwest::Error) -> Option<CertificateError> {
+    let mut next: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(error) = next {
+        // Errors in boxes of other errors, which their `source` passes over.
+        let mut inner = error;
+        while let Some(wrapped) = inner.downcast_ref::<std::io::Error>()
+            && let Some(unwrapped) = wrapped.get_ref()
+        {
+            inner = unwrapped;
+        }
+        if let Some(rustls::Error::InvalidCertificate(why)) = inner.downcast_ref() {
+            return Some(why.clone());
+        }
+        next = error.source();
+    }
+    None
 }
 
 #[cfg(test)]

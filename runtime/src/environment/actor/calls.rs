@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use super::super::Outcome;
 use super::{Actor, NumberedCall};
-use crate::api::{ApiCall, ApiError, NextEvent, Posting};
+use crate::api::{ApiCall, ApiError, Content, NextEvent, Posting, ResponsePart};
 use crate::model::{Answer, Event, Failure, RequestId, RuntimeCall, RuntimeState};
 
 impl Actor {
@@ -40,7 +41,7 @@ impl Actor {
     }
 
     /// Whether a posting is allowed now.
-    fn begin(&mut self, posting: Posting) -> Result<(), ApiError> {
+    fn begin(&mut self, posting: Posting) -> Result<Option<mpsc::Sender<ResponsePart>>, ApiError> {
         let runtime = self.runtime.as_mut().ok_or(ApiError::Gone)?;
         let state = runtime.state.after(posting.call).map_err(ApiError::State)?;
         if posting.call != RuntimeCall::InitError {
@@ -58,27 +59,35 @@ impl Actor {
             }
         }
         runtime.state = state;
+        let streams = posting.streaming && posting.call == RuntimeCall::Response;
         runtime.posting = Some(posting);
-        Ok(())
+        let open = self.open.as_mut().filter(|_| streams);
+        Ok(open.and_then(|open| open.invocation.stream.take()))
     }
 
     /// The body of the posting that was allowed.
-    fn finish(&mut self, body: Result<Bytes, ApiError>) {
+    fn finish(&mut self, content: Result<Content, ApiError>) {
         let Some(runtime) = &mut self.runtime else {
             return;
         };
         let Some(posting) = runtime.posting.take() else {
             return;
         };
-        let outcome = match (posting.call, body) {
-            (RuntimeCall::InitError, body) => {
-                runtime.init_error = Some(body.unwrap_or_default());
+        let outcome = match (posting.call, content) {
+            (RuntimeCall::InitError, content) => {
+                runtime.init_error = Some(content.map_or(Bytes::new(), |content| content.bytes));
                 let error_type = reported_error_type(posting.error_type.as_deref());
                 self.handle(Event::RuntimeInitError(error_type));
                 return;
             }
-            (RuntimeCall::Response, Ok(body)) => Outcome::Response(body),
-            (_, Ok(body)) => Outcome::FunctionError(body),
+            (RuntimeCall::Response, Ok(content)) if content.streamed => {
+                Outcome::Streamed(content.error)
+            }
+            (RuntimeCall::Response, Ok(content)) => match content.error {
+                None => Outcome::Response(content.bytes),
+                Some(error) => Outcome::FunctionError(error.body),
+            },
+            (_, Ok(content)) => Outcome::FunctionError(content.bytes),
             (_, Err(ApiError::TooLarge)) => Outcome::Failure(Failure::ResponseTooLarge),
             (_, Err(ApiError::InvalidResponseMode)) => {
                 Outcome::Failure(Failure::InvalidResponseMode)

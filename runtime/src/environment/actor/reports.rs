@@ -1,6 +1,6 @@
 //! What an environment says: the function's lines, and Lambda's about it.
 
-use super::super::{EnvironmentGone, EnvironmentSettings, InvocationResult, Outcome};
+use super::super::{EnvironmentGone, EnvironmentSettings, InvocationResult};
 use super::{Actor, OpenInvocation};
 use crate::model::{InitKind, Report, Status};
 use crate::telemetry;
@@ -77,10 +77,10 @@ impl Actor {
             status,
         };
         let request_id = open.invocation.request_id;
-        let failed = matches!(
-            open.outcome,
-            Some(Outcome::FunctionError(_) | Outcome::Failure(_))
-        );
+        let failed = open
+            .outcome
+            .as_ref()
+            .is_none_or(|outcome| outcome.function_error().is_some());
         self.emit(&telemetry::Event::Report {
             request_id,
             report: report.clone(),

@@ -193,6 +193,27 @@ impl Cgroup {
     }
 }
 
+/// Takes all swap from the group `path` (absolute, below the root) where the
+/// controllers are v2's. The group exists, and nothing of the image runs in it yet.
+///
+/// The spec asks for it by a limit for memory with swap that equals the one for
+/// memory: v1's terms. For v2 libcontainer takes the difference, and does not
+/// write a difference of 0, which leaves a group all of the host's swap.
+pub(crate) fn deny_swap(hierarchies: &Hierarchies, path: &Path) -> io::Result<()> {
+    let Some(root) = hierarchies.v2().filter(|_| hierarchies.unified()) else {
+        return Ok(());
+    };
+    let file = root
+        .join(path.strip_prefix("/").unwrap_or(path))
+        .join("memory.swap.max");
+    match std::fs::write(&file, "0") {
+        // A kernel without swap has no limit for it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+    }
+}
+
 fn write(file: &File, text: &str) -> io::Result<()> {
     file.write_all_at(text.as_bytes(), 0)
 }

@@ -9,6 +9,7 @@
 //! environment is a member of both, and the v2 side freezes: it is faster than
 //! the v1 freezer, and frozen processes can be killed.
 
+mod delegation;
 mod group;
 mod hierarchy;
 mod memory;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use super::protocol::EnvironmentId;
 
-pub(crate) use group::{Cgroup, CpuUsage};
+pub(crate) use delegation::delegate;
+pub(crate) use group::{Cgroup, CpuUsage, deny_swap};
 pub(crate) use hierarchy::Hierarchies;
 pub(crate) use memory::MemoryReading;
 

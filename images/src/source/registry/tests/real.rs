@@ -1,11 +1,12 @@
-//! A real registry on this machine, filled by skopeo.
+//! The source against a real registry on this machine.
 
-use std::fs::File;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+#[path = "../../../../tests/support/registry.rs"]
+mod server;
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use self::server::{Registry as Server, certificate};
 use super::{CredentialFiles, Registry, Settings, pull_from, settings};
 use crate::writer::{Compression, ImageBuilder, LayerBuilder};
 use crate::{ErrorKind, Platform};
@@ -13,125 +14,44 @@ use crate::{ErrorKind, Platform};
 /// `user` with the password `pass`, as `htpasswd -B` writes it.
 const HTPASSWD: &str = "user:$2b$04$jFzOHkQ312/QkI0pDsfRNON69JFsVGcUPGXIhsrMHBrUxmPJkQxem";
 
-/// Debian's docker-registry, ended when it is dropped.
-struct Server {
-    child: Child,
-    port: u16,
-    directory: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Server {
-    /// Starts one with further lines of configuration.
-    fn new(http: &str, rest: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        // Nobody else of this test binds a port between these two lines.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        std::fs::write(at("htpasswd"), HTPASSWD).unwrap();
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\n\
-             storage: {{filesystem: {{rootdirectory: {data}}}, delete: {{enabled: true}}}}\n\
-             http:\n  addr: 127.0.0.1:{port}\n{http}\n{rest}\n",
-            data = at("data").display()
-        );
-        let config = config.replace("DIRECTORY", directory.path().to_str().unwrap());
-        std::fs::write(at("config.yml"), config).unwrap();
-        let log = File::create(at("log")).unwrap();
-        let child = Command::new("docker-registry")
-            .args(["serve".as_ref(), at("config.yml").as_os_str()])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("docker-registry is in the list of test dependencies");
-        let server = Self {
-            child,
-            port,
-            directory,
-        };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let log = std::fs::read_to_string(server.path("log")).unwrap();
-            assert!(
-                Instant::now() < deadline,
-                "the registry does not start: {log}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        server
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn name(&self, image: &str) -> String {
-        format!("localhost:{}/{image}", self.port)
-    }
-
-    /// Pushes an archive or layout, given as skopeo's source.
-    fn push(&self, source: &str, image: &str, options: &[&str]) {
-        let status = Command::new("skopeo")
-            .args([
-                "copy",
-                "--quiet",
-                "--insecure-policy",
-                "--dest-tls-verify=false",
-            ])
-            .args(options)
-            .args([source, &format!("docker://{}", self.name(image))])
-            .status()
-            .expect("skopeo is in the list of test dependencies");
-        assert!(status.success());
-    }
-
-    fn open(&self, image: &str, credentials: CredentialFiles) -> crate::Result<Registry> {
-        let settings = Settings {
-            // Real images in several pieces, in a debug build.
-            piece: 300_000,
-            stall: Duration::from_secs(20),
-            certificates: vec![self.path("certs.d")],
-            ..settings()
-        };
-        Registry::new(&self.name(image).parse()?, credentials, settings)
-    }
+fn open(server: &Server, image: &str, credentials: CredentialFiles) -> crate::Result<Registry> {
+    let settings = Settings {
+        // Real images in several pieces, in a debug build.
+        piece: 300_000,
+        stall: Duration::from_secs(20),
+        certificates: vec![server.path("certs.d")],
+        ..settings()
+    };
+    let name = format!("{}/{image}", server.host());
+    Registry::new(&name.parse()?, credentials, settings)
 }
 
 fn noise(length: usize) -> Vec<u8> {
     super::Blobs::new(length).layer
 }
 
-/// Writes an archive of one layer and returns skopeo's name for it.
-fn archive(path: &Path, compression: Compression) -> String {
+/// Writes an archive of one layer.
+fn archive(server: &Server, compression: Compression) -> PathBuf {
+    let path = server.path("image.tar");
     let layer = LayerBuilder::new()
         .file("noise", 0o644, noise(1_000_000))
         .compression(compression);
     ImageBuilder::new(Platform::host())
         .entrypoint(["/x"])
         .layer(layer)
-        .write_oci_archive(path, "latest")
+        .write_oci_archive(&path, "latest")
         .unwrap();
-    format!("oci-archive:{}", path.display())
+    path
 }
 
 #[test]
 fn what_skopeo_pushes_is_pulled() {
-    let server = Server::new("", "");
-    let file = server.path("image.tar");
-    let source = archive(&file, Compression::Gzip);
-    server.push(&source, "team/fn:1", &[]);
-    server.push(&source, "team/fn:docker", &["--format", "v2s2"]);
-    server.push(&archive(&file, Compression::Zstd), "team/fn:zstd", &[]);
-    let open = |image| server.open(image, CredentialFiles::default());
+    let server = Server::new("");
+    let source = archive(&server, Compression::Gzip);
+    server.push(&source, "team/fn:1");
+    server.push_with(&source, "team/fn:docker", &["--format", "v2s2"]);
+    server.push(&archive(&server, Compression::Zstd), "team/fn:zstd");
+    let open = |image| open(&server, image, CredentialFiles::default());
     for image in ["team/fn:1", "team/fn:docker", "team/fn:zstd"] {
         let layer = pull_from(&open(image).unwrap()).unwrap();
         assert!(layer.len() > 1_000_000, "{image}");
@@ -150,21 +70,22 @@ fn what_skopeo_pushes_is_pulled() {
 
 #[test]
 fn passwords_from_a_file() {
-    let server = Server::new(
-        "",
-        "auth: {htpasswd: {realm: test, path: DIRECTORY/htpasswd}}",
+    let directory = tempfile::tempdir().unwrap();
+    let users = directory.path().join("htpasswd");
+    std::fs::write(&users, HTPASSWD).unwrap();
+    let auth = format!(
+        "auth: {{htpasswd: {{realm: test, path: {}}}}}",
+        users.display()
     );
-    let source = archive(&server.path("image.tar"), Compression::Gzip);
-    server.push(&source, "fn:1", &["--dest-creds", "user:pass"]);
+    let server = Server::configured(directory, "", &auth);
+    let source = archive(&server, Compression::Gzip);
+    server.push_with(&source, "fn:1", &["--dest-creds", "user:pass"]);
     let file = server.path("auth.json");
     let pull = |content: &str| {
-        let content = content.replace("HOST", &format!("localhost:{}", server.port));
+        let content = content.replace("HOST", &server.host());
         std::fs::write(&file, content).unwrap();
-        pull_from(
-            &server
-                .open("fn:1", CredentialFiles(vec![file.clone()]))
-                .unwrap(),
-        )
+        let files = CredentialFiles(vec![file.clone()]);
+        pull_from(&open(&server, "fn:1", files).unwrap())
     };
     // What `podman login` writes.
     pull(r#"{"auths":{"HOST":{"auth":"dXNlcjpwYXNz"}}}"#).unwrap();
@@ -181,38 +102,18 @@ fn passwords_from_a_file() {
 
 #[test]
 fn tls_with_a_certificate_that_is_trusted_for_this_host_only() {
-    let tls = "  tls: {certificate: DIRECTORY/tls.crt, key: DIRECTORY/tls.key}";
     let directory = tempfile::tempdir().unwrap();
-    let (certificate, key) = (
-        directory.path().join("tls.crt"),
-        directory.path().join("tls.key"),
+    let (certificate, key) = certificate(directory.path(), 2);
+    let tls = format!(
+        "  tls: {{certificate: {}, key: {}}}",
+        certificate.display(),
+        key.display()
     );
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .stderr(Stdio::null())
-        .status()
-        .expect("openssl is in the list of test dependencies");
-    assert!(made.success());
-    let tls = tls.replace("DIRECTORY", directory.path().to_str().unwrap());
-    let server = Server::new(&tls, "");
-    let source = archive(&server.path("image.tar"), Compression::Gzip);
-    server.push(&source, "fn:1", &[]);
+    let server = Server::new(&tls);
+    let source = archive(&server, Compression::Gzip);
+    server.push(&source, "fn:1");
 
-    let open = || server.open("fn:1", CredentialFiles::default());
+    let open = || open(&server, "fn:1", CredentialFiles::default());
     let error = open()
         .and_then(|registry| pull_from(&registry))
         .unwrap_err();
@@ -223,9 +124,7 @@ fn tls_with_a_certificate_that_is_trusted_for_this_host_only() {
         "{text}"
     );
 
-    let trusted = server
-        .path("certs.d")
-        .join(format!("localhost:{}", server.port));
+    let trusted = server.path("certs.d").join(server.host());
     std::fs::create_dir_all(&trusted).unwrap();
     std::fs::copy(&certificate, trusted.join("ca.crt")).unwrap();
     pull_from(&open().unwrap()).unwrap();
@@ -240,19 +139,20 @@ fn the_whole_way_into_a_store() {
         println!("skipped the_whole_way_into_a_store: unpacking needs root");
         return;
     }
-    let server = Server::new("", "");
-    let file = server.path("image.tar");
-    server.push(&archive(&file, Compression::Gzip), "fn:1", &[]);
+    let server = Server::new("");
+    let file = archive(&server, Compression::Gzip);
+    server.push(&file, "fn:1");
     let store = crate::ContentStore::open(&server.path("store")).unwrap();
     let import = |reference: &str| {
         let reference = reference.parse().unwrap();
         store.import(&reference, &Platform::host(), &crate::NoProgress)
     };
     let expected = import(&format!("oci-archive:{}", file.display())).unwrap();
-    let pulled = import(&format!("docker://{}", server.name("fn:1"))).unwrap();
+    let pulled = import(&server.reference("fn:1")).unwrap();
     assert_eq!(pulled, expected);
     // As Lambda takes it: without a transport.
-    assert_eq!(import(&server.name("fn:1")).unwrap(), expected);
-    let error = import(&server.name("fn:2")).unwrap_err();
+    let bare = |image| format!("{}/{image}", server.host());
+    assert_eq!(import(&bare("fn:1")).unwrap(), expected);
+    let error = import(&bare("fn:2")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }

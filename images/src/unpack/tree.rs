@@ -1,8 +1,8 @@
-//! Writes a tree to disk, from the streams that have its content.
+//! Writes a tree to disk, or a part of it.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -11,11 +11,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::entry::Metadata;
+use super::metadata::{Creator, describe, set_link_owner, set_link_times, set_owner};
 use crate::Interrupt;
 use crate::error::{Error, IoContext, Result, quoted};
-use crate::tree::{Content, Extents, FileData, Node, NodeId, Tree};
-use crate::unpack::entry::Metadata;
-use crate::unpack::metadata::{Creator, describe, set_link_owner, set_link_times, set_owner};
+use crate::tree::{Content, Node, NodeId, Tree};
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
@@ -23,28 +23,36 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
 
 /// What a tree on disk lacks; of which an ordinary user's always lacks some.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LeftOut {
+pub(crate) struct LeftOut {
     /// Extended attributes that were not taken.
-    pub(super) xattrs: usize,
+    pub(crate) xattrs: usize,
     /// Objects that do not belong to their owner.
-    pub(super) owners: usize,
+    pub(crate) owners: usize,
     /// Names of device nodes that could not be made.
-    pub(super) devices: usize,
+    pub(crate) devices: usize,
 }
 
-/// Writes `tree` into the empty directory `root`; `streams` are the layers' tar
-/// streams, base first.
-pub(super) fn write(
+/// What of a tree is written, and where its content is.
+pub(crate) trait Contents {
+    /// True for a node that is to be written, like all directories above it.
+    fn wants(&self, node: NodeId) -> bool;
+
+    /// Gives a new file the content of a regular file of the tree.
+    fn fill(&self, node: NodeId, file: &File) -> io::Result<()>;
+}
+
+/// Writes `tree` into the empty directory `root`.
+pub(crate) fn write(
     tree: &Tree,
     root: BorrowedFd<'_>,
-    streams: &[File],
+    contents: &impl Contents,
     interrupt: &Interrupt,
 ) -> Result<LeftOut> {
-    let creator = Creator::below(root).doing(|| "looking at the bundle".to_owned())?;
+    let creator = Creator::below(root).doing(|| "looking at the new directory".to_owned())?;
     let mut writer = Writer {
         tree,
         root,
-        streams,
+        contents,
         interrupt,
         creator,
         written: HashMap::new(),
@@ -59,10 +67,10 @@ pub(super) fn write(
     writer.finish()
 }
 
-struct Writer<'a> {
+struct Writer<'a, C> {
     tree: &'a Tree,
     root: BorrowedFd<'a>,
-    streams: &'a [File],
+    contents: &'a C,
     interrupt: &'a Interrupt,
     creator: Creator,
     /// Where each node that is no directory got its first name.
@@ -72,7 +80,7 @@ struct Writer<'a> {
     left_out: LeftOut,
 }
 
-impl Writer<'_> {
+impl<C: Contents> Writer<'_, C> {
     /// Makes what is in a directory; its own directories are left to `pending`.
     fn directory(
         &mut self,
@@ -82,6 +90,9 @@ impl Writer<'_> {
     ) -> Result<()> {
         let parent = self.open(path)?;
         for (name, id) in self.tree.entries(directory) {
+            if !self.contents.wants(id) {
+                continue;
+            }
             let mut path = path.to_vec();
             if !path.is_empty() {
                 path.push(b'/');
@@ -98,7 +109,7 @@ impl Writer<'_> {
                     .doing(failed)?;
             } else {
                 let made = self
-                    .leaf(parent.as_fd(), name, node)
+                    .leaf(parent.as_fd(), name, id, node)
                     .map_err(|error| Error::io(failed, error))?;
                 if made {
                     self.written.insert(id, path);
@@ -109,16 +120,19 @@ impl Writer<'_> {
     }
 
     /// Makes anything but a directory; false if this user may not.
-    fn leaf(&mut self, parent: BorrowedFd<'_>, name: &[u8], node: &Node) -> io::Result<bool> {
+    fn leaf(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        id: NodeId,
+        node: &Node,
+    ) -> io::Result<bool> {
         let metadata = &node.metadata;
         let mode = Mode::from_raw_mode(metadata.mode);
         let (kind, number) = match &node.content {
-            Content::File(data) => {
+            Content::File(_) => {
                 let file = create(parent, name)?;
-                match data {
-                    FileData::Inline(bytes) => io::Write::write_all(&mut &file, bytes)?,
-                    FileData::Tar { layer, extents } => self.copy(*layer, extents, &file)?,
-                }
+                self.contents.fill(id, &file)?;
                 self.describe(&file, metadata)?;
                 return Ok(true);
             }
@@ -174,24 +188,6 @@ impl Writer<'_> {
             }
             other => Ok(other?),
         }
-    }
-
-    fn copy(&self, layer: u32, extents: &Extents, file: &File) -> io::Result<()> {
-        let mut stream = self
-            .streams
-            .get(layer as usize - 1)
-            .ok_or_else(|| io::Error::other("a file of an unknown layer"))?;
-        let mut file = file;
-        for (place, piece) in extents.placed() {
-            stream.seek(SeekFrom::Start(place))?;
-            file.seek(SeekFrom::Start(piece.offset))?;
-            let copied = io::copy(&mut stream.take(piece.length), &mut file)?;
-            if copied != piece.length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        // A hole at the end.
-        file.set_len(extents.size)
     }
 
     /// Gives all directories their metadata, each after what is in it.

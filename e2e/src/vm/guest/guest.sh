@@ -1,0 +1,61 @@
+#!/bin/sh
+# Process 1 of the guest: makes a machine like a user's of it, runs the tests, and
+# writes what came of them to the second disk.
+set -eu
+
+export PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin HOME=/root
+busybox=/vm/busybox
+. /vm/task
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+$busybox ifconfig lo up
+# Swap that a function must not get.
+mkswap /dev/vdc >/dev/null
+swapon /dev/vdc
+
+case $cgroup in
+v2)
+    mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
+    # As on a machine with systemd, where nothing but the kernel's threads is in
+    # the root: whoever uses Lambent is in a group of a session.
+    mkdir -p /sys/fs/cgroup/session
+    echo $$ >/sys/fs/cgroup/session/cgroup.procs
+    for controller in cpu memory pids; do
+        if ! grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers; then
+            echo "vm: this kernel has no v2 controller $controller" >&2
+            exit 1
+        fi
+    done
+    ;;
+v1)
+    mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+    for controllers in cpu,cpuacct memory pids freezer devices; do
+        mkdir "/sys/fs/cgroup/$controllers"
+        if ! mount -t cgroup -o "$controllers" cgroup "/sys/fs/cgroup/$controllers"; then
+            echo "vm: this kernel has no v1 controllers $controllers" >&2
+            exit 1
+        fi
+    done
+    ;;
+esac
+echo "vm: Linux $(uname -r), cgroup $cgroup, up after $(cut -d' ' -f1 /proc/uptime) s"
+
+export LAMBENT_BIN=/vm/lambent CARGO_TARGET_DIR=/vm/target LAMBENT_E2E_PATIENCE=$patience
+mkdir /run/results
+cd /vm/workspace
+status=0
+/vm/cargo-nextest nextest run \
+    --binaries-metadata /vm/binaries.json --cargo-metadata /vm/cargo.json \
+    --workspace-remap /vm/workspace --target-dir-remap /vm/target \
+    --profile "$profile" --filterset "$only" \
+    --color never --show-progress none || status=$?
+cp "/vm/workspace/target/nextest/$profile/junit.xml" /run/results/ || true
+echo "$status" >/run/results/status
+echo "vm: done after $(cut -d' ' -f1 /proc/uptime) s"
+tar -C /run/results -cf /dev/vdb .
+sync
+$busybox poweroff -f
