@@ -18,6 +18,10 @@ use tokio::net::UnixStream;
 use super::protocol::{LOGS, LogRecord, STATUS, STOP, ServiceStatus};
 use super::socket;
 
+/// How long a service may take to say what it does: one that was stopped by a
+/// signal would take for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why a service did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
@@ -79,9 +83,18 @@ pub(crate) async fn running(directory: &Path) -> std::io::Result<Vec<RunningServ
 impl RunningService {
     /// What it does at this moment.
     pub(crate) async fn status(self) -> Result<ServiceStatus, AdminError> {
-        let response = request(self.stream, Method::GET, STATUS).await?;
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(serde_json::from_slice(&body)?)
+        let answer = async {
+            let response = request(self.stream, Method::GET, STATUS).await?;
+            let body = response.into_body().collect().await?.to_bytes();
+            Ok(serde_json::from_slice(&body)?)
+        };
+        let in_time = tokio::time::timeout(PATIENCE, answer).await;
+        in_time.unwrap_or_else(|_| {
+            let (name, seconds) = (&self.name, PATIENCE.as_secs());
+            Err(AdminError::Broken(format!(
+                "{name} has said nothing for {seconds} s"
+            )))
+        })
     }
 
     /// Its functions' log.

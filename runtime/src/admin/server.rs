@@ -20,8 +20,9 @@ use crate::observation::{Batch, Follower, LogLine};
 use crate::server::connections::Connections;
 use crate::server::{Context, ResponseBody, full};
 
-/// Commands at a time.
-const MAX_CONNECTIONS: u16 = 64;
+/// Commands at a time. Many, because a follower that sleeps keeps its place, and
+/// `lambent stop` must find one.
+const MAX_CONNECTIONS: u16 = 512;
 
 /// Answers `lambent ps`, `logs` and `stop`.
 #[derive(Debug)]

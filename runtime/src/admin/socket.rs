@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 
@@ -71,9 +72,13 @@ pub(crate) async fn living(directory: &Path) -> io::Result<Vec<(String, UnixStre
     };
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        let Some(name) = name.to_str().filter(|name| is_name(name)) else {
+        let Some(name) = name.to_str() else { continue };
+        if name.strip_prefix('.').is_some_and(is_name) {
+            remove_if_abandoned(&directory.join(name));
+        }
+        if !is_name(name) {
             continue;
-        };
+        }
         match UnixStream::connect(short(&handle, name)).await {
             Ok(stream) => services.push((name.to_owned(), stream)),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -86,6 +91,17 @@ pub(crate) async fn living(directory: &Path) -> io::Result<Vec<(String, UnixStre
     }
     services.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     Ok(services)
+}
+
+/// Getting a name takes microseconds; a socket of this age will never have one.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// Removes the socket of a service that was killed before it had its name.
+fn remove_if_abandoned(path: &Path) {
+    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED)) {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Only what [`AdminSocket::bind`] makes, so that nothing else is ever removed.
@@ -103,6 +119,8 @@ fn short(directory: &File, name: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[tokio::test]
@@ -118,9 +136,15 @@ mod tests {
         let dead = directory.join("0123abcd");
         drop(UnixListener::bind(short(&File::open(&directory).unwrap(), "0123abcd")).unwrap());
         fs::write(directory.join("not-ours"), "").unwrap();
+        let abandoned = directory.join(".0123abce");
+        let long_ago = SystemTime::now() - ABANDONED * 2;
+        let file = File::create(&abandoned).unwrap();
+        file.set_modified(long_ago).unwrap();
+        fs::write(directory.join(".0123abcf"), "").unwrap();
         assert!(dead.exists());
         let other = AdminSocket::bind(&directory).await.unwrap();
-        assert!(!dead.exists());
+        assert!(!dead.exists() && !abandoned.exists());
+        assert!(directory.join(".0123abcf").exists(), "it may be alive");
         let found = living(&directory).await.unwrap();
         let mut names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
         let mut expected = vec![one.name(), other.name()];
