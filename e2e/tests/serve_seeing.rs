@@ -730,3 +730,80 @@ print(json.dumps(ids))
     recorded.sort_unstable();
     assert_eq!(recorded, ids);
 }
+
+#[test]
+fn privileged_awss_client_configures_events() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let (failed, on_failure) = file(&lambent, "failed");
+    let arguments = ["--name", "f", "--retry-delay", "0.05"];
+    let served = serve(
+        &lambent,
+        &[&arguments[..], &["--on-failure", &on_failure]].concat(),
+    );
+    let run = boto3::run(
+        &served.url(),
+        r#"
+def config(answer):
+    del answer["ResponseMetadata"]
+    answer["LastModified"] = answer["LastModified"].year > 2000
+    return answer
+def refused(call, **arguments):
+    try:
+        call(FunctionName="f", **arguments)
+    except botocore.exceptions.ClientError as e:
+        return [e.response["Error"]["Code"], e.response["ResponseMetadata"]["HTTPStatusCode"]]
+g = "arn:aws:lambda:us-east-1:123456789012:function:g"
+f = g[:-1] + "f"
+to = lambda where: {"OnFailure": {"Destination": where}}
+out = {}
+out["served"] = config(c.get_function_event_invoke_config(FunctionName="f"))
+out["refused"] = [
+  refused(c.put_function_event_invoke_config, DestinationConfig=to(f)),
+  refused(c.put_function_event_invoke_config, DestinationConfig=to(g.replace("lambda", "sqs"))),
+]
+out["updated"] = config(c.update_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=0))
+out["listed"] = len(c.list_function_event_invoke_configs(FunctionName="f")["FunctionEventInvokeConfigs"])
+c.invoke(FunctionName="f", InvocationType="Event", Payload='{"action": "raise", "message": "no"}')
+print(json.dumps(out))
+"#,
+    );
+    assert_eq!(run.status, 0, "{run:?}\n{}", served.log());
+    let answer: Value = serde_json::from_str(&run.stdout).unwrap();
+    let config = |retries: u32| {
+        json!({
+            "LastModified": true,
+            "FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST",
+            "MaximumRetryAttempts": retries,
+            "MaximumEventAgeInSeconds": 21_600,
+            "DestinationConfig": {"OnSuccess": {}, "OnFailure": {"Destination": on_failure}},
+        })
+    };
+    assert_eq!(answer["served"], config(2));
+    let refused = json!(["InvalidParameterValueException", 400]);
+    assert_eq!(answer["refused"], json!([refused, refused]));
+    assert_eq!(answer["updated"], config(0));
+    assert_eq!(answer["listed"], 1);
+    wait::until("the event is given up", || !records(&failed).is_empty());
+    let record = &records(&failed)[0];
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 1);
+    // Without a configuration there is no destination either.
+    let run = boto3::run(
+        &served.url(),
+        r#"
+c.delete_function_event_invoke_config(FunctionName="f")
+for name in ("f", "g"):
+    for call in (c.get_function_event_invoke_config, c.delete_function_event_invoke_config):
+        try:
+            call(FunctionName=name)
+        except c.exceptions.ResourceNotFoundException as e:
+            print(e.response["Error"]["Message"])
+"#,
+    );
+    let none = "The function arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST doesn't \
+                have an EventInvokeConfig\n";
+    let missing = "The function doesn't exist.\n";
+    assert_eq!(run.stdout, format!("{none}{none}{missing}{missing}"), "{run:?}");
+}

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::delivery;
 use crate::model::FunctionName;
 
@@ -155,6 +157,19 @@ pub struct EventInvokeConfig {
     pub on_success: Option<Destination>,
     /// `DestinationConfig.OnFailure`.
     pub on_failure: Option<Destination>,
+}
+
+/// A function's configuration, as it was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredEvents {
+    /// Of this function.
+    pub name: FunctionName,
+    /// When it is invoked under this qualifier.
+    pub qualifier: String,
+    /// What happens.
+    pub config: EventInvokeConfig,
+    /// When it was set.
+    pub modified: DateTime<Utc>,
 }
 
 impl EventInvokeConfig {

@@ -11,7 +11,8 @@ mod retry;
 mod room;
 
 pub use self::configuration::{
-    Destination, EventInvokeConfig, InvalidSetting, MaximumEventAge, MaximumRetryAttempts,
+    ConfiguredEvents, Destination, EventInvokeConfig, InvalidSetting, MaximumEventAge,
+    MaximumRetryAttempts,
 };
 pub use self::queue::{EventQueue, Notices, QueueSettings};
 pub use self::retry::Pace;

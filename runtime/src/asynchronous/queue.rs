@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::record::{Answer, Record};
 use super::retry::{Attempt, Condition, Next, Pace, Progress};
 use super::room::{Full, Limits, Place, Room};
-use super::{Destination, EventInvokeConfig, InvalidSetting, delivery};
+use super::{ConfiguredEvents, Destination, EventInvokeConfig, InvalidSetting, delivery};
 use crate::environment::{Invocation, InvocationResult};
 use crate::functions::Functions;
 use crate::model::{FunctionName, FunctionReference};
@@ -40,7 +40,7 @@ pub struct EventQueue {
     functions: Arc<Functions>,
     pace: Pace,
     room: Room,
-    configs: RwLock<BTreeMap<Target, EventInvokeConfig>>,
+    configs: RwLock<BTreeMap<Target, ConfiguredEvents>>,
     work: watch::Sender<Work>,
     notices: Notices,
 }
@@ -108,17 +108,45 @@ impl EventQueue {
         &self,
         reference: &FunctionReference,
         config: EventInvokeConfig,
-    ) -> Result<(), InvalidSetting> {
+    ) -> Result<ConfiguredEvents, InvalidSetting> {
         config.check(&reference.name)?;
+        let target = target(reference);
+        let configured = ConfiguredEvents {
+            name: target.0.clone(),
+            qualifier: target.1.clone(),
+            config,
+            modified: chrono::Utc::now(),
+        };
         let mut configs = self.configs.write().unwrap_or_else(PoisonError::into_inner);
-        configs.insert(target(reference), config);
-        Ok(())
+        configs.insert(target, configured.clone());
+        Ok(configured)
+    }
+
+    /// Goes back to what is the default. False if it is already.
+    pub fn forget(&self, reference: &FunctionReference) -> bool {
+        let mut configs = self.configs.write().unwrap_or_else(PoisonError::into_inner);
+        configs.remove(&target(reference)).is_some()
+    }
+
+    /// What was set for a function; none if nothing was.
+    pub fn configured(&self, reference: &FunctionReference) -> Option<ConfiguredEvents> {
+        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
+        configs.get(&target(reference)).cloned()
+    }
+
+    /// What was set for all qualifiers of a function.
+    pub fn configured_for(&self, name: &FunctionName) -> Vec<ConfiguredEvents> {
+        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
+        let all = configs.values();
+        all.filter(|configured| configured.name == *name)
+            .cloned()
+            .collect()
     }
 
     /// What happens to a function's events.
     pub fn config(&self, reference: &FunctionReference) -> EventInvokeConfig {
-        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
-        configs.get(&target(reference)).cloned().unwrap_or_default()
+        let configured = self.configured(reference);
+        configured.map_or_else(EventInvokeConfig::default, |configured| configured.config)
     }
 
     /// Takes an event. The answer to whoever sent it does not wait for anything.

@@ -41,6 +41,15 @@ impl Exception {
         )
     }
 
+    /// What is asked about is not there. The key is capitalised.
+    pub(crate) fn not_found(message: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFoundException",
+            json!({"Type": "User", "Message": message}),
+        )
+    }
+
     /// No such operation.
     pub(crate) fn unknown_operation() -> Self {
         Self::new(

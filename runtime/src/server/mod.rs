@@ -1,6 +1,7 @@
 //! The endpoint that SDKs talk to: HTTP in, calls on the pools out.
 
 pub(crate) mod connections;
+mod event_invoke_config;
 mod exception;
 mod invoke;
 mod metrics;
@@ -136,6 +137,9 @@ async fn dispatch(
     match operation {
         Operation::Invoke(reference) => {
             invoke::invoke(context, &reference, &head.headers, body).await
+        }
+        Operation::EventInvokeConfig(action, reference) => {
+            event_invoke_config::answer(context, action, &reference, body).await
         }
         Operation::Metrics => Ok(metrics::metrics(context)),
         Operation::InvokeWithResponseStream(reference) => {
