@@ -805,5 +805,9 @@ for name in ("f", "g"):
     let none = "The function arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST doesn't \
                 have an EventInvokeConfig\n";
     let missing = "The function doesn't exist.\n";
-    assert_eq!(run.stdout, format!("{none}{none}{missing}{missing}"), "{run:?}");
+    assert_eq!(
+        run.stdout,
+        format!("{none}{none}{missing}{missing}"),
+        "{run:?}"
+    );
 }

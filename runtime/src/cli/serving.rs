@@ -52,10 +52,11 @@ impl Serving {
         let _in_time = tokio::time::timeout(LAST_ANSWERS, connections.ended()).await;
         // Those who follow the log get its last lines.
         context.pools.observer().history().close();
-        let _in_time = tokio::time::timeout(LAST_ANSWERS, self.admin.finish()).await;
-        let _in_time = tokio::time::timeout(LAST_ANSWERS, self.log.drained()).await;
+        // Who waits for a connection has a place like those who have one.
         commands.abort();
         let _aborted = commands.await;
+        let _in_time = tokio::time::timeout(LAST_ANSWERS, self.admin.finish()).await;
+        let _in_time = tokio::time::timeout(LAST_ANSWERS, self.log.drained()).await;
     }
 }
 
