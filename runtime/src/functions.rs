@@ -29,6 +29,12 @@ impl Functions {
         }
     }
 
+    /// Every function's `$LATEST`, by name.
+    pub fn latest(&self) -> Vec<Arc<FunctionVersion>> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+        latest.values().cloned().collect()
+    }
+
     /// The only function, if there is one.
     pub fn only(&self) -> Option<Arc<FunctionVersion>> {
         let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);

@@ -3,13 +3,16 @@
 //!
 //! `ARCHITECTURE.md` beside this crate shows the way through the house.
 
+mod admin;
 mod api;
+pub mod asynchronous;
 pub mod cli;
 mod doctor;
 mod environment;
 pub mod functions;
 pub mod images;
 pub mod model;
+pub mod observation;
 pub mod pool;
 mod sandbox;
 pub mod server;

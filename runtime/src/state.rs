@@ -58,6 +58,11 @@ impl StateDirectories {
         self.volatile.join("services")
     }
 
+    /// The sockets of living services that serve.
+    pub fn sockets(&self) -> PathBuf {
+        self.volatile.join("sockets")
+    }
+
     /// Creates what is missing, for the owner only.
     ///
     /// # Errors
@@ -69,6 +74,7 @@ impl StateDirectories {
             self.storage(),
             self.mount_point(),
             self.services(),
+            self.sockets(),
         ] {
             std::fs::DirBuilder::new()
                 .recursive(true)

@@ -15,7 +15,7 @@ pub enum ExitStatus {
     Usage,
     /// 3: an image or a layer is unusable, damaged or not there.
     Image,
-    /// 4: this host cannot do what was asked.
+    /// 4: this host cannot do what was asked, or no service runs.
     Host,
     /// 5: a bug in Lambent.
     Internal,

@@ -6,10 +6,15 @@ mod doctor;
 mod exit_status;
 mod image;
 mod invoke;
+mod logs;
 mod output;
 mod progress;
+mod ps;
+mod running;
 mod serve;
+mod serving;
 mod sink;
+mod stop;
 mod strict;
 
 use std::future::Future;
@@ -42,6 +47,9 @@ pub fn main() -> ExitCode {
         .and_then(|directories| match arguments.command {
             Command::Invoke(command) => block_on(invoke::run(*command, directories)),
             Command::Serve(command) => block_on(serve::run(*command, directories)),
+            Command::Ps(command) => block_on(ps::run(command, directories)),
+            Command::Logs(command) => block_on(logs::run(command, directories)),
+            Command::Stop(command) => block_on(stop::run(command, directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),

@@ -43,6 +43,17 @@ pub(super) fn log(bytes: &[u8]) {
     };
 }
 
+/// A line of a log to standard output, harmless on a terminal as in [`log`].
+pub(super) fn log_line(line: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if stdout.is_terminal() {
+        stdout.write_all(&visible(line))?;
+    } else {
+        stdout.write_all(line)?;
+    }
+    stdout.write_all(b"\n")
+}
+
 /// Replaces control bytes, except line ends and tab, by their pictures.
 fn visible(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len());

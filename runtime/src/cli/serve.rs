@@ -1,17 +1,22 @@
 //! `lambent serve`: the endpoint that SDKs talk to.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{Endpoint, Serve};
+use super::args::{Endpoint, Events, Serve};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
+use super::serving::Serving;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
 use super::{interrupted, output};
+use crate::admin::server::AdminServer;
+use crate::admin::socket::AdminSocket;
+use crate::asynchronous::{EventQueue, Pace, QueueSettings};
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
-use crate::model::FunctionConfiguration;
+use crate::model::{FunctionConfiguration, FunctionName, FunctionReference};
 use crate::pool::{PoolSettings, Pools};
 use crate::server::{Context, Server};
 use crate::service::Service;
@@ -27,25 +32,35 @@ pub(super) async fn run(
         refuse_unenforced(&directories, &configuration)?;
     }
     let pools = Pools::new(
-        Service::open(directories)?,
+        Service::open(directories.clone())?,
         PoolSettings {
             idle_limit: Duration::from_secs(command.endpoint.idle.into()),
             ..PoolSettings::default()
         },
     );
-    let result = tokio::select! {
-        result = serve(&command.endpoint, configuration, &pools) => result,
-        _ = interrupted() => Ok(ExitStatus::Success),
+    let sockets = directories.sockets();
+    let opened = tokio::select! {
+        opened = open(&command.endpoint, &command.events, configuration, &pools, &sockets) => opened.map(Some),
+        _ = interrupted() => Ok(None),
     };
-    pools.shutdown().await;
-    result
+    match opened {
+        Ok(Some(serving)) => serving.run().await,
+        Ok(None) => pools.shutdown().await,
+        Err(error) => {
+            pools.shutdown().await;
+            return Err(error);
+        }
+    }
+    Ok(ExitStatus::Success)
 }
 
-async fn serve(
+async fn open(
     command: &Endpoint,
+    settings: &Events,
     configuration: FunctionConfiguration,
     pools: &Arc<Pools>,
-) -> Result<ExitStatus, CommandError> {
+    sockets: &Path,
+) -> Result<Serving, CommandError> {
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let request = ImageRequest {
@@ -59,13 +74,16 @@ async fn serve(
     for warning in &image.image.warnings {
         output::diagnostic(&format!("warning: {warning}"));
     }
-    let sink = Arc::new(StandardError::new());
+    let sink = Arc::new(StandardError::with_format(command.log_format));
     let name = configuration.function_name.clone();
-    let functions = Functions::default();
+    let functions = Arc::new(Functions::default());
+    let log = Arc::clone(&sink);
     functions.put(pools.deploy(configuration, "$LATEST".to_owned(), image, None, sink));
+    let events = event_queue(settings, &name, pools, &functions, &log)?;
     let context = Context {
         functions,
         pools: Arc::clone(pools),
+        events,
     };
     let server = Server::bind(command.listen, context)
         .await
@@ -78,6 +96,9 @@ async fn serve(
     let address = server
         .address()
         .map_err(|error| CommandError::Host(format!("the listening socket: {error}")))?;
+    let socket = AdminSocket::bind(sockets).await.map_err(|error| {
+        CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
+    })?;
     output::progress(&format!(
         "{name}: {} at http://{address}. Point a client at it, for example:\n  \
          aws lambda invoke --endpoint-url http://{address} --function-name {name} /dev/stdout",
@@ -89,6 +110,50 @@ async fn serve(
              invoke the function: signatures are not checked"
         ));
     }
-    server.serve().await;
-    Ok(ExitStatus::Success)
+    Ok(Serving {
+        admin: Arc::new(AdminServer::new(
+            socket,
+            address,
+            Arc::clone(server.context()),
+        )),
+        server,
+        grace: Duration::from_secs(command.grace.into()),
+        log,
+    })
+}
+
+fn event_queue(
+    settings: &Events,
+    name: &FunctionName,
+    pools: &Arc<Pools>,
+    functions: &Arc<Functions>,
+    log: &Arc<StandardError>,
+) -> Result<Arc<EventQueue>, CommandError> {
+    let queue_settings = QueueSettings {
+        pace: Pace::new(settings.retry_delay),
+        ..QueueSettings::default()
+    };
+    let log = Arc::clone(log);
+    let queue = EventQueue::new(
+        Arc::clone(pools),
+        Arc::clone(functions),
+        queue_settings,
+        Arc::new(move |notice: &str| log.say(notice)),
+    );
+    let reference = FunctionReference {
+        name: name.clone(),
+        qualifier: None,
+    };
+    let config = settings.config();
+    for destination in [&config.on_failure, &config.on_success]
+        .into_iter()
+        .flatten()
+    {
+        destination
+            .check()
+            .map_err(|error| CommandError::Host(format!("write to {destination}: {error}")))?;
+    }
+    let configured = queue.configure(&reference, config);
+    configured.map_err(|error| CommandError::Usage(error.to_string()))?;
+    Ok(queue)
 }

@@ -1,9 +1,10 @@
 //! Events of environments, as log lines on standard error.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::telemetry::{Event, Sink, log_lines};
+use super::args::OutputFormat;
+use crate::telemetry::{Event, Sink, json_log_lines, json_notice, log_lines};
 
 /// Bytes that may wait for a slow reader before the function has to.
 const ROOM: usize = 1024 * 1024;
@@ -16,6 +17,7 @@ const POLL: Duration = Duration::from_micros(200);
 #[derive(Debug)]
 pub(super) struct StandardError {
     shared: Arc<Shared>,
+    format: OutputFormat,
 }
 
 #[derive(Debug, Default)]
@@ -45,12 +47,32 @@ impl Shared {
 }
 
 impl StandardError {
+    /// In Lambda's text format.
     pub(super) fn new() -> Self {
+        Self::with_format(OutputFormat::Text)
+    }
+
+    /// In one of Lambda's two formats.
+    pub(super) fn with_format(format: OutputFormat) -> Self {
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
         // Ends with the process.
         std::thread::spawn(move || write(&thread));
-        Self { shared }
+        Self { shared, format }
+    }
+
+    /// A sentence in the program's name, in its place among the log lines.
+    pub(super) fn say(&self, message: &str) {
+        let line = match self.format {
+            OutputFormat::Text => format!("lambent: {message}\n"),
+            OutputFormat::Json => json_notice(SystemTime::now(), message),
+        };
+        self.write(line.as_bytes());
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        self.shared.lock().bytes.extend_from_slice(bytes);
+        self.shared.more.notify_one();
     }
 
     /// Waits until everything so far has been written.
@@ -85,8 +107,10 @@ fn write(shared: &Shared) -> ! {
 
 impl Sink for StandardError {
     fn emit(&self, event: &Event) {
-        self.shared.lock().bytes.extend(log_lines(event));
-        self.shared.more.notify_one();
+        self.write(&match self.format {
+            OutputFormat::Text => log_lines(event),
+            OutputFormat::Json => json_log_lines(SystemTime::now(), event),
+        });
     }
 
     fn has_room(&self) -> bool {

@@ -51,6 +51,18 @@ pub enum Outcome {
     Failure(Failure),
 }
 
+impl Outcome {
+    /// Lambda's `X-Amz-Function-Error`.
+    pub fn function_error(&self) -> Option<&'static str> {
+        match self {
+            Self::Response(_) | Self::Streamed(None) => None,
+            Self::Streamed(Some(_)) | Self::FunctionError(_) | Self::Failure(_) => {
+                Some("Unhandled")
+            }
+        }
+    }
+}
+
 /// A completed invocation.
 #[derive(Debug, Clone)]
 pub struct InvocationResult {
@@ -81,12 +93,7 @@ impl InvocationResult {
 
     /// Lambda's `X-Amz-Function-Error`.
     pub fn function_error(&self) -> Option<&'static str> {
-        match self.outcome {
-            Outcome::Response(_) | Outcome::Streamed(None) => None,
-            Outcome::Streamed(Some(_)) | Outcome::FunctionError(_) | Outcome::Failure(_) => {
-                Some("Unhandled")
-            }
-        }
+        self.outcome.function_error()
     }
 }
 

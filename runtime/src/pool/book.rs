@@ -13,6 +13,13 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SlotId(u64);
 
+impl SlotId {
+    /// Its number, which no other environment of the service ever has.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Why a request is turned away: the `Reason` of Lambda's
 /// `TooManyRequestsException`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +150,18 @@ impl<K: Clone + Eq + Hash> Book<K> {
         self.functions
             .iter()
             .map(|(key, function)| (key, function.busy.len(), function.idle.len()))
+    }
+
+    /// Every environment: its function, and since when it is idle.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&K, SlotId, Option<Instant>)> {
+        self.functions.iter().flat_map(|(key, function)| {
+            let busy = function.busy.iter().map(|slot| (*slot, None));
+            let idle = function
+                .idle
+                .iter()
+                .map(|(slot, since)| (*slot, Some(*since)));
+            busy.chain(idle).map(move |(slot, idle)| (key, slot, idle))
+        })
     }
 
     fn take_idle(&mut self, wanted: impl Fn(&K, Instant) -> bool) -> Vec<SlotId> {

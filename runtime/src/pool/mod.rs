@@ -5,6 +5,7 @@
 //! caller has gone, as on Lambda.
 
 mod book;
+mod life;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +14,14 @@ use std::time::{Duration, Instant};
 
 pub use self::book::Throttle;
 use self::book::{Admission, Book, Capacity, Needs, SlotId};
+pub use self::life::EnvironmentStatus;
+use self::life::Life;
 use crate::environment::{EnvironmentGone, Invocation, InvocationResult};
 use crate::model::{FunctionConfiguration, FunctionName};
+use crate::observation::Observer;
 use crate::service::{FunctionEnvironment, PreparedImage, Service};
 use crate::service_error::ServiceError;
-use crate::telemetry::Sink;
+use crate::telemetry::{Event, Sink};
 
 /// How often the pool looks for environments that have been idle for too long.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -61,6 +65,11 @@ impl FunctionVersion {
             function: self.configuration.function_name.clone(),
             number: self.number,
         }
+    }
+
+    /// Whether its reserved concurrency is zero, so that it never runs.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.reserved == Some(0)
     }
 
     fn needs(&self) -> Needs {
@@ -120,6 +129,7 @@ impl Default for PoolSettings {
 pub struct Pools {
     service: Service,
     settings: PoolSettings,
+    observer: Arc<Observer>,
     state: Mutex<State>,
 }
 
@@ -127,6 +137,7 @@ pub struct Pools {
 struct State {
     book: Book<Key>,
     idle: HashMap<SlotId, FunctionEnvironment>,
+    lives: HashMap<SlotId, Arc<Life>>,
     next_version: u64,
     closed: bool,
 }
@@ -137,12 +148,14 @@ impl Pools {
         let pools = Arc::new(Self {
             service,
             settings,
+            observer: Arc::default(),
             state: Mutex::new(State {
                 book: Book::new(Capacity {
                     environments: settings.concurrency,
                     memory_mb: settings.memory_mb,
                 }),
                 idle: HashMap::new(),
+                lives: HashMap::new(),
                 next_version: 0,
                 closed: false,
             }),
@@ -163,6 +176,11 @@ impl Pools {
         &self.service
     }
 
+    /// What all functions have done so far.
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
     /// A version of a function that can be invoked from now on.
     pub fn deploy(
         &self,
@@ -172,6 +190,7 @@ impl Pools {
         reserved: Option<usize>,
         sink: Arc<dyn Sink>,
     ) -> Arc<FunctionVersion> {
+        let sink = self.observer.sink(&configuration.function_name, sink);
         let mut state = self.lock();
         state.next_version += 1;
         Arc::new(FunctionVersion {
@@ -229,7 +248,11 @@ impl Pools {
             return Err(EnvironmentGone::ended().into());
         }
         let admission = state.book.admit(&version.key(), version.needs());
-        let (slot, evicted) = match admission.map_err(PoolError::Throttled)? {
+        let admission = admission.map_err(|reason| {
+            version.sink.emit(&Event::Throttled);
+            PoolError::Throttled(reason)
+        })?;
+        let (slot, evicted) = match admission {
             Admission::Reuse(slot) => match state.idle.remove(&slot) {
                 Some(environment) => return Ok((slot, environment)),
                 // The book and the map change together.
@@ -238,12 +261,14 @@ impl Pools {
             Admission::Create(slot, evicted) => (slot, evicted),
         };
         let ended = state.take(&evicted);
+        let life = Arc::new(Life::new(version));
+        state.keep_life(slot, &life);
         drop(state);
         drop(ended);
         let made = self.service.environment(
             Arc::clone(&version.image),
             version.configuration.clone(),
-            Arc::clone(&version.sink),
+            life,
         );
         match made {
             Ok(environment) => Ok((slot, environment)),
@@ -289,6 +314,22 @@ impl Pools {
             .collect()
     }
 
+    /// Every environment, the oldest first.
+    pub fn environments(&self) -> Vec<EnvironmentStatus> {
+        let state = self.lock();
+        let now = Instant::now();
+        let mut all: Vec<_> = state
+            .book
+            .slots()
+            .filter_map(|(_, slot, idle)| {
+                let idle = idle.map(|since| now.saturating_duration_since(since));
+                Some(state.lives.get(&slot)?.status(slot.number(), idle))
+            })
+            .collect();
+        all.sort_unstable_by_key(|environment| environment.id);
+        all
+    }
+
     /// Takes no more work, ends every environment, and waits until nothing is left.
     pub async fn shutdown(&self) {
         {
@@ -308,6 +349,13 @@ impl Pools {
 }
 
 impl State {
+    /// Remembers the life of a new environment, and forgets those that are over.
+    fn keep_life(&mut self, slot: SlotId, life: &Arc<Life>) {
+        // The environment's actor holds the other reference.
+        self.lives.retain(|_, life| Arc::strong_count(life) > 1);
+        self.lives.insert(slot, Arc::clone(life));
+    }
+
     fn take(&mut self, slots: &[SlotId]) -> Vec<FunctionEnvironment> {
         slots
             .iter()

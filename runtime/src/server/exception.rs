@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use crate::asynchronous::Full;
 use crate::pool::{PoolError, Throttle};
 
 /// An error of the service, as SDKs make exceptions of it.
@@ -33,6 +34,15 @@ impl Exception {
     /// The function, or its version, is not there. The key is capitalised.
     pub(crate) fn function_not_found(arn: &str) -> Self {
         let message = format!("Function not found: {arn}");
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFoundException",
+            json!({"Type": "User", "Message": message}),
+        )
+    }
+
+    /// What is asked about is not there. The key is capitalised.
+    pub(crate) fn not_found(message: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "ResourceNotFoundException",
@@ -117,6 +127,16 @@ impl From<PoolError> for Exception {
             PoolError::Throttled(reason) => Self::throttled(reason),
             PoolError::Service(error) => Self::service(&error.to_string()),
             PoolError::Gone(error) => Self::service(&error.to_string()),
+        }
+    }
+}
+
+impl From<Full> for Exception {
+    fn from(full: Full) -> Self {
+        let message = full.to_string();
+        Self {
+            body: json!({"Reason": "CallerRateLimitExceeded", "Type": "User", "message": message}),
+            ..Self::throttled(Throttle::Account)
         }
     }
 }

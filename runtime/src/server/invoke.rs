@@ -59,8 +59,12 @@ pub(super) async fn invoke(
         InvocationType::DryRun => Ok(respond(StatusCode::NO_CONTENT, &invocation, Bytes::new())),
         InvocationType::Event => {
             let response = respond(StatusCode::ACCEPTED, &invocation, Bytes::new());
-            let pools = Arc::clone(&context.pools);
-            tokio::spawn(async move { pools.invoke(&version, invocation).await });
+            let target = FunctionReference {
+                // Its own name, where the caller used the emulator's.
+                name: version.configuration.function_name.clone(),
+                qualifier: reference.qualifier.clone(),
+            };
+            context.events.accept(target, invocation)?;
             Ok(response)
         }
         InvocationType::RequestResponse => {

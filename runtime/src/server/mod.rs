@@ -1,7 +1,10 @@
 //! The endpoint that SDKs talk to: HTTP in, calls on the pools out.
 
+pub(crate) mod connections;
+mod event_invoke_config;
 mod exception;
 mod invoke;
+mod metrics;
 mod path;
 mod stream;
 mod url;
@@ -16,38 +19,32 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use self::connections::Connections;
 use self::exception::Exception;
 use self::path::Operation;
+use crate::asynchronous::EventQueue;
 use crate::functions::Functions;
 use crate::model::FunctionName;
 use crate::pool::Pools;
 
 /// Connections at a time; what is above waits in the kernel's queue.
-const MAX_CONNECTIONS: usize = 1_024;
-
-/// How long a client may take for the head of a request.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
-
-/// Lambda accepts request line and headers of 1 MB in all.
-const MAX_HEAD_BYTES: usize = 1024 * 1024;
+const MAX_CONNECTIONS: u16 = 1_024;
 
 /// The body of any answer.
-type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What requests are answered with.
 #[derive(Debug)]
 pub struct Context {
     /// The functions by name.
-    pub functions: Functions,
+    pub functions: Arc<Functions>,
     /// Their environments.
     pub pools: Arc<Pools>,
+    /// Their asynchronous events.
+    pub events: Arc<EventQueue>,
 }
 
 impl Context {
@@ -61,6 +58,7 @@ impl Context {
 pub struct Server {
     listener: TcpListener,
     context: Arc<Context>,
+    connections: Connections,
 }
 
 impl Server {
@@ -72,6 +70,7 @@ impl Server {
         Ok(Self {
             listener: TcpListener::bind(address).await?,
             context: Arc::new(context),
+            connections: Connections::new(MAX_CONNECTIONS),
         })
     }
 
@@ -90,11 +89,7 @@ impl Server {
 
     /// Serves until it is dropped. Requests that have begun go on.
     pub async fn serve(&self) {
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                return;
-            };
+        while let Some(permit) = self.connections.permit().await {
             let Ok((stream, client)) = self.listener.accept().await else {
                 // Out of descriptors, or reset in the queue.
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -102,21 +97,17 @@ impl Server {
             };
             let _ = stream.set_nodelay(true);
             let context = Arc::clone(&self.context);
-            tokio::spawn(async move {
-                let service = service_fn(|request| {
-                    let context = Arc::clone(&context);
-                    async move { Ok::<_, Infallible>(answer(&context, request, client).await) }
-                });
-                // A client that breaks the protocol loses its connection.
-                let _ = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_LIMIT)
-                    .max_buf_size(MAX_HEAD_BYTES)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-                drop(permit);
+            self.connections.spawn(permit, stream, move |request| {
+                let context = Arc::clone(&context);
+                async move { answer(&context, request, client).await }
             });
         }
+    }
+
+    /// Takes no more connections and requests; what there is goes on.
+    pub(crate) fn close(self) -> Connections {
+        self.connections.finish();
+        self.connections
     }
 }
 
@@ -147,6 +138,10 @@ async fn dispatch(
         Operation::Invoke(reference) => {
             invoke::invoke(context, &reference, &head.headers, body).await
         }
+        Operation::EventInvokeConfig(action, reference) => {
+            event_invoke_config::answer(context, action, &reference, body).await
+        }
+        Operation::Metrics => Ok(metrics::metrics(context)),
         Operation::InvokeWithResponseStream(reference) => {
             stream::invoke(context, &reference, &head.headers, body).await
         }
@@ -172,6 +167,6 @@ fn refuse(exception: &Exception) -> Response<ResponseBody> {
     response
 }
 
-fn full(bytes: Bytes) -> ResponseBody {
+pub(crate) fn full(bytes: Bytes) -> ResponseBody {
     Full::new(bytes).boxed_unsync()
 }

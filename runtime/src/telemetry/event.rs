@@ -30,7 +30,12 @@ pub enum Event {
         request_id: RequestId,
         /// What it cost.
         report: Report,
+        /// The caller gets an error, be it the function's own or Lambda's.
+        failed: bool,
     },
+    /// A request was turned away because too many ran already. Lambda counts it and
+    /// logs nothing.
+    Throttled,
 }
 
 /// Where events go. Called by the environment's own task, so nothing here may

@@ -20,10 +20,13 @@ pub fn log_lines(event: &Event) -> Vec<u8> {
         Event::Start { request_id } => {
             format!("START RequestId: {request_id} Version: $LATEST\n").into_bytes()
         }
-        Event::Report { request_id, report } => {
+        Event::Report {
+            request_id, report, ..
+        } => {
             let end = format!("END RequestId: {request_id}\n");
             (end + &report_line(*request_id, report)).into_bytes()
         }
+        Event::Throttled => vec![],
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod caller;
 mod image;
+mod running;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
-pub(super) use self::serve::{Endpoint, Serve};
+pub(super) use self::running::{Logs, Ps, ServiceChoice, Since, Stop};
+pub(super) use self::serve::{Endpoint, Events, Serve};
 use super::exit_status::CommandError;
 use crate::model::{
     EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Timeout,
@@ -28,7 +30,7 @@ Exit status:
   1    the function returned or raised an error, or timed out
   2    the command line is wrong
   3    the image is unusable, damaged or not there
-  4    this host cannot do what was asked
+  4    this host cannot do what was asked, or no service runs
   5    a bug in Lambent
   130  interrupted";
 
@@ -64,6 +66,15 @@ pub(super) enum Command {
     /// Serve a function to the AWS SDKs and the AWS CLI
     #[command(after_help = EXIT_STATUSES)]
     Serve(Box<Serve>),
+    /// Show the services that run, their functions and environments
+    #[command(after_help = EXIT_STATUSES)]
+    Ps(Ps),
+    /// Show the log of a running service's functions
+    #[command(after_help = EXIT_STATUSES)]
+    Logs(Logs),
+    /// End a running service, and wait until nothing is left of it
+    #[command(after_help = EXIT_STATUSES)]
+    Stop(Stop),
     /// Manage the images that are kept
     #[command(subcommand)]
     Image(Box<ImageCommand>),

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use lambent_images::ImageReference;
+use std::time::Duration;
 
-use super::{FunctionSettings, ImportChoice};
+use super::{FunctionSettings, ImportChoice, OutputFormat};
+use crate::asynchronous::{Destination, EventInvokeConfig, MaximumEventAge, MaximumRetryAttempts};
 
 /// `lambent serve`.
 #[derive(Debug, Args)]
@@ -14,7 +16,63 @@ pub(in super::super) struct Serve {
     pub(in super::super) endpoint: Endpoint,
 
     #[command(flatten)]
+    pub(in super::super) events: Events,
+
+    #[command(flatten)]
     pub(in super::super) function: FunctionSettings,
+}
+
+/// What happens to asynchronous events (`X-Amz-Invocation-Type: Event`).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Asynchronous events")]
+pub(in super::super) struct Events {
+    /// Run an event again so often if the function fails, 0 to 2
+    #[arg(long, value_name = "N", default_value_t)]
+    pub(in super::super) retries: MaximumRetryAttempts,
+
+    /// Seconds before the first such retry. The other waits keep their proportion:
+    /// twice as long before the second, and a sixtieth to five times as long for
+    /// want of concurrency
+    #[arg(long, value_name = "S", default_value = "60", value_parser = parse_seconds)]
+    pub(in super::super) retry_delay: Duration,
+
+    /// Seconds after which an event is given up, 60 to 21600
+    #[arg(long, value_name = "S", default_value_t)]
+    pub(in super::super) max_event_age: MaximumEventAge,
+
+    // As an attribute: in a comment, `file:` looks like a bare address.
+    #[arg(
+        help = "Where the record of an event goes that failed for good: file:PATH, a JSON \
+                  object a line, or function:NAME"
+    )]
+    #[arg(long, value_name = "DESTINATION")]
+    pub(in super::super) on_failure: Option<Destination>,
+
+    /// Where the record of an event goes that succeeded
+    #[arg(long, value_name = "DESTINATION")]
+    pub(in super::super) on_success: Option<Destination>,
+}
+
+impl Events {
+    /// Lambda's configuration of them.
+    pub(in super::super) fn config(&self) -> EventInvokeConfig {
+        EventInvokeConfig {
+            maximum_retry_attempts: self.retries,
+            maximum_event_age: self.max_event_age,
+            on_success: self.on_success.clone(),
+            on_failure: self.on_failure.clone(),
+        }
+    }
+}
+
+/// Seconds, with fractions.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "not a number of seconds")?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if duration > Duration::from_secs(3_600) {
+        return Err("more than an hour, 3600".to_owned());
+    }
+    Ok(duration)
 }
 
 /// What is served, and where.
@@ -30,6 +88,16 @@ pub(in super::super) struct Endpoint {
     /// Seconds after which an unused environment is ended
     #[arg(long, value_name = "S", default_value_t = 300)]
     pub(in super::super) idle: u32,
+
+    /// Seconds that running invocations may go on when the service is ended, with
+    /// ctrl-C or `lambent stop`; a second ctrl-C does not wait
+    #[arg(long, value_name = "S", default_value_t = 2)]
+    pub(in super::super) grace: u32,
+
+    /// How to write the log on standard error: Lambda's text, or its JSON, an object a
+    /// line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Text)]
+    pub(in super::super) log_format: OutputFormat,
 
     #[command(flatten)]
     pub(in super::super) choice: ImportChoice,

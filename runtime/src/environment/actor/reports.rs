@@ -77,9 +77,14 @@ impl Actor {
             status,
         };
         let request_id = open.invocation.request_id;
+        let failed = open
+            .outcome
+            .as_ref()
+            .is_none_or(|outcome| outcome.function_error().is_some());
         self.emit(&telemetry::Event::Report {
             request_id,
             report: report.clone(),
+            failed,
         });
         let Some(open) = self.open.take() else { return };
         let result = open.outcome.map_or_else(

@@ -1,0 +1,72 @@
+//! A service from the time that it listens until it has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::interrupted;
+use super::sink::StandardError;
+use crate::admin::server::AdminServer;
+use crate::server::{Context, Server};
+
+/// How long answers may take to reach those who wait for them, when there is
+/// nothing left that could make more.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// A service that listens.
+#[derive(Debug)]
+pub(super) struct Serving {
+    pub(super) server: Server,
+    pub(super) admin: Arc<AdminServer>,
+    /// How long what runs may go on when the service ends.
+    pub(super) grace: Duration,
+    pub(super) log: Arc<StandardError>,
+}
+
+impl Serving {
+    /// Serves until somebody ends it, and until nothing is left of it. What runs
+    /// may end in the grace time; then all environments are ended at once, and
+    /// whoever still waits is told so.
+    pub(super) async fn run(self) {
+        let commands = tokio::spawn({
+            let admin = Arc::clone(&self.admin);
+            async move { admin.serve().await }
+        });
+        tokio::select! {
+            () = self.server.serve() => {}
+            _ = interrupted() => {}
+            () = self.admin.stop_requested() => {}
+        }
+        let context = Arc::clone(self.server.context());
+        let connections = self.server.close();
+        {
+            let done = async { tokio::join!(connections.ended(), context.events.close()) };
+            tokio::select! {
+                _ = done => {}
+                () = tokio::time::sleep(self.grace) => {}
+                // Whoever asks again does not want to wait.
+                _ = interrupted() => {}
+            }
+        }
+        report_lost_events(&context, &self.log);
+        context.pools.shutdown().await;
+        let _in_time = tokio::time::timeout(LAST_ANSWERS, connections.ended()).await;
+        // Those who follow the log get its last lines.
+        context.pools.observer().history().close();
+        // Who waits for a connection has a place like those who have one.
+        commands.abort();
+        let _aborted = commands.await;
+        let _in_time = tokio::time::timeout(LAST_ANSWERS, self.admin.finish()).await;
+        let _in_time = tokio::time::timeout(LAST_ANSWERS, self.log.drained()).await;
+    }
+}
+
+fn report_lost_events(context: &Context, log: &StandardError) {
+    let events = context.events.events();
+    if events > 0 {
+        let events = match events {
+            1 => "1 asynchronous event has".to_owned(),
+            events => format!("{events} asynchronous events have"),
+        };
+        log.say(&format!("{events} not been completed and will not be"));
+    }
+}

@@ -1,0 +1,93 @@
+//! What one environment has done, told by its own events.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::FunctionVersion;
+use crate::model::{FunctionName, MemorySize};
+use crate::telemetry::{Event, Sink};
+
+/// An environment at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentStatus {
+    /// No other environment of the service ever has the same.
+    pub id: u64,
+    /// Its function.
+    pub function: FunctionName,
+    /// `$LATEST` or a number.
+    pub version: String,
+    /// Configured memory.
+    pub memory_size: MemorySize,
+    /// When it was made.
+    pub created: SystemTime,
+    /// How long it has had nothing to do; none while it has.
+    pub idle: Option<Duration>,
+    /// Invocations that have ended.
+    pub invocations: u64,
+    /// Highest memory use in bytes, as of the last invocation that ended.
+    pub max_memory_used: u64,
+    /// Bytes in `/tmp`, as of the last invocation that ended.
+    pub tmp_used: u64,
+}
+
+/// The sink of one environment: takes note, and passes on to the function's.
+#[derive(Debug)]
+pub(super) struct Life {
+    function: FunctionName,
+    version: String,
+    memory_size: MemorySize,
+    created: SystemTime,
+    next: Arc<dyn Sink>,
+    done: Mutex<Done>,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    invocations: u64,
+    max_memory_used: u64,
+    tmp_used: u64,
+}
+
+impl Life {
+    pub(super) fn new(version: &FunctionVersion) -> Self {
+        Self {
+            function: version.configuration.function_name.clone(),
+            version: version.version.clone(),
+            memory_size: version.configuration.memory_size,
+            created: SystemTime::now(),
+            next: Arc::clone(&version.sink),
+            done: Mutex::default(),
+        }
+    }
+
+    pub(super) fn status(&self, id: u64, idle: Option<Duration>) -> EnvironmentStatus {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        EnvironmentStatus {
+            id,
+            function: self.function.clone(),
+            version: self.version.clone(),
+            memory_size: self.memory_size,
+            created: self.created,
+            idle,
+            invocations: done.invocations,
+            max_memory_used: done.max_memory_used,
+            tmp_used: done.tmp_used,
+        }
+    }
+}
+
+impl Sink for Life {
+    fn emit(&self, event: &Event) {
+        if let Event::Report { report, .. } = event {
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.invocations += 1;
+            done.max_memory_used = report.max_memory_used;
+            done.tmp_used = report.tmp_used;
+        }
+        self.next.emit(event);
+    }
+
+    fn has_room(&self) -> bool {
+        self.next.has_room()
+    }
+}

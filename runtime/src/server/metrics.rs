@@ -1,0 +1,44 @@
+//! `GET /metrics`, for Prometheus.
+
+use std::collections::BTreeMap;
+
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use super::{Context, ResponseBody, full};
+use crate::model::FunctionName;
+use crate::observation::{Environments, FunctionMetrics, metrics as text};
+
+/// Everything that there is to count, at this moment.
+pub(super) fn metrics(context: &Context) -> Response<ResponseBody> {
+    let mut response = Response::new(full(text(&functions(context)).into()));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}
+
+fn functions(context: &Context) -> Vec<FunctionMetrics> {
+    let mut environments: BTreeMap<FunctionName, Environments> = BTreeMap::new();
+    for (name, busy, idle) in context.pools.counts() {
+        // Versions of one function are counted together.
+        let counts = environments.entry(name).or_default();
+        counts.busy += busy;
+        counts.idle += idle;
+    }
+    for version in context.functions.latest() {
+        let configuration = &version.configuration;
+        let name = configuration.function_name.clone();
+        environments.entry(name).or_default().memory_size = Some(configuration.memory_size);
+    }
+    let functions = context.pools.observer().functions();
+    functions
+        .into_iter()
+        .map(|(name, counters)| FunctionMetrics {
+            numbers: counters.numbers(),
+            environments: environments.remove(&name).unwrap_or_default(),
+            name,
+        })
+        .collect()
+}
