@@ -7,6 +7,7 @@ pub mod fidelity;
 pub mod fixtures;
 mod lambent;
 pub mod leftovers;
+pub mod pillow;
 pub mod script;
 pub mod serve;
 pub mod wait;

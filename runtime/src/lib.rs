@@ -4,7 +4,9 @@
 //! `ARCHITECTURE.md` beside this crate shows the way through the house.
 
 mod api;
+mod catalog;
 pub mod cli;
+pub mod control_plane;
 mod doctor;
 mod environment;
 pub mod functions;

@@ -6,6 +6,7 @@ mod doctor;
 mod exit_status;
 mod image;
 mod invoke;
+mod layer;
 mod output;
 mod progress;
 mod serve;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
             Command::Invoke(command) => block_on(invoke::run(*command, directories)),
             Command::Serve(command) => block_on(serve::run(*command, directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
+            Command::Layer(command) => layer::run(command, &directories),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });

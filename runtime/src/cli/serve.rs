@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lambent_images::ImageReference;
+
 use super::args::{Endpoint, Serve};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
 use super::{interrupted, output};
+use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
 use crate::model::FunctionConfiguration;
@@ -27,14 +30,14 @@ pub(super) async fn run(
         refuse_unenforced(&directories, &configuration)?;
     }
     let pools = Pools::new(
-        Service::open(directories)?,
+        Service::open(directories.clone())?,
         PoolSettings {
             idle_limit: Duration::from_secs(command.endpoint.idle.into()),
             ..PoolSettings::default()
         },
     );
     let result = tokio::select! {
-        result = serve(&command.endpoint, configuration, &pools) => result,
+        result = serve(&command.endpoint, configuration, &directories, &pools) => result,
         _ = interrupted() => Ok(ExitStatus::Success),
     };
     pools.shutdown().await;
@@ -44,27 +47,26 @@ pub(super) async fn run(
 async fn serve(
     command: &Endpoint,
     configuration: FunctionConfiguration,
+    directories: &StateDirectories,
     pools: &Arc<Pools>,
 ) -> Result<ExitStatus, CommandError> {
-    let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
-    let display = Arc::clone(&progress) as Display;
-    let request = ImageRequest {
-        reference: command.image.clone(),
-        platform: command.choice.platform(),
-        name: None,
-    };
-    let prepared = pools.service().prepare(request, display).await;
-    progress.finish();
-    let image = Arc::new(prepared?);
-    for warning in &image.image.warnings {
-        output::diagnostic(&format!("warning: {warning}"));
-    }
+    let functions = Arc::new(Functions::default());
     let sink = Arc::new(StandardError::new());
-    let name = configuration.function_name.clone();
-    let functions = Functions::default();
-    functions.put(pools.deploy(configuration, "$LATEST".to_owned(), image, None, sink));
+    let runtimes = command.runtime_image.iter().cloned().collect();
+    let control = ControlPlane::open(directories, pools, &functions, sink, runtimes)?;
+    for lost in control.restore().await {
+        output::diagnostic(&format!("warning: {lost}"));
+    }
+    let name = match &command.image {
+        Some(image) => {
+            adopt(command, image, &configuration, pools, &control).await?;
+            Some(&configuration.function_name)
+        }
+        None => None,
+    };
     let context = Context {
         functions,
+        control: Arc::clone(&control),
         pools: Arc::clone(pools),
     };
     let server = Server::bind(command.listen, context)
@@ -78,17 +80,49 @@ async fn serve(
     let address = server
         .address()
         .map_err(|error| CommandError::Host(format!("the listening socket: {error}")))?;
-    output::progress(&format!(
-        "{name}: {} at http://{address}. Point a client at it, for example:\n  \
-         aws lambda invoke --endpoint-url http://{address} --function-name {name} /dev/stdout",
-        command.image
-    ));
+    output::progress(&match (name, &command.image) {
+        (Some(name), Some(image)) => format!(
+            "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
+             aws lambda invoke --endpoint-url http://{address} --function-name {name} /dev/stdout"
+        ),
+        _ => format!(
+            "{} functions at http://{address}. Point a client at it, for example:\n  \
+             aws lambda list-functions --endpoint-url http://{address}",
+            control.count()
+        ),
+    });
     if !address.ip().is_loopback() {
         output::diagnostic(&format!(
             "warning: {address} can be reached from other machines, and whoever reaches it may \
-             invoke the function: signatures are not checked"
+             make and invoke functions: signatures are not checked"
         ));
     }
     server.serve().await;
     Ok(ExitStatus::Success)
+}
+
+/// Serves the image of the command line as a function, for as long as the command
+/// runs.
+async fn adopt(
+    command: &Endpoint,
+    reference: &ImageReference,
+    configuration: &FunctionConfiguration,
+    pools: &Pools,
+    control: &ControlPlane,
+) -> Result<(), CommandError> {
+    let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
+    let display = Arc::clone(&progress) as Display;
+    let request = ImageRequest {
+        reference: reference.clone(),
+        platform: command.choice.platform(),
+        name: None,
+    };
+    let prepared = pools.service().prepare(request, display).await;
+    progress.finish();
+    let image = Arc::new(prepared?);
+    for warning in &image.image.warnings {
+        output::diagnostic(&format!("warning: {warning}"));
+    }
+    control.adopt(configuration, reference, image)?;
+    Ok(())
 }

@@ -15,7 +15,7 @@ pub use self::book::Throttle;
 use self::book::{Admission, Book, Capacity, Needs, SlotId};
 use crate::environment::{EnvironmentGone, Invocation, InvocationResult};
 use crate::model::{FunctionConfiguration, FunctionName};
-use crate::service::{FunctionEnvironment, PreparedImage, Service};
+use crate::service::{FunctionEnvironment, PreparedCode, Service};
 use crate::service_error::ServiceError;
 use crate::telemetry::Sink;
 
@@ -38,9 +38,8 @@ pub struct FunctionVersion {
     /// `$LATEST` or a number.
     pub version: String,
     /// Its code.
-    pub image: Arc<PreparedImage>,
-    /// Reserved concurrency.
-    pub reserved: Option<usize>,
+    pub code: Arc<PreparedCode>,
+    reserved: Mutex<Option<usize>>,
     /// Where its environments' events go.
     pub sink: Arc<dyn Sink>,
     retired: AtomicBool,
@@ -63,10 +62,19 @@ impl FunctionVersion {
         }
     }
 
-    fn needs(&self) -> Needs {
+    /// Reserves so many environments for the function, of which this is one
+    /// version; `None` takes the reservation away.
+    pub fn reserve(&self, concurrency: Option<usize>) {
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = concurrency;
+    }
+
+    /// What this version needs while the function's others have so many busy
+    /// environments: the reservation is the function's.
+    fn needs(&self, busy_elsewhere: usize) -> Needs {
+        let reserved = *self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         Needs {
             memory_mb: self.configuration.memory_size.get().into(),
-            reserved: self.reserved,
+            reserved: reserved.map(|reserved| reserved.saturating_sub(busy_elsewhere)),
         }
     }
 }
@@ -160,18 +168,17 @@ impl Pools {
     pub fn deploy(
         &self,
         configuration: FunctionConfiguration,
-        version: String,
-        image: Arc<PreparedImage>,
+        code: Arc<PreparedCode>,
         reserved: Option<usize>,
         sink: Arc<dyn Sink>,
     ) -> Arc<FunctionVersion> {
         let mut state = self.lock();
         state.next_version += 1;
         Arc::new(FunctionVersion {
+            version: configuration.version.to_string(),
             configuration,
-            version,
-            image,
-            reserved,
+            code,
+            reserved: Mutex::new(reserved),
             sink,
             retired: AtomicBool::new(false),
             number: state.next_version,
@@ -222,7 +229,14 @@ impl Pools {
         if state.closed {
             return Err(EnvironmentGone::ended().into());
         }
-        let admission = state.book.admit(&version.key(), version.needs());
+        let key = version.key();
+        let elsewhere = state
+            .book
+            .counts()
+            .filter(|(other, ..)| other.function == key.function && **other != key)
+            .map(|(_, busy, _)| busy)
+            .sum();
+        let admission = state.book.admit(&key, version.needs(elsewhere));
         let (slot, evicted) = match admission.map_err(PoolError::Throttled)? {
             Admission::Reuse(slot) => match state.idle.remove(&slot) {
                 Some(environment) => return Ok((slot, environment)),
@@ -235,7 +249,7 @@ impl Pools {
         drop(state);
         drop(ended);
         let made = self.service.environment(
-            Arc::clone(&version.image),
+            Arc::clone(&version.code),
             version.configuration.clone(),
             Arc::clone(&version.sink),
         );

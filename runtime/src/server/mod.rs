@@ -1,5 +1,6 @@
 //! The endpoint that SDKs talk to: HTTP in, calls on the pools out.
 
+mod control;
 mod exception;
 mod invoke;
 mod path;
@@ -23,8 +24,8 @@ use tokio::sync::Semaphore;
 
 use self::exception::Exception;
 use self::path::Operation;
+use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
-use crate::model::FunctionName;
 use crate::pool::Pools;
 
 /// Connections at a time; what is above waits in the kernel's queue.
@@ -43,15 +44,11 @@ type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 #[derive(Debug)]
 pub struct Context {
     /// The functions by name.
-    pub functions: Functions,
+    pub functions: Arc<Functions>,
+    /// What makes and changes them.
+    pub control: Arc<ControlPlane>,
     /// Their environments.
     pub pools: Arc<Pools>,
-}
-
-impl Context {
-    fn arn(&self, name: &FunctionName) -> String {
-        self.pools.service().function_arn(name)
-    }
 }
 
 /// A listening endpoint.
@@ -136,6 +133,7 @@ async fn dispatch(
         Operation::Invoke(reference) => {
             invoke::invoke(context, &reference, &head.headers, body).await
         }
+        Operation::Control(operation) => control::answer(context, operation, body).await,
         Operation::Health => Ok(Response::new(full(Bytes::from_static(b"ok\n")))),
     }
 }

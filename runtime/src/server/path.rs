@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hyper::Method;
 
 use super::exception::Exception;
+use crate::control_plane;
 use crate::model::FunctionReference;
 
 /// An operation, with what its path and query say.
@@ -12,6 +13,8 @@ use crate::model::FunctionReference;
 pub(super) enum Operation {
     /// `POST /2015-03-31/functions/NAME/invocations?Qualifier=`
     Invoke(FunctionReference),
+    /// An operation of the control plane.
+    Control(control_plane::Operation),
     /// `GET /health`
     Health,
 }
@@ -32,7 +35,9 @@ pub(super) fn operation(
             Ok(Operation::Invoke(reference(name, qualifier.as_deref())?))
         }
         (&Method::GET, ["health"]) => Ok(Operation::Health),
-        _ => Err(Exception::unknown_operation()),
+        _ => control_plane::parse(method.as_str(), path, query)?
+            .map(Operation::Control)
+            .ok_or_else(Exception::unknown_operation),
     }
 }
 

@@ -1,0 +1,524 @@
+//! Answers requests of the control plane. On a thread that may block: archives are
+//! unpacked and files written.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::deploy::host_architecture;
+use super::{ControlPlane, Operation};
+use crate::catalog::{
+    Code, CodeRequest, CreateAlias, CreateFunction, LayerVersionArn, Moment, Page, PublishLayer,
+    PublishVersion, Refusal, UpdateAlias, UpdateCode, UpdateConfiguration, UrlRequest,
+    VersionRecord, ZIPPED_LIMIT, check_code, check_layer_count, required, unqualified,
+};
+use crate::model::{FunctionReference, Version};
+
+/// Status and body of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// `None` for an empty one.
+    pub(crate) body: Option<Value>,
+}
+
+impl Answer {
+    fn ok(body: Value) -> Self {
+        Self {
+            status: 200,
+            body: Some(body),
+        }
+    }
+
+    fn created(body: Value) -> Self {
+        Self {
+            status: 201,
+            body: Some(body),
+        }
+    }
+
+    fn empty() -> Self {
+        Self {
+            status: 204,
+            body: None,
+        }
+    }
+}
+
+/// `PutFunctionConcurrency`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Concurrency {
+    reserved_concurrent_executions: Option<i64>,
+}
+
+/// `TagResource`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tags {
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+impl ControlPlane {
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// What Lambda would answer, or what this host cannot do.
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        operation: &Operation,
+        body: &[u8],
+    ) -> Result<Answer, Refusal> {
+        use Operation as O;
+        match operation {
+            O::CreateFunction => self.create_function(&parsed(body)?),
+            O::ListFunctions {
+                page,
+                every_version,
+            } => Ok(self.list_functions(page, *every_version)),
+            O::GetFunction(function) => self.get_function(function),
+            O::GetFunctionConfiguration(function) => self.configuration(function).map(Answer::ok),
+            O::UpdateFunctionCode(function) => self.update_code(function, &parsed(body)?),
+            O::UpdateFunctionConfiguration(function) => {
+                self.update_configuration(function, &parsed(body)?)
+            }
+            O::DeleteFunction(function) => self.delete_function(function),
+            O::GetFunctionCodeSigningConfig(function) => {
+                self.lock().catalog.function(&function.name, self.arns())?;
+                Ok(Answer::ok(json!({"FunctionName": function.name})))
+            }
+            O::PublishVersion(function) => self.publish_version(function, &parsed(body)?),
+            O::ListVersionsByFunction(function, page) => self.list_versions(function, page),
+            O::CreateAlias(function) => {
+                let request: CreateAlias = parsed(body)?;
+                let name = self.change(|catalog| {
+                    catalog.create_alias(&function.name, &request, self.arns(), &Moment::now())
+                })?;
+                self.follow(&function.name);
+                self.alias(function, &name).map(Answer::created)
+            }
+            O::UpdateAlias(function, name) => {
+                let request: UpdateAlias = parsed(body)?;
+                self.change(|catalog| {
+                    let moment = Moment::now();
+                    catalog.update_alias(&function.name, name, &request, self.arns(), &moment)
+                })?;
+                self.follow(&function.name);
+                self.alias(function, name).map(Answer::ok)
+            }
+            O::DeleteAlias(function, name) => {
+                self.change(|catalog| catalog.delete_alias(&function.name, name, self.arns()))?;
+                self.follow(&function.name);
+                Ok(Answer::empty())
+            }
+            O::GetAlias(function, name) => self.alias(function, name).map(Answer::ok),
+            O::ListAliases {
+                function,
+                version,
+                page,
+            } => self.list_aliases(function, version.as_deref(), page),
+            O::GetFunctionConcurrency(function) => {
+                let held = self.lock();
+                let record = held.catalog.function(&function.name, self.arns())?;
+                Ok(Answer::ok(match record.reserved {
+                    Some(reserved) => json!({"ReservedConcurrentExecutions": reserved}),
+                    None => json!({}),
+                }))
+            }
+            O::PutFunctionConcurrency(function) => {
+                let request: Concurrency = parsed(body)?;
+                let wanted = request
+                    .reserved_concurrent_executions
+                    .ok_or_else(|| required("reservedConcurrentExecutions"))?;
+                self.change(|catalog| catalog.reserve(function, Some(wanted), self.arns()))?;
+                self.follow(&function.name);
+                Ok(Answer::ok(json!({"ReservedConcurrentExecutions": wanted})))
+            }
+            O::DeleteFunctionConcurrency(function) => {
+                self.change(|catalog| catalog.reserve(function, None, self.arns()))?;
+                self.follow(&function.name);
+                Ok(Answer::empty())
+            }
+            O::CreateFunctionUrlConfig(_)
+            | O::GetFunctionUrlConfig(_)
+            | O::UpdateFunctionUrlConfig(_)
+            | O::DeleteFunctionUrlConfig(_)
+            | O::ListFunctionUrlConfigs(..) => self.url(operation, body),
+            O::ListTags(function) => {
+                unqualified(function)?;
+                let held = self.lock();
+                let record = held.catalog.function(&function.name, self.arns())?;
+                Ok(Answer::ok(json!({"Tags": record.tags})))
+            }
+            O::TagResource(function) => {
+                unqualified(function)?;
+                let request: Tags = parsed(body)?;
+                self.change(|catalog| catalog.tag(&function.name, request.tags, self.arns()))?;
+                Ok(Answer::empty())
+            }
+            O::UntagResource(function, keys) => {
+                unqualified(function)?;
+                self.change(|catalog| catalog.untag(&function.name, keys, self.arns()))?;
+                Ok(Answer::empty())
+            }
+            O::GetAccountSettings => Ok(Answer::ok(self.lock().catalog.account_settings())),
+            O::ListLayers(page) => self.list_layers(page),
+            O::ListLayerVersions(name, page) => self.list_layer_versions(name, page),
+            O::PublishLayerVersion(name) => self.publish_layer(name, &parsed(body)?),
+            O::GetLayerVersion(name, version) => self.layer(name, layer_version(version)?),
+            O::GetLayerVersionByArn(arn) => {
+                let parsed = LayerVersionArn::parse(arn)?;
+                self.layer(&parsed.name, parsed.version)
+            }
+            O::DeleteLayerVersion(name, version) => {
+                self.layers.remove(name, layer_version(version)?)?;
+                Ok(Answer::empty())
+            }
+        }
+    }
+
+    fn create_function(self: &Arc<Self>, request: &CreateFunction) -> Result<Answer, Refusal> {
+        let text = request.function_name.as_deref();
+        let reference =
+            FunctionReference::parse(text.ok_or_else(|| required("functionName"))?, None)?;
+        let name = &reference.name;
+        let asked = request.code.as_ref().ok_or_else(|| required("code"))?;
+        let arns = request.configuration.layers.clone().unwrap_or_default();
+        check_layer_count(&arns)?;
+        self.lock().catalog.check_free(name)?;
+        // Held until the function is on disk.
+        let (layers, _leases): (Vec<_>, Vec<_>) = self.layers.resolve(&arns)?.into_iter().unzip();
+        let settings = request.settings(layers, host_architecture())?;
+        check_code(&settings.package, asked)?;
+        let (code, _lease) = self.code(asked)?;
+        let shape = self.change(|catalog| {
+            let record = catalog.create(name, request, settings, code, &Moment::now())?;
+            let version = match record.last_version {
+                0 => Version::Latest,
+                number => Version::Number(number),
+            };
+            Ok(record.latest.shape(self.arns(), name, version, None))
+        })?;
+        self.deploy(name.clone());
+        Ok(Answer::created(shape))
+    }
+
+    /// The code that a request has; an archive is unpacked and stays for as long as
+    /// the second lives.
+    fn code(
+        &self,
+        request: &CodeRequest,
+    ) -> Result<(Code, Option<lambent_images::PackageLease>), Refusal> {
+        match (&request.image_uri, &request.zip_file) {
+            (Some(uri), _) => {
+                let uri = uri.clone();
+                Ok((Code::Image { uri, digest: None }, None))
+            }
+            (None, Some(zip)) => {
+                let lease = self.layers.unpack(Cursor::new(archive(zip)?))?;
+                let package = lease.package();
+                let code = Code::Zip {
+                    digest: package.digest.hex(),
+                    size: package.size,
+                    unpacked_size: package.unpacked_size,
+                };
+                Ok((code, Some(lease)))
+            }
+            (None, None) => Err(Refusal::invalid(
+                "Please provide a source for function code.",
+            )),
+        }
+    }
+
+    fn list_functions(&self, page: &Page, every_version: bool) -> Answer {
+        let held = self.lock();
+        let all = held.catalog.functions.iter().flat_map(|(name, record)| {
+            let versions = record.all();
+            versions
+                .filter(|(version, _)| every_version || *version == Version::Latest)
+                .map(|(version, record)| {
+                    let qualifier = every_version.then(|| version.to_string());
+                    let shape = record.shape(self.arns(), name, version, qualifier.as_deref());
+                    (format!("{name}:{version}"), shape)
+                })
+                .collect::<Vec<_>>()
+        });
+        listed("Functions", page.of(all))
+    }
+
+    fn get_function(&self, function: &FunctionReference) -> Result<Answer, Refusal> {
+        let held = self.lock();
+        let (version, record) = held.catalog.resolve(function, self.arns())?;
+        let qualifier = function.qualifier.as_deref();
+        let mut answer = json!({
+            "Configuration": record.shape(self.arns(), &function.name, version, qualifier),
+            "Code": record.code_shape(),
+        });
+        held.catalog
+            .function(&function.name, self.arns())?
+            .describe(&mut answer);
+        Ok(Answer::ok(answer))
+    }
+
+    fn configuration(&self, function: &FunctionReference) -> Result<Value, Refusal> {
+        let held = self.lock();
+        let (version, record) = held.catalog.resolve(function, self.arns())?;
+        let qualifier = function.qualifier.as_deref();
+        Ok(record.shape(self.arns(), &function.name, version, qualifier))
+    }
+
+    fn update_code(
+        self: &Arc<Self>,
+        function: &FunctionReference,
+        request: &UpdateCode,
+    ) -> Result<Answer, Refusal> {
+        let name = &function.name;
+        let package = {
+            let held = self.lock();
+            let record = held.catalog.function(name, self.arns())?;
+            record.latest.settings.package.clone()
+        };
+        check_code(&package, &request.code)?;
+        let (code, _lease) = self.code(&request.code)?;
+        let (version, record) = self.change(|catalog| {
+            catalog.update_code(name, request, code, self.arns(), &Moment::now())
+        })?;
+        if request.dry_run != Some(true) {
+            self.deploy(name.clone());
+        }
+        Ok(Answer::ok(record.shape(self.arns(), name, version, None)))
+    }
+
+    fn update_configuration(
+        self: &Arc<Self>,
+        function: &FunctionReference,
+        request: &UpdateConfiguration,
+    ) -> Result<Answer, Refusal> {
+        let name = &function.name;
+        self.lock().catalog.function(name, self.arns())?;
+        let mut leases = vec![];
+        let layers = match &request.layers {
+            None => None,
+            Some(arns) => {
+                check_layer_count(arns)?;
+                let (layers, held): (Vec<_>, Vec<_>) =
+                    self.layers.resolve(arns)?.into_iter().unzip();
+                leases = held;
+                Some(layers)
+            }
+        };
+        let record: VersionRecord = self.change(|catalog| {
+            catalog.update_configuration(name, request, layers, self.arns(), &Moment::now())
+        })?;
+        drop(leases);
+        self.deploy(name.clone());
+        Ok(Answer::ok(record.shape(
+            self.arns(),
+            name,
+            Version::Latest,
+            None,
+        )))
+    }
+
+    fn delete_function(&self, function: &FunctionReference) -> Result<Answer, Refusal> {
+        self.change(|catalog| catalog.delete(function, self.arns()))?;
+        self.follow(&function.name);
+        self.layers.collect()?;
+        Ok(Answer::empty())
+    }
+
+    fn publish_version(
+        &self,
+        function: &FunctionReference,
+        request: &PublishVersion,
+    ) -> Result<Answer, Refusal> {
+        let name = &function.name;
+        let (number, shape) = self.change(|catalog| {
+            let number = catalog.publish(name, request, self.arns())?;
+            let record = catalog.function(name, self.arns())?;
+            let version = Version::Number(number);
+            let shape = record
+                .version(version)
+                .map(|record| record.shape(self.arns(), name, version, None));
+            Ok((number, shape))
+        })?;
+        self.put_version(name, number);
+        let shape = shape.ok_or_else(|| Refusal::service("the new version is not there"))?;
+        Ok(Answer::created(shape))
+    }
+
+    fn list_versions(&self, function: &FunctionReference, page: &Page) -> Result<Answer, Refusal> {
+        let held = self.lock();
+        let name = &function.name;
+        let record = held.catalog.function(name, self.arns())?;
+        let all = record.all().map(|(version, record)| {
+            let text = version.to_string();
+            let shape = record.shape(self.arns(), name, version, Some(&text));
+            (text, shape)
+        });
+        Ok(listed("Versions", page.of(all)))
+    }
+
+    fn alias(&self, function: &FunctionReference, name: &str) -> Result<Value, Refusal> {
+        let held = self.lock();
+        let alias = held.catalog.alias(&function.name, name, self.arns())?;
+        Ok(alias.shape(self.arns(), &function.name, name))
+    }
+
+    fn list_aliases(
+        &self,
+        function: &FunctionReference,
+        version: Option<&str>,
+        page: &Page,
+    ) -> Result<Answer, Refusal> {
+        let held = self.lock();
+        let record = held.catalog.function(&function.name, self.arns())?;
+        let all = record
+            .aliases
+            .iter()
+            .filter(|(_, alias)| version.is_none_or(|it| alias.route.version.to_string() == it))
+            .map(|(name, alias)| {
+                let shape = alias.shape(self.arns(), &function.name, name);
+                (name.clone(), shape)
+            });
+        Ok(listed("Aliases", page.of(all)))
+    }
+
+    fn url(&self, operation: &Operation, body: &[u8]) -> Result<Answer, Refusal> {
+        use Operation as O;
+        let shape = |function: &FunctionReference, created| {
+            let held = self.lock();
+            let url = held.catalog.url(function, self.arns())?;
+            Ok::<_, Refusal>(url.shape(self.arns(), function, created))
+        };
+        match operation {
+            O::CreateFunctionUrlConfig(function) => {
+                let request: UrlRequest = parsed(body)?;
+                let id = uuid::Uuid::new_v4().simple().to_string();
+                self.change(|catalog| {
+                    catalog.create_url(function, &request, &id, self.arns(), &Moment::now())
+                })?;
+                shape(function, true).map(Answer::created)
+            }
+            O::UpdateFunctionUrlConfig(function) => {
+                let request: UrlRequest = parsed(body)?;
+                self.change(|catalog| {
+                    catalog.update_url(function, &request, self.arns(), &Moment::now())
+                })?;
+                shape(function, false).map(Answer::ok)
+            }
+            O::DeleteFunctionUrlConfig(function) => {
+                self.change(|catalog| catalog.delete_url(function, self.arns()))?;
+                Ok(Answer::empty())
+            }
+            O::ListFunctionUrlConfigs(function, page) => {
+                let held = self.lock();
+                let record = held.catalog.function(&function.name, self.arns())?;
+                let all = record.urls.iter().map(|(qualifier, url)| {
+                    let reference = FunctionReference {
+                        name: function.name.clone(),
+                        qualifier: Some(qualifier.clone()).filter(|text| !text.is_empty()),
+                    };
+                    let shape = url.shape(self.arns(), &reference, false);
+                    (qualifier.clone(), shape)
+                });
+                Ok(listed("FunctionUrlConfigs", page.of(all)))
+            }
+            O::GetFunctionUrlConfig(function) => shape(function, false).map(Answer::ok),
+            _ => Err(Refusal::service("no operation on a URL")),
+        }
+    }
+
+    fn publish_layer(&self, name: &str, request: &PublishLayer) -> Result<Answer, Refusal> {
+        let content = request.content.as_ref();
+        let zip = content
+            .ok_or_else(|| required("content"))?
+            .zip_file
+            .as_ref();
+        let zip = zip.ok_or_else(|| {
+            Refusal::invalid("Lambent has no S3: give the layer's archive as Content.ZipFile")
+        })?;
+        let archive = Cursor::new(archive(zip)?);
+        self.layers
+            .publish(name, request, archive)
+            .map(Answer::created)
+    }
+
+    fn layer(&self, name: &str, version: u64) -> Result<Answer, Refusal> {
+        let book = self.layers.book(name)?;
+        book.answer(self.arns(), name, version)
+            .map(Answer::ok)
+            .ok_or_else(|| Refusal::not_found("The resource you requested does not exist."))
+    }
+
+    fn list_layers(&self, page: &Page) -> Result<Answer, Refusal> {
+        let mut all = vec![];
+        for name in self.layers.names()? {
+            let book = self.layers.book(&name)?;
+            // A layer without versions is not listed, and keeps its numbers.
+            if let Some(newest) = book.numbers().next() {
+                let item = json!({
+                    "LayerName": name,
+                    "LayerArn": self.arns().layer(&name),
+                    "LatestMatchingVersion": book.item(self.arns(), &name, newest),
+                });
+                all.push((name, item));
+            }
+        }
+        Ok(listed("Layers", page.of(all)))
+    }
+
+    fn list_layer_versions(&self, name: &str, page: &Page) -> Result<Answer, Refusal> {
+        let book = self.layers.book(name)?;
+        let all: Vec<(String, Value)> = book
+            .numbers()
+            .filter_map(|version| {
+                let item = book.item(self.arns(), name, version)?;
+                Some((version.to_string(), item))
+            })
+            .collect();
+        Ok(listed("LayerVersions", page.of(all)))
+    }
+}
+
+/// A page of a list, with the marker of the next one.
+fn listed(member: &str, (items, next): (Vec<Value>, Option<String>)) -> Answer {
+    let mut body = json!({member: items});
+    if let Some(next) = next {
+        body["NextMarker"] = json!(next);
+    }
+    Answer::ok(body)
+}
+
+/// The members of a request; an empty body has none.
+fn parsed<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Refusal> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| Refusal::body(&error.to_string()))
+}
+
+/// The bytes of a `ZipFile`.
+fn archive(base64: &str) -> Result<Vec<u8>, Refusal> {
+    let bytes = BASE64_STANDARD
+        .decode(base64)
+        .map_err(|error| Refusal::body(&format!("ZipFile is not base64: {error}")))?;
+    if bytes.len() > ZIPPED_LIMIT {
+        return Err(Refusal::zipped());
+    }
+    Ok(bytes)
+}
+
+fn layer_version(text: &str) -> Result<u64, Refusal> {
+    text.parse().map_err(|_| {
+        let rule = "Member must be a number greater than or equal to 1";
+        Refusal::constraint(text, "versionNumber", rule)
+    })
+}
