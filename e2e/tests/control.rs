@@ -278,6 +278,10 @@ fn privileged_what_is_refused() {
     let out = client(
         &served,
         r#"
+# Without its own checks, which would keep some mistakes from the service.
+c = boto3.client("lambda", endpoint_url=c.meta.endpoint_url, region_name="us-east-1",
+    aws_access_key_id="x", aws_secret_access_key="y",
+    config=Config(parameter_validation=False, retries={"total_max_attempts": 1}))
 create("f")
 active("f")
 out["taken"] = error(create, name="f")
@@ -468,5 +472,12 @@ out["pending"] = invoke("pending")[1]["count"]
     served.end(Signal::INT);
     let served = Served::start(&lambent, &[]);
     let out = client(&served, "out['f'] = invoke('f')[1]['count']");
+    assert_eq!(out["f"], 1, "{}", served.log());
+    served.end(Signal::INT);
+    // What is not in use can be; then it is fetched again.
+    let pruned = lambent.run(["image", "prune", "--all"]);
+    assert!(pruned.stdout.contains("removed sha256:"), "{pruned:?}");
+    let served = Served::start(&lambent, &[]);
+    let out = client(&served, "out['f'] = invoke('f:live')[1]['count']");
     assert_eq!(out["f"], 1, "{}", served.log());
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use lambent_e2e::serve::Served;
-use lambent_e2e::{Lambent, boto3, pillow, privileged};
+use lambent_e2e::{Lambent, awscli, boto3, pillow, privileged};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -394,5 +394,76 @@ out["private"] = invoke("private").get("errorType")
     assert_eq!(out["strange"][1], "InvalidRuntime");
     let reason = out["strange"][2].as_str().unwrap();
     assert!(reason.contains("--runtime-image ruby3.4=IMAGE"), "{reason}");
-    assert_eq!(out["private"], "Runtime.ImportModuleError", "{out}");
+    assert_eq!(out["private"], "PermissionError", "{out}");
+}
+
+/// What the README says, with the AWS CLI and a directory as a layer.
+#[test]
+fn privileged_the_aws_cli_makes_a_zip_function() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let served = serve(&lambent, directory.path());
+    let module = directory.path().join("layer/python");
+    fs::create_dir_all(&module).unwrap();
+    fs::write(module.join("shared.py"), "WORD = 'shared'\n").unwrap();
+    let layer = directory.path().join("layer");
+    let published = lambent.run([
+        "layer",
+        "publish",
+        layer.to_str().unwrap(),
+        "--name",
+        "words",
+    ]);
+    assert_eq!(published.status, 0, "{published:?}");
+    let source = directory.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let code =
+        "import shared\ndef handler(event, context): return {'word': shared.WORD, **event}\n";
+    fs::write(source.join("app.py"), code).unwrap();
+    let archive = fs::File::create(directory.path().join("code.zip")).unwrap();
+    lambent_images::zip_directory(&source, archive).unwrap();
+    let aws = |arguments: &str| {
+        let run = awscli::lambda(
+            &served.url(),
+            directory.path(),
+            arguments.split_whitespace(),
+        );
+        assert_eq!(run.status, 0, "{arguments}: {run:?}\n{}", served.log());
+        run.stdout
+    };
+    let created = aws(&format!(
+        "create-function --function-name f --role arn:aws:iam::123456789012:role/any --runtime \
+         python3.12 --handler app.handler --zip-file fileb://code.zip --timeout 30 \
+         --memory-size 1024 --layers {}",
+        published.stdout.trim()
+    ));
+    assert!(created.contains("\"State\": \"Pending\""), "{created}");
+    aws("wait function-active-v2 --function-name f");
+    aws(
+        "invoke --function-name f --cli-binary-format raw-in-base64-out --payload {\"a\":1} out.json",
+    );
+    let answer = fs::read_to_string(directory.path().join("out.json")).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer, json!({"word": "shared", "a": 1}));
+    aws("update-function-configuration --function-name f --timeout 31");
+    aws("wait function-updated-v2 --function-name f");
+    aws("publish-version --function-name f");
+    aws("create-alias --function-name f --name live --function-version 1");
+    let listed = aws("list-functions --query Functions[].[FunctionName,Timeout] --output text");
+    assert_eq!(listed, "f\t31\n");
+    let layers = aws("list-layers --query Layers[].LayerName --output text");
+    assert_eq!(layers, "words\n");
+    aws("delete-function --function-name f");
+    let gone = awscli::lambda(
+        &served.url(),
+        directory.path(),
+        ["get-function", "--function-name", "f"],
+    );
+    assert!(
+        gone.stderr.contains("ResourceNotFoundException"),
+        "{gone:?}"
+    );
 }

@@ -195,16 +195,14 @@ impl Service {
     /// An image that is in the store already, by its digest, ready to run.
     ///
     /// # Errors
-    /// It is not there any more.
-    pub fn stored(&self, digest: &str) -> Result<PreparedImage, ServiceError> {
+    /// It is damaged.
+    pub fn stored(&self, digest: &str) -> Result<Option<PreparedImage>, ServiceError> {
         let store = self.images.content();
-        let image = store.find(digest)?.ok_or_else(|| {
-            ServiceError::Image(format!(
-                "image {digest} is not in the store any more: update the function's code"
-            ))
-        })?;
+        let Some(image) = store.find(digest)? else {
+            return Ok(None);
+        };
         let rootfs = store.rootfs(&image)?;
-        Ok(PreparedImage { image, rootfs })
+        Ok(Some(PreparedImage { image, rootfs }))
     }
 
     /// The ARN of a function, without a qualifier.

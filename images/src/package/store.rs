@@ -220,6 +220,11 @@ impl PackageStore {
         size: u64,
         limits: PackageLimits,
     ) -> Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Error::unsupported(
+                "unpacking an archive needs root, to whom its files belong on Lambda: use sudo",
+            ));
+        }
         let target = self.path(digest);
         let failed = || "unpacking an archive".to_owned();
         let staging = Staging::beside(&target)?;

@@ -46,6 +46,13 @@ pub(crate) struct Failed {
     pub(crate) reason: String,
 }
 
+impl Failed {
+    /// The image, or an archive, was there once.
+    pub(crate) const GONE: &'static str = "ImageDeleted";
+    /// This host cannot do it.
+    pub(crate) const HOST: &'static str = "InternalError";
+}
+
 impl Catalog {
     /// The function of that name.
     ///
@@ -303,6 +310,38 @@ impl Catalog {
         }
     }
 
+    /// A service has begun, and made a version ready again or found that it cannot:
+    /// its image is gone, or this host lacks something.
+    pub(crate) fn restored(
+        &mut self,
+        name: &FunctionName,
+        version: Version,
+        outcome: Result<(), &Failed>,
+    ) {
+        let Some(function) = self.functions.get_mut(name) else {
+            return;
+        };
+        let record = match version {
+            // What serves during an update.
+            Version::Latest => Some(
+                function
+                    .previous
+                    .as_deref_mut()
+                    .unwrap_or(&mut function.latest),
+            ),
+            Version::Number(number) => function.versions.get_mut(&number),
+        };
+        if let Some(record) = record {
+            record.state = match outcome {
+                Ok(()) => State::Active,
+                Err(failed) => State::Failed {
+                    code: failed.code.to_owned(),
+                    reason: failed.reason.clone(),
+                },
+            };
+        }
+    }
+
     /// A deployment failed: a new function is `Failed`, an updated one is what it
     /// was.
     pub(crate) fn failed(&mut self, name: &FunctionName, failed: &Failed, moment: &Moment) {
@@ -423,6 +462,16 @@ impl VersionRecord {
         self.last_update = Some(LastUpdate::InProgress);
         if self.state != State::Active {
             self.state = State::Pending;
+        }
+    }
+
+    /// Whether a service that begins is to make it ready: it was, or only something
+    /// around it was missing.
+    pub(crate) fn is_restorable(&self) -> bool {
+        match &self.state {
+            State::Active => true,
+            State::Pending => false,
+            State::Failed { code, .. } => code == Failed::GONE || code == Failed::HOST,
         }
     }
 

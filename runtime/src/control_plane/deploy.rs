@@ -30,13 +30,21 @@ impl ControlPlane {
             let numbered = record.versions.iter();
             let numbered = numbered.map(|(number, version)| (Version::Number(*number), version));
             for (version, kept) in std::iter::once((Version::Latest, serving)).chain(numbered) {
-                if kept.state != State::Active {
+                if !kept.is_restorable() {
                     continue;
                 }
-                match self.prepare(kept).await {
-                    Ok(code) => self.put(&name, version, kept, &code, record.reserved),
-                    Err(error) => lost.push(format!("{name}:{version}: {error}")),
-                }
+                let outcome = match self.prepare(kept).await {
+                    Ok(code) => {
+                        self.put(&name, version, kept, &code, record.reserved);
+                        Ok(())
+                    }
+                    Err(ServiceError::Interrupted) => return lost,
+                    Err(error) => {
+                        lost.push(format!("{name}:{version} cannot be invoked: {error}"));
+                        Err(failure(&error, Failed::GONE))
+                    }
+                };
+                self.restored(&name, version, kept, outcome.as_ref().copied());
             }
             self.follow(&name);
             if record.all().any(|(_, version)| version.is_unsettled()) {
@@ -44,6 +52,26 @@ impl ControlPlane {
             }
         }
         lost
+    }
+
+    /// Writes down what became of a version, if it is not what it was.
+    fn restored(
+        &self,
+        name: &FunctionName,
+        version: Version,
+        kept: &VersionRecord,
+        outcome: Result<(), &Failed>,
+    ) {
+        if outcome.is_ok() == (kept.state == State::Active) {
+            return;
+        }
+        let changed = self.change(|catalog| {
+            catalog.restored(name, version, outcome);
+            Ok(())
+        });
+        if let Err(refusal) = changed {
+            tracing::error!(function = %name, %refusal, "the functions cannot be written");
+        }
     }
 
     /// Serves a function of the command line, in the place of a stored one.
@@ -109,17 +137,13 @@ impl ControlPlane {
         let outcome = match &prepared {
             Ok(code) => Ok(code.image.image.manifest_digest.to_string()),
             Err(ServiceError::Interrupted) => return,
-            Err(ServiceError::Image(reason)) => Err(Failed {
-                code: match &deployed.latest.code {
+            Err(error) => Err(failure(
+                error,
+                match &deployed.latest.code {
                     Code::Image { .. } => "InvalidImage",
                     Code::Zip { .. } => "InvalidRuntime",
                 },
-                reason: reason.clone(),
-            }),
-            Err(ServiceError::Host(reason)) => Err(Failed {
-                code: "InternalError",
-                reason: reason.clone(),
-            }),
+            )),
         };
         let changed = self.change(|catalog| {
             let current = catalog.functions.get(name);
@@ -191,23 +215,19 @@ impl ControlPlane {
         let settings = &record.settings;
         let service = self.pools.service();
         let (image, task) = match (&record.code, &settings.package) {
-            (
-                Code::Image {
-                    digest: Some(digest),
-                    ..
-                },
-                _,
-            ) => (Arc::new(service.stored(digest)?), None),
-            (Code::Image { uri, digest: None }, _) => {
-                let reference = uri
-                    .parse()
-                    .map_err(|error| ServiceError::Image(format!("ImageUri: {error}")))?;
-                let request = ImageRequest {
-                    reference,
-                    platform: platform(&settings.architecture)?,
-                    name: None,
+            (Code::Image { uri, digest }, _) => {
+                let kept = digest.as_deref().map(|digest| service.stored(digest));
+                let image = match kept.transpose()?.flatten() {
+                    Some(image) => image,
+                    None => self.fetch(uri, &settings.architecture).await?,
                 };
-                let image = service.prepare(request, Arc::new(NoProgress)).await?;
+                let found = image.image.manifest_digest.to_string();
+                if let Some(digest) = digest.as_ref().filter(|digest| **digest != found) {
+                    return Err(ServiceError::Image(format!(
+                        "image {digest} is not in the store any more, and {uri} is another one \
+                         by now ({found}): update the function's code"
+                    )));
+                }
                 (Arc::new(image), None)
             }
             (Code::Zip { digest, .. }, PackageSettings::Zip { runtime, .. }) => {
@@ -227,6 +247,27 @@ impl ControlPlane {
         Ok(Arc::new(code))
     }
 
+    async fn fetch(&self, uri: &str, architecture: &str) -> Result<PreparedImage, ServiceError> {
+        let reference = uri
+            .parse()
+            .map_err(|error| ServiceError::Image(format!("ImageUri: {error}")))?;
+        self.import(reference, architecture).await
+    }
+
+    async fn import(
+        &self,
+        reference: ImageReference,
+        architecture: &str,
+    ) -> Result<PreparedImage, ServiceError> {
+        let request = ImageRequest {
+            reference,
+            platform: platform(architecture)?,
+            name: None,
+        };
+        let service = self.pools.service();
+        service.prepare(request, Arc::new(NoProgress)).await
+    }
+
     /// The image of a runtime, which is looked at once for each service.
     async fn runtime(
         &self,
@@ -243,19 +284,22 @@ impl ControlPlane {
                  --runtime-image {runtime}=IMAGE"
             ))
         })?;
-        let request = ImageRequest {
-            reference,
-            platform: platform(architecture)?,
-            name: None,
-        };
-        let image = self
-            .pools
-            .service()
-            .prepare(request, Arc::new(NoProgress))
-            .await?;
+        let image = self.import(reference, architecture).await?;
         let image = Arc::new(image);
         prepared.insert(runtime.to_owned(), Arc::clone(&image));
         Ok(image)
+    }
+}
+
+/// What a failed deployment is called; `image` is the code for one that is the
+/// image's or the archive's fault.
+fn failure(error: &ServiceError, image: &'static str) -> Failed {
+    Failed {
+        code: match error {
+            ServiceError::Image(_) => image,
+            ServiceError::Host(_) | ServiceError::Interrupted => Failed::HOST,
+        },
+        reason: error.to_string(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::facts::{
 };
 use super::super::finding::{Check, Finding, Status};
 use super::*;
-use crate::model::{EphemeralStorage, FunctionName, ImageConfig, MemorySize, Timeout};
+use crate::model::{EphemeralStorage, MemorySize};
 
 fn fails(step: &str, errno: i32) -> Tried {
     let error = std::io::Error::from_raw_os_error(errno);
