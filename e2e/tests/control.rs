@@ -1,8 +1,6 @@
 //! The control plane and AWS's own client: functions that are made, changed and
 //! removed while a service runs, and that are there again after it was killed.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::serve::Served;

@@ -1,7 +1,5 @@
 //! `lambent serve` and AWS's own client: what it answers, and to how many at once.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use std::time::Instant;
 
 use lambent_e2e::fixtures::Fixture;

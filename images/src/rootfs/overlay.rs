@@ -40,13 +40,11 @@ pub(super) fn mount(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()
 
 /// The same over an open directory, whatever its path leads to by now.
 pub(crate) fn mount_over(lower_dirs: &[impl AsRef<Path>], directory: &OwnedFd) -> Result<()> {
-    match detached(lower_dirs)? {
-        Some(tree) => attach_over(tree, directory).doing(|| "mounting an overlay".to_owned()),
-        None => {
-            let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
-            mount_by_options(lower_dirs, Path::new(&target))
-        }
+    if let Some(tree) = detached(lower_dirs)? {
+        return attach_over(tree, directory).doing(|| "mounting an overlay".to_owned());
     }
+    let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    mount_by_options(lower_dirs, Path::new(&target))
 }
 
 /// An overlay that has no path yet; `None` where the kernel lacks the calls, or

@@ -169,7 +169,7 @@ impl Catalog {
         latest.code = code;
         latest.begin_update(moment);
         if request.dry_run == Some(true) {
-            latest.last_update = function.latest.last_update.clone();
+            latest.last_update.clone_from(&function.latest.last_update);
             return Ok((Version::Latest, latest));
         }
         function.replace(latest);

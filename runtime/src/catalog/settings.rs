@@ -138,8 +138,8 @@ impl CreateFunction {
                 }
             },
             Some(other) => {
-                let rule = "Member must satisfy enum value set: [Zip, Image]";
-                return Err(Refusal::constraint(other, "packageType", rule));
+                let values = "Member must satisfy enum value set: [Zip, Image]";
+                return Err(Refusal::constraint(other, "packageType", values));
             }
         };
         let mut settings = Settings {
@@ -185,7 +185,8 @@ impl UpdateConfiguration {
         }
         if let Some(value) = self.timeout {
             let bounds = (i64::from(Timeout::MIN.get()), i64::from(Timeout::MAX.get()));
-            settings.timeout = Timeout::new(ranged(value, "timeout", bounds)?).map_err(internal)?;
+            settings.timeout = Timeout::new(ranged(value, "timeout", bounds)?)
+                .map_err(|error| internal(&error))?;
         }
         if let Some(storage) = &self.ephemeral_storage {
             let bounds = (
@@ -193,7 +194,8 @@ impl UpdateConfiguration {
                 i64::from(EphemeralStorage::MAX.get()),
             );
             let size = ranged(storage.size, "ephemeralStorage.size", bounds)?;
-            settings.ephemeral_storage = EphemeralStorage::new(size).map_err(internal)?;
+            settings.ephemeral_storage =
+                EphemeralStorage::new(size).map_err(|error| internal(&error))?;
         }
         if let Some(environment) = &self.environment {
             let variables = environment.variables.clone().unwrap_or_default();
@@ -352,7 +354,7 @@ fn ranged(value: i64, member: &str, (lowest, highest): (i64, i64)) -> Result<u32
 }
 
 /// A value that was checked before.
-fn internal(error: crate::model::LimitError) -> Refusal {
+fn internal(error: &crate::model::LimitError) -> Refusal {
     Refusal::invalid(error.to_string())
 }
 

@@ -60,7 +60,7 @@ fn layer(name: &str, version: u64, unpacked_size: u64) -> LayerUse {
 }
 
 /// Adds the function `f`, of an image.
-fn create(catalog: &mut Catalog, members: Value) -> Result<Value, Refusal> {
+fn create(catalog: &mut Catalog, members: &Value) -> Result<Value, Refusal> {
     let mut body = json!({"FunctionName": "f", "Role": ROLE, "PackageType": "Image"});
     for (member, value) in members.as_object().unwrap() {
         body[member] = value.clone();
@@ -82,7 +82,7 @@ fn create(catalog: &mut Catalog, members: Value) -> Result<Value, Refusal> {
 /// A catalog with the function `f`, which is active.
 fn with_function() -> Catalog {
     let mut catalog = Catalog::default();
-    create(&mut catalog, json!({})).unwrap();
+    create(&mut catalog, &json!({})).unwrap();
     catalog.deployed(&name("f"), "sha256:00", &moment(1));
     catalog
 }
@@ -116,7 +116,7 @@ fn a_new_function_has_lambdas_defaults() {
         "StateReasonCode": "Creating",
         "StateReason": "The function is being created.",
     });
-    assert_eq!(create(&mut catalog, json!({})), Ok(pending.clone()));
+    assert_eq!(create(&mut catalog, &json!({})), Ok(pending.clone()));
     catalog.deployed(&name("f"), "sha256:00", &moment(1));
     let mut active = pending;
     for gone in ["StateReasonCode", "StateReason"] {
@@ -143,7 +143,7 @@ fn members_are_kept_and_given_back() {
     let mut catalog = Catalog::default();
     let shape = create(
         &mut catalog,
-        json!({
+        &json!({
             "MemorySize": 10240, "Timeout": 900, "EphemeralStorage": {"Size": 10240},
             "Environment": {"Variables": {"A_B": "1"}}, "Architectures": ["arm64"],
             "ImageConfig": {"Command": ["a.b"], "EntryPoint": [], "WorkingDirectory": "/x"},
@@ -244,13 +244,13 @@ fn requests_that_create_nothing() {
         ),
     ] {
         let mut catalog = Catalog::default();
-        let refusal = create(&mut catalog, members.clone()).unwrap_err();
+        let refusal = create(&mut catalog, &members).unwrap_err();
         assert_eq!(refusal.kind, kind, "{members}: {refusal}");
         assert!(refusal.message.contains(text), "{members}: {refusal}");
         assert_eq!(catalog, Catalog::default(), "{members}");
     }
     let mut catalog = with_function();
-    let refusal = create(&mut catalog, json!({})).unwrap_err();
+    let refusal = create(&mut catalog, &json!({})).unwrap_err();
     assert_eq!(refusal.message, "Function already exist: f");
 }
 
@@ -319,7 +319,7 @@ fn changes_wait_for_each_other() {
     ];
     for change in changes {
         let mut catalog = Catalog::default();
-        create(&mut catalog, json!({})).unwrap();
+        create(&mut catalog, &json!({})).unwrap();
         let pending = catalog.clone();
         assert_eq!(
             change(&mut catalog).unwrap_err().kind,
@@ -401,7 +401,7 @@ fn what_is_gone_may_come_back() {
     assert_eq!(latest(&catalog), updating);
     // One that never worked is not tried again by itself.
     let mut catalog = Catalog::default();
-    create(&mut catalog, json!({})).unwrap();
+    create(&mut catalog, &json!({})).unwrap();
     let failed = Failed {
         code: "InvalidImage",
         ..gone

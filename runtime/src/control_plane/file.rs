@@ -75,7 +75,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&part, path)?;
-        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        File::open(path.parent().unwrap_or(path))?.sync_all()
     };
     write().map_err(|error| failed("write", path, error))
 }

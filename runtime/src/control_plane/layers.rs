@@ -110,7 +110,7 @@ impl LayerStore {
     /// Its file cannot be read.
     pub(crate) fn book(&self, name: &str) -> Result<LayerBook, Refusal> {
         let path = self.path(name);
-        let Some(bytes) = file::read(&path).map_err(service)? else {
+        let Some(bytes) = file::read(&path).map_err(|error| service(&error))? else {
             return Ok(LayerBook::default());
         };
         serde_json::from_slice::<LayerBook>(&bytes)
@@ -131,7 +131,7 @@ impl LayerStore {
     /// The directory cannot be read.
     pub(crate) fn names(&self) -> Result<Vec<String>, Refusal> {
         let entries = fs::read_dir(&self.directory)
-            .map_err(|error| service(failed("list", &self.directory, error)))?;
+            .map_err(|error| service(&failed("list", &self.directory, error)))?;
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter_map(|name| Some(name.strip_suffix(".json")?.to_owned()))
@@ -156,7 +156,7 @@ impl LayerStore {
             let usage = book
                 .usage(&self.arns, &parsed.name, parsed.version)
                 .ok_or_else(missing)?;
-            let lease = self.lease(&usage.digest).map_err(service)?;
+            let lease = self.lease(&usage.digest).map_err(|error| service(&error))?;
             Ok((usage, lease))
         };
         arns.iter().map(one).collect()
@@ -205,7 +205,7 @@ impl LayerStore {
         for name in self.names()? {
             self.book(&name)?.archives().for_each(&mut keep);
         }
-        let catalog = functions_file::read(&self.functions).map_err(service)?;
+        let catalog = functions_file::read(&self.functions).map_err(|error| service(&error))?;
         for function in catalog.functions.values() {
             function.archives().for_each(&mut keep);
         }
@@ -220,13 +220,13 @@ impl LayerStore {
     }
 
     fn lock(&self) -> Result<DirectoryLock, Refusal> {
-        DirectoryLock::wait(&self.directory).map_err(service)
+        DirectoryLock::wait(&self.directory).map_err(|error| service(&error))
     }
 
     fn save(&self, name: &str, book: &LayerBook) -> Result<(), Refusal> {
         let bytes =
             serde_json::to_vec_pretty(book).map_err(|error| Refusal::service(error.to_string()))?;
-        file::replace(&self.path(name), &bytes).map_err(service)
+        file::replace(&self.path(name), &bytes).map_err(|error| service(&error))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -234,6 +234,6 @@ impl LayerStore {
     }
 }
 
-fn service(error: ServiceError) -> Refusal {
+fn service(error: &ServiceError) -> Refusal {
     Refusal::service(error.to_string())
 }

@@ -90,15 +90,12 @@ impl ControlPlane {
     /// Why a function that nothing is deployed of cannot be invoked.
     pub(crate) fn not_invocable(&self, reference: &FunctionReference) -> Refusal {
         let held = self.lock();
-        let state = match held.catalog.resolve(reference, self.arns()) {
-            Ok((_, record)) => record.state.clone(),
-            Err(_) => {
-                let qualifier = reference.qualifier.as_deref().unwrap_or("$LATEST");
-                let arn = self.arns().qualified(&reference.name, qualifier);
-                return Refusal::function(&arn);
-            }
+        let Ok((_, record)) = held.catalog.resolve(reference, self.arns()) else {
+            let qualifier = reference.qualifier.as_deref().unwrap_or("$LATEST");
+            let arn = self.arns().qualified(&reference.name, qualifier);
+            return Refusal::function(&arn);
         };
-        let (state, reason) = match state {
+        let (state, reason) = match &record.state {
             State::Failed { reason, .. } => ("Failed", format!(": {reason}")),
             _ => ("Pending", String::new()),
         };

@@ -21,9 +21,12 @@ pub(in crate::cli) enum LayerCommand {
 /// `lambent layer publish`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PublishLayer {
-    /// What functions find at /opt, as a directory or a zip archive: Python's modules
-    /// in python/, Node's in nodejs/node_modules/, programs in bin/, libraries in lib/
-    #[arg(value_name = "DIR|ZIP")]
+    // As an attribute: these are paths, not code.
+    #[arg(
+        value_name = "DIR|ZIP",
+        help = "What functions find at /opt, as a directory or a zip archive: Python's modules \
+                in python/, Node's in nodejs/node_modules/, programs in bin/, libraries in lib/"
+    )]
     pub(in crate::cli) content: PathBuf,
 
     /// The layer's name
@@ -38,8 +41,8 @@ pub(in crate::cli) struct PublishLayer {
     #[arg(long, value_name = "RUNTIME")]
     pub(in crate::cli) compatible_runtime: Vec<String>,
 
-    /// What to print on standard output: the ARN of the version, or the answer of
-    /// PublishLayerVersion as JSON
+    /// What to print on standard output: the ARN of the version, or what is
+    /// known of it as JSON
     #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
     pub(in crate::cli) output: OutputFormat,
 }
