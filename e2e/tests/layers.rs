@@ -442,9 +442,7 @@ fn privileged_the_aws_cli_makes_a_zip_function() {
     ));
     assert!(created.contains("\"State\": \"Pending\""), "{created}");
     aws("wait function-active-v2 --function-name f");
-    aws(
-        "invoke --function-name f --cli-binary-format raw-in-base64-out --payload {\"a\":1} out.json",
-    );
+    aws("invoke --function-name f --payload {\"a\":1} out.json");
     let answer = fs::read_to_string(directory.path().join("out.json")).unwrap();
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(answer, json!({"word": "shared", "a": 1}));

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use lambent_images::{ErrorKind, PackageLimits, PackageStore, zip_directory};
+use proptest::prelude::*;
 use support::is_root;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -199,6 +200,43 @@ fn damage_is_found() {
     flipped[36] ^= 1;
     let (_directory, store) = store();
     assert!(store.add(Cursor::new(flipped), LIMITS).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever bytes are changed or missing, nothing is written outside of the
+    /// store, and what is refused leaves nothing in it.
+    #[test]
+    fn damaged_archives_do_no_harm(
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+        cut in proptest::option::of(any::<proptest::sample::Index>()),
+    ) {
+        if is_root("damaged_archives_do_no_harm") {
+            let mut bytes = archive(&[
+                File("a/file", 0o644, &[7; 300]),
+                Link("a/up", "../.."),
+                File("a/up/canary", 0o644, b"dead"),
+                Directory("d/", 0o755),
+            ])
+            .into_inner();
+            for (index, byte) in &changes {
+                let index = index.index(bytes.len());
+                bytes[index] = *byte;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            let (directory, store) = store();
+            let result = store.add(Cursor::new(bytes), LIMITS);
+            prop_assert_eq!(fs::read(directory.path().join("canary")).unwrap(), b"alive");
+            prop_assert_eq!(names(directory.path()).len(), 2);
+            if result.is_err() {
+                let left = names(&directory.path().join("packages"));
+                prop_assert_eq!(left, [PathBuf::from("empty")]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl ControlPlane {
             O::ListVersionsByFunction(function, page) => self.list_versions(function, page),
             O::CreateAlias(function) => {
                 let request: CreateAlias = parsed(body)?;
+                let _turn = self.turn();
                 let name = self.change(|catalog| {
                     catalog.create_alias(&function.name, &request, self.arns(), &Moment::now())
                 })?;
@@ -106,6 +107,7 @@ impl ControlPlane {
             }
             O::UpdateAlias(function, name) => {
                 let request: UpdateAlias = parsed(body)?;
+                let _turn = self.turn();
                 self.change(|catalog| {
                     let moment = Moment::now();
                     catalog.update_alias(&function.name, name, &request, self.arns(), &moment)
@@ -114,6 +116,7 @@ impl ControlPlane {
                 self.alias(function, name).map(Answer::ok)
             }
             O::DeleteAlias(function, name) => {
+                let _turn = self.turn();
                 self.change(|catalog| catalog.delete_alias(&function.name, name, self.arns()))?;
                 self.follow(&function.name);
                 Ok(Answer::empty())
@@ -137,11 +140,13 @@ impl ControlPlane {
                 let wanted = request
                     .reserved_concurrent_executions
                     .ok_or_else(|| required("reservedConcurrentExecutions"))?;
+                let _turn = self.turn();
                 self.change(|catalog| catalog.reserve(function, Some(wanted), self.arns()))?;
                 self.follow(&function.name);
                 Ok(Answer::ok(json!({"ReservedConcurrentExecutions": wanted})))
             }
             O::DeleteFunctionConcurrency(function) => {
+                let _turn = self.turn();
                 self.change(|catalog| catalog.reserve(function, None, self.arns()))?;
                 self.follow(&function.name);
                 Ok(Answer::empty())
@@ -328,8 +333,11 @@ impl ControlPlane {
     }
 
     fn delete_function(&self, function: &FunctionReference) -> Result<Answer, Refusal> {
-        self.change(|catalog| catalog.delete(function, self.arns()))?;
-        self.follow(&function.name);
+        {
+            let _turn = self.turn();
+            self.change(|catalog| catalog.delete(function, self.arns()))?;
+            self.follow(&function.name);
+        }
         self.layers.collect()?;
         Ok(Answer::empty())
     }
@@ -340,6 +348,7 @@ impl ControlPlane {
         request: &PublishVersion,
     ) -> Result<Answer, Refusal> {
         let name = &function.name;
+        let _turn = self.turn();
         let (number, shape) = self.change(|catalog| {
             let number = catalog.publish(name, request, self.arns())?;
             let record = catalog.function(name, self.arns())?;

@@ -145,6 +145,7 @@ impl ControlPlane {
                 },
             )),
         };
+        let turn = self.turn();
         let changed = self.change(|catalog| {
             let current = catalog.functions.get(name);
             // Deleted meanwhile, and perhaps made again.
@@ -177,6 +178,11 @@ impl ControlPlane {
             }
         }
         self.follow(name);
+        drop(turn);
+        // What the code was before, unless something still runs from it.
+        if let Err(refusal) = self.layers.collect() {
+            tracing::warn!(%refusal, "archives that nothing needs stay behind");
+        }
     }
 
     /// Makes `$LATEST` invocable under a version's number too.

@@ -44,6 +44,9 @@ pub struct ControlPlane {
     /// Those that are in use already.
     prepared_runtimes: tokio::sync::Mutex<BTreeMap<String, Arc<PreparedImage>>>,
     state: Mutex<Held>,
+    /// Held from a change of the catalog until what can be invoked has followed it,
+    /// so that changes are followed in their order.
+    following: Mutex<()>,
 }
 
 /// The catalog and its file, which change together.
@@ -79,6 +82,7 @@ impl ControlPlane {
             runtimes,
             prepared_runtimes: tokio::sync::Mutex::default(),
             state: Mutex::new(Held { catalog, file }),
+            following: Mutex::new(()),
         }))
     }
 
@@ -112,6 +116,13 @@ impl ControlPlane {
         self.layers.arns()
     }
 
+    /// Waits until what can be invoked has followed earlier changes.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.following
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The state; whoever panicked while holding it left it whole.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,7 +145,7 @@ impl ControlPlane {
     }
 
     /// Makes what can be invoked follow the catalog, except for code that is not
-    /// ready: names, reservations, and versions that are gone.
+    /// ready: names, reservations, and versions that are gone. With the turn that was taken for the change.
     fn follow(&self, name: &FunctionName) {
         let held = self.lock();
         let retired = match held.catalog.functions.get(name) {
