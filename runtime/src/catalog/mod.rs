@@ -6,7 +6,8 @@
 //! |---|---|
 //! | `record.rs` | what is kept of a function, as it is kept on disk |
 //! | `settings.rs` | members of requests, their defaults and their checks |
-//! | `functions.rs` | create, update, delete, publish; how a deployment ended |
+//! | `functions.rs` | create, update, delete, publish |
+//! | `deployment.rs` | how a deployment ended |
 //! | `aliases.rs`, `attributes.rs` | names for versions; concurrency, tags, URLs |
 //! | `layers.rs` | the versions of a layer |
 //! | `shape.rs` | answers as Lambda words them |
@@ -14,6 +15,7 @@
 
 mod aliases;
 mod attributes;
+mod deployment;
 mod functions;
 mod layers;
 mod paging;
@@ -26,7 +28,8 @@ mod tests;
 
 pub(crate) use self::aliases::{CreateAlias, UpdateAlias};
 pub(crate) use self::attributes::{UrlRequest, unqualified};
-pub(crate) use self::functions::{Failed, PublishVersion, UpdateCode, check_code};
+pub(crate) use self::deployment::Failed;
+pub(crate) use self::functions::{PublishVersion, UpdateCode, check_code};
 pub(crate) use self::layers::{LayerBook, LayerVersionArn, NewLayer, PublishLayer, layer_name};
 pub(crate) use self::paging::Page;
 pub(crate) use self::record::{

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::deploy::host_architecture;
 use super::{ControlPlane, Operation};
 use crate::catalog::{
-    Code, CodeRequest, CreateAlias, CreateFunction, LayerVersionArn, Moment, Page, PublishLayer,
-    PublishVersion, Refusal, UpdateAlias, UpdateCode, UpdateConfiguration, UrlRequest,
-    VersionRecord, ZIPPED_LIMIT, check_code, check_layer_count, required, unqualified,
+    Code, CodeRequest, CreateAlias, CreateFunction, LayerVersionArn, Moment, Page, PublishVersion,
+    Refusal, UpdateAlias, UpdateCode, UpdateConfiguration, VersionRecord, ZIPPED_LIMIT, check_code,
+    check_layer_count, required, unqualified,
 };
 use crate::model::{FunctionReference, Version};
 
@@ -29,21 +29,21 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn ok(body: Value) -> Self {
+    pub(super) fn ok(body: Value) -> Self {
         Self {
             status: 200,
             body: Some(body),
         }
     }
 
-    fn created(body: Value) -> Self {
+    pub(super) fn created(body: Value) -> Self {
         Self {
             status: 201,
             body: Some(body),
         }
     }
 
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             status: 204,
             body: None,
@@ -177,13 +177,16 @@ impl ControlPlane {
             O::ListLayers(page) => self.list_layers(page),
             O::ListLayerVersions(name, page) => self.list_layer_versions(name, page),
             O::PublishLayerVersion(name) => self.publish_layer(name, &parsed(body)?),
-            O::GetLayerVersion(name, version) => self.layer(name, layer_version(version)?),
+            O::GetLayerVersion(name, version) => {
+                self.layer(name, super::answer_layers::layer_version(version)?)
+            }
             O::GetLayerVersionByArn(arn) => {
                 let parsed = LayerVersionArn::parse(arn)?;
                 self.layer(&parsed.name, parsed.version)
             }
             O::DeleteLayerVersion(name, version) => {
-                self.layers.remove(name, layer_version(version)?)?;
+                self.layers
+                    .remove(name, super::answer_layers::layer_version(version)?)?;
                 Ok(Answer::empty())
             }
         }
@@ -399,106 +402,10 @@ impl ControlPlane {
             });
         Ok(listed("Aliases", page.of(all)))
     }
-
-    fn url(&self, operation: &Operation, body: &[u8]) -> Result<Answer, Refusal> {
-        use Operation as O;
-        let shape = |function: &FunctionReference, created| {
-            let held = self.lock();
-            let url = held.catalog.url(function, self.arns())?;
-            Ok::<_, Refusal>(url.shape(self.arns(), function, created))
-        };
-        match operation {
-            O::CreateFunctionUrlConfig(function) => {
-                let request: UrlRequest = parsed(body)?;
-                let id = uuid::Uuid::new_v4().simple().to_string();
-                self.change(|catalog| {
-                    catalog.create_url(function, &request, &id, self.arns(), &Moment::now())
-                })?;
-                shape(function, true).map(Answer::created)
-            }
-            O::UpdateFunctionUrlConfig(function) => {
-                let request: UrlRequest = parsed(body)?;
-                self.change(|catalog| {
-                    catalog.update_url(function, &request, self.arns(), &Moment::now())
-                })?;
-                shape(function, false).map(Answer::ok)
-            }
-            O::DeleteFunctionUrlConfig(function) => {
-                self.change(|catalog| catalog.delete_url(function, self.arns()))?;
-                Ok(Answer::empty())
-            }
-            O::ListFunctionUrlConfigs(function, page) => {
-                let held = self.lock();
-                let record = held.catalog.function(&function.name, self.arns())?;
-                let all = record.urls.iter().map(|(qualifier, url)| {
-                    let reference = FunctionReference {
-                        name: function.name.clone(),
-                        qualifier: Some(qualifier.clone()).filter(|text| !text.is_empty()),
-                    };
-                    let shape = url.shape(self.arns(), &reference, false);
-                    (qualifier.clone(), shape)
-                });
-                Ok(listed("FunctionUrlConfigs", page.of(all)))
-            }
-            O::GetFunctionUrlConfig(function) => shape(function, false).map(Answer::ok),
-            _ => Err(Refusal::service("no operation on a URL")),
-        }
-    }
-
-    fn publish_layer(&self, name: &str, request: &PublishLayer) -> Result<Answer, Refusal> {
-        let content = request.content.as_ref();
-        let zip = content
-            .ok_or_else(|| required("content"))?
-            .zip_file
-            .as_ref();
-        let zip = zip.ok_or_else(|| {
-            Refusal::invalid("Lambent has no S3: give the layer's archive as Content.ZipFile")
-        })?;
-        let archive = Cursor::new(archive(zip)?);
-        self.layers
-            .publish(name, request, archive)
-            .map(Answer::created)
-    }
-
-    fn layer(&self, name: &str, version: u64) -> Result<Answer, Refusal> {
-        let book = self.layers.book(name)?;
-        book.answer(self.arns(), name, version)
-            .map(Answer::ok)
-            .ok_or_else(|| Refusal::not_found("The resource you requested does not exist."))
-    }
-
-    fn list_layers(&self, page: &Page) -> Result<Answer, Refusal> {
-        let mut all = vec![];
-        for name in self.layers.names()? {
-            let book = self.layers.book(&name)?;
-            // A layer without versions is not listed, and keeps its numbers.
-            if let Some(newest) = book.numbers().next() {
-                let item = json!({
-                    "LayerName": name,
-                    "LayerArn": self.arns().layer(&name),
-                    "LatestMatchingVersion": book.item(self.arns(), &name, newest),
-                });
-                all.push((name, item));
-            }
-        }
-        Ok(listed("Layers", page.of(all)))
-    }
-
-    fn list_layer_versions(&self, name: &str, page: &Page) -> Result<Answer, Refusal> {
-        let book = self.layers.book(name)?;
-        let all: Vec<(String, Value)> = book
-            .numbers()
-            .filter_map(|version| {
-                let item = book.item(self.arns(), name, version)?;
-                Some((version.to_string(), item))
-            })
-            .collect();
-        Ok(listed("LayerVersions", page.of(all)))
-    }
 }
 
 /// A page of a list, with the marker of the next one.
-fn listed(member: &str, (items, next): (Vec<Value>, Option<String>)) -> Answer {
+pub(super) fn listed(member: &str, (items, next): (Vec<Value>, Option<String>)) -> Answer {
     let mut body = json!({member: items});
     if let Some(next) = next {
         body["NextMarker"] = json!(next);
@@ -507,7 +414,7 @@ fn listed(member: &str, (items, next): (Vec<Value>, Option<String>)) -> Answer {
 }
 
 /// The members of a request; an empty body has none.
-fn parsed<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parsed<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Refusal> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
@@ -515,7 +422,7 @@ fn parsed<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 /// The bytes of a `ZipFile`.
-fn archive(base64: &str) -> Result<Vec<u8>, Refusal> {
+pub(super) fn archive(base64: &str) -> Result<Vec<u8>, Refusal> {
     let bytes = BASE64_STANDARD
         .decode(base64)
         .map_err(|error| Refusal::body(&format!("ZipFile is not base64: {error}")))?;
@@ -523,11 +430,4 @@ fn archive(base64: &str) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::zipped());
     }
     Ok(bytes)
-}
-
-fn layer_version(text: &str) -> Result<u64, Refusal> {
-    text.parse().map_err(|_| {
-        let rule = "Member must be a number greater than or equal to 1";
-        Refusal::constraint(text, "versionNumber", rule)
-    })
 }

@@ -6,6 +6,8 @@
 //! (`deploy.rs`), which is what the state `Pending` is for.
 
 mod answer;
+mod answer_layers;
+mod answer_urls;
 mod deploy;
 mod file;
 mod functions_file;
