@@ -187,12 +187,22 @@ c.delete_function(FunctionName="thumbnail")
 
 #[test]
 fn privileged_layers_are_merged_in_order_and_updated() {
-    if !privileged() {
-        return;
+    if privileged() {
+        merge(&Lambent::new());
     }
-    let lambent = Lambent::new();
+}
+
+/// Over a root that is an overlay, as over one that is an EROFS.
+#[test]
+fn privileged_layers_are_merged_over_an_overlay() {
+    if privileged() {
+        merge(&Lambent::new().with_image_form("directory"));
+    }
+}
+
+fn merge(lambent: &Lambent) {
     let directory = tempfile::tempdir().unwrap();
-    let served = serve(&lambent, directory.path());
+    let served = serve(lambent, directory.path());
     let out = client(
         &served,
         r#"
