@@ -35,10 +35,15 @@ pub fn run(url: &str, code: &str) -> Run {
 }
 
 fn install() -> Result<PathBuf, Error> {
-    let directory = fixtures::directory().join(format!("boto3-{VERSION}"));
+    python_package("boto3", VERSION)
+}
+
+/// Installs a package with what it needs, beside the fixtures.
+pub(crate) fn python_package(name: &str, version: &str) -> Result<PathBuf, Error> {
+    let directory = fixtures::directory().join(format!("{name}-{version}"));
     // One at a time: tests are processes of their own.
     let _cache = Cache::open(&fixtures::directory())?;
-    if directory.join("boto3").is_dir() {
+    if directory.join(name).is_dir() {
         return Ok(directory);
     }
     let staging = directory.with_extension("part");
@@ -52,7 +57,7 @@ fn install() -> Result<PathBuf, Error> {
         ])
         .args(["--root-user-action=ignore", "--no-compile", "--target"])
         .arg(&staging)
-        .arg(format!("boto3=={VERSION}"))
+        .arg(format!("{name}=={version}"))
         .status()?;
     if !status.success() {
         return Err(format!("pip: {status}").into());

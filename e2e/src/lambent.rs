@@ -14,6 +14,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Lambent {
     root: TempDir,
+    image_form: Option<&'static str>,
 }
 
 /// A finished run of the program.
@@ -43,7 +44,19 @@ impl Lambent {
             .prefix("lambent-e2e-")
             .tempdir()
             .expect("a temporary directory");
-        Self { root }
+        Self {
+            root,
+            image_form: None,
+        }
+    }
+
+    /// The same, with images kept in this form whatever the host can mount.
+    #[must_use]
+    pub fn with_image_form(self, form: &'static str) -> Self {
+        Self {
+            image_form: Some(form),
+            ..self
+        }
     }
 
     /// Its root directory.
@@ -61,6 +74,9 @@ impl Lambent {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .args(arguments);
+        if let Some(form) = self.image_form {
+            command.env("LAMBENT_IMAGE_FORM", form);
+        }
         command
     }
 

@@ -1,12 +1,14 @@
 //! Support for the end-to-end tests: the lambent binary, real images, real
 //! runtimes, and what they may leave behind.
 
+pub mod awscli;
 pub mod bench;
 pub mod boto3;
 pub mod fidelity;
 pub mod fixtures;
 mod lambent;
 pub mod leftovers;
+pub mod pillow;
 pub mod script;
 pub mod serve;
 pub mod vm;

@@ -16,6 +16,12 @@ pub(crate) fn attach(tree: impl AsFd, target: &Path) -> Result<()> {
         .doing(|| format!("mounting the root file system at {}", quoted_path(target)))
 }
 
+/// Moves a detached mount over an open directory.
+pub(crate) fn attach_over(tree: impl AsFd, directory: impl AsFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", directory, "", flags)
+}
+
 /// The error with the reason that the kernel left on the context, if any.
 pub(crate) fn explained(context: impl AsFd, error: Errno) -> std::io::Error {
     let mut message = [0; 512];

@@ -25,6 +25,11 @@ impl Digest {
         parse_hex(hex).map(Self)
     }
 
+    /// The 32 bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 64 hexadecimal digits, without the algorithm: a safe file name.
     pub fn hex(&self) -> String {
         let mut hex = String::with_capacity(64);

@@ -26,6 +26,7 @@ mod image;
 mod import;
 mod interrupt;
 mod manifest;
+mod package;
 mod platform;
 mod progress;
 mod reference;
@@ -47,6 +48,9 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::form::Form;
 pub use crate::image::{Image, Layer};
 pub use crate::interrupt::Interrupt;
+pub use crate::package::{
+    Attachment, Package, PackageLease, PackageLimits, PackageStore, zip_directory,
+};
 pub use crate::platform::Platform;
 pub use crate::progress::{LayerProgress, NoProgress, Progress};
 pub use crate::reference::{ImageReference, RegistryReference, registry_reference};

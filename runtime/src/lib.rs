@@ -6,7 +6,9 @@
 mod admin;
 mod api;
 pub mod asynchronous;
+mod catalog;
 pub mod cli;
+pub mod control_plane;
 mod doctor;
 mod environment;
 pub mod functions;

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lambent_images::{FileKind, Image, Rootfs};
+use lambent_images::{Attachment, FileKind, Image, PackageLease, PackageStore, Rootfs};
 
 use crate::doctor::{Finding, probe, unenforced};
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
-    FunctionConfiguration, FunctionName, Identity, function_arn, function_environment,
+    FunctionConfiguration, FunctionName, Identity, Package, Version, function_arn,
+    function_environment,
 };
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
@@ -17,6 +18,12 @@ use crate::sandbox::{RUNTIME_API, SandboxSpec, storage};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::telemetry::Sink;
+
+/// Where the code of a zip function is.
+const TASK_ROOT: &str = "/var/task";
+
+/// Where layers are.
+const LAYER_ROOT: &str = "/opt";
 
 /// A running service: the store, and the launcher with its environments.
 #[derive(Debug)]
@@ -36,6 +43,83 @@ pub struct PreparedImage {
     rootfs: Rootfs,
 }
 
+/// The code of a function, ready to run.
+#[derive(Debug)]
+pub struct PreparedCode {
+    /// The image; of a zip function, the one that has its runtime.
+    pub image: Arc<PreparedImage>,
+    /// What is at `/var/task` of a zip function.
+    pub task: Option<PackageLease>,
+    /// What is at `/opt`, later ones over earlier ones.
+    pub layers: Vec<PackageLease>,
+    attachments: Vec<Attachment>,
+}
+
+impl PreparedCode {
+    /// An image, with layers where Lambda would not have them.
+    ///
+    /// # Errors
+    /// The image has no directory over which to mount them.
+    pub fn new(
+        packages: &PackageStore,
+        image: Arc<PreparedImage>,
+        task: Option<PackageLease>,
+        layers: Vec<PackageLease>,
+    ) -> Result<Self, ServiceError> {
+        let mut attachments = vec![];
+        if let Some(task) = &task {
+            attachments.push(packages.attachment(TASK_ROOT, [task]));
+            image.require_directory(TASK_ROOT)?;
+        }
+        if !layers.is_empty() {
+            attachments.push(packages.attachment(LAYER_ROOT, &layers));
+            image.require_directory(LAYER_ROOT)?;
+        }
+        Ok(Self {
+            image,
+            task,
+            layers,
+            attachments,
+        })
+    }
+
+    /// Where the program is that a `provided` function brings: as on Lambda, in
+    /// its code, else in its layers.
+    fn bootstrap(&self) -> String {
+        let in_task = self.task.iter().any(|task| task.has("bootstrap"));
+        let in_layers = self.layers.iter().any(|layer| layer.has("bootstrap"));
+        let root = if in_layers && !in_task {
+            LAYER_ROOT
+        } else {
+            TASK_ROOT
+        };
+        format!("{root}/bootstrap")
+    }
+}
+
+impl From<Arc<PreparedImage>> for PreparedCode {
+    fn from(image: Arc<PreparedImage>) -> Self {
+        Self {
+            image,
+            task: None,
+            layers: vec![],
+            attachments: vec![],
+        }
+    }
+}
+
+impl PreparedImage {
+    fn require_directory(&self, path: &str) -> Result<(), ServiceError> {
+        match self.rootfs.lookup(path)? {
+            Some(FileKind::Directory { .. }) => Ok(()),
+            _ => Err(ServiceError::Image(format!(
+                "the image of the runtime has no directory {path}, over which code or layers are \
+                 mounted: make it in the image (for example with WORKDIR {path})"
+            ))),
+        }
+    }
+}
+
 /// A function's environment, with the layers that it runs from.
 #[derive(Debug)]
 pub struct FunctionEnvironment {
@@ -43,7 +127,7 @@ pub struct FunctionEnvironment {
     pub environment: ExecutionEnvironment,
     /// Keeps the layers in the store for as long as the environment may start
     /// again.
-    _rootfs: Arc<PreparedImage>,
+    _code: Arc<PreparedCode>,
 }
 
 impl Service {
@@ -98,6 +182,29 @@ impl Service {
         prepared.await
     }
 
+    /// The region that functions are told, and that is in their ARNs.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The image store.
+    pub fn images(&self) -> &ImageStore {
+        &self.images
+    }
+
+    /// An image that is in the store already, by its digest, ready to run.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn stored(&self, digest: &str) -> Result<Option<PreparedImage>, ServiceError> {
+        let store = self.images.content();
+        let Some(image) = store.find(digest)? else {
+            return Ok(None);
+        };
+        let rootfs = store.rootfs(&image)?;
+        Ok(Some(PreparedImage { image, rootfs }))
+    }
+
     /// The ARN of a function, without a qualifier.
     pub fn function_arn(&self, name: &FunctionName) -> String {
         function_arn(&self.region, name)
@@ -110,7 +217,7 @@ impl Service {
     /// The image has nothing to run, or the host cannot make its `/tmp`.
     pub fn environment(
         &self,
-        image: Arc<PreparedImage>,
+        code: Arc<PreparedCode>,
         function: FunctionConfiguration,
         sink: Arc<dyn Sink>,
     ) -> Result<FunctionEnvironment, ServiceError> {
@@ -122,13 +229,14 @@ impl Service {
         let identity = Identity {
             region: self.region.clone(),
             runtime_api: RUNTIME_API.to_string(),
-            log_stream_name: log_stream_name(),
+            log_stream_name: log_stream_name(function.version),
         };
         let spec = SandboxSpec {
-            root: image.rootfs.mount().clone(),
-            args: command(&image.image, &function)?,
-            env: function_environment(&image.image.config.env, &function, &identity),
-            working_directory: working_directory(&image, &function)?,
+            root: code.image.rootfs.mount().clone(),
+            attachments: code.attachments.clone(),
+            args: command(&code, &function)?,
+            env: function_environment(&code.image.image.config.env, &function, &identity),
+            working_directory: working_directory(&code.image, &function)?,
             memory_bytes: function.memory_size.bytes(),
             init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
             visible_cpus: function.memory_size.visible_cpus(),
@@ -147,7 +255,7 @@ impl Service {
         };
         Ok(FunctionEnvironment {
             environment: ExecutionEnvironment::new(&self.launcher, settings),
-            _rootfs: image,
+            _code: code,
         })
     }
 
@@ -159,7 +267,22 @@ impl Service {
 }
 
 /// `ENTRYPOINT` and `CMD`, each with its override.
-fn command(image: &Image, function: &FunctionConfiguration) -> Result<Vec<String>, ServiceError> {
+///
+/// The handler of a zip function takes the place of `CMD`; a runtime that the
+/// function brings takes the place of all.
+fn command(
+    code: &PreparedCode,
+    function: &FunctionConfiguration,
+) -> Result<Vec<String>, ServiceError> {
+    let image = &code.image.image;
+    if let Package::Zip { handler, .. } = &function.package {
+        if function.package.brings_bootstrap() {
+            return Ok(vec![code.bootstrap()]);
+        }
+        let mut args = image.config.entrypoint.clone();
+        args.push(handler.clone());
+        return Ok(args);
+    }
     let overrides = &function.image_config;
     let entry_point = overrides
         .entry_point
@@ -182,6 +305,9 @@ fn working_directory(
     image: &PreparedImage,
     function: &FunctionConfiguration,
 ) -> Result<PathBuf, ServiceError> {
+    if let Package::Zip { .. } = function.package {
+        return Ok(PathBuf::from(TASK_ROOT));
+    }
     let chosen = function
         .image_config
         .working_directory
@@ -197,7 +323,7 @@ fn working_directory(
         }
         return Ok(PathBuf::from(directory));
     }
-    let task_root = PathBuf::from("/var/task");
+    let task_root = PathBuf::from(TASK_ROOT);
     match image.rootfs.lookup(&task_root)? {
         Some(FileKind::Directory { .. }) => Ok(task_root),
         _ => Ok(PathBuf::from("/")),
@@ -205,7 +331,7 @@ fn working_directory(
 }
 
 /// The region that functions are told, from the caller's environment.
-fn region() -> String {
+pub(crate) fn region() -> String {
     ["AWS_REGION", "AWS_DEFAULT_REGION"]
         .iter()
         .find_map(|name| std::env::var(name).ok())
@@ -218,9 +344,9 @@ fn region() -> String {
         .unwrap_or_else(|| "us-east-1".to_owned())
 }
 
-fn log_stream_name() -> String {
+fn log_stream_name(version: Version) -> String {
     format!(
-        "{}/[$LATEST]{}",
+        "{}/[{version}]{}",
         chrono::Utc::now().format("%Y/%m/%d"),
         uuid::Uuid::new_v4().simple()
     )

@@ -43,6 +43,21 @@ impl StateDirectories {
         self.persistent.join("images")
     }
 
+    /// The functions that are kept.
+    pub fn functions(&self) -> PathBuf {
+        self.persistent.join("functions")
+    }
+
+    /// The layers.
+    pub fn layers(&self) -> PathBuf {
+        self.persistent.join("layers")
+    }
+
+    /// The archives of functions and layers.
+    pub fn packages(&self) -> PathBuf {
+        self.persistent.join("packages")
+    }
+
     /// Files behind ephemeral storage.
     pub fn storage(&self) -> PathBuf {
         self.persistent.join("storage")

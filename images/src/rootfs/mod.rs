@@ -4,7 +4,7 @@ pub(crate) mod built;
 mod merged;
 pub(crate) mod mount;
 mod mounted;
-mod overlay;
+pub(crate) mod overlay;
 pub mod skeleton;
 
 use std::fs::File;

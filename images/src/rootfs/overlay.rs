@@ -1,6 +1,7 @@
 //! Mounting a stack of layers as one read-only tree.
 
 use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, mount as classic_mount,
 };
 
-use crate::detached::{attach, explained};
+use crate::detached::{attach, attach_over, explained};
 use crate::error::{Error, IoContext, Result, quoted_path};
 
 /// The source shown in `/proc/self/mountinfo`.
@@ -33,22 +34,27 @@ pub(super) fn mount(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()
     if lower_dirs.len() < 2 {
         return Err(Error::invalid("overlayfs needs two directories to stack"));
     }
-    match mount_by_descriptor(lower_dirs, target)? {
-        Outcome::Mounted => Ok(()),
-        Outcome::TooOld => mount_by_options(lower_dirs, target),
+    match detached(lower_dirs)? {
+        Some(tree) => attach(tree, target),
+        None => mount_by_options(lower_dirs, target),
     }
 }
 
-enum Outcome {
-    Mounted,
-    /// The kernel lacks the calls, or overlayfs's `lowerdir+`.
-    TooOld,
+/// The same over an open directory, whatever its path leads to by now.
+pub(crate) fn mount_over(lower_dirs: &[impl AsRef<Path>], directory: &OwnedFd) -> Result<()> {
+    if let Some(tree) = detached(lower_dirs)? {
+        return attach_over(tree, directory).doing(|| "mounting an overlay".to_owned());
+    }
+    let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    mount_by_options(lower_dirs, Path::new(&target))
 }
 
-fn mount_by_descriptor(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<Outcome> {
-    let failed = || format!("mounting an overlay at {}", quoted_path(target));
+/// An overlay that has no path yet; `None` where the kernel lacks the calls, or
+/// overlayfs's `lowerdir+`.
+fn detached(lower_dirs: &[impl AsRef<Path>]) -> Result<Option<OwnedFd>> {
+    let failed = || "mounting an overlay".to_owned();
     let context = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
-        Err(Errno::NOSYS) => return Ok(Outcome::TooOld),
+        Err(Errno::NOSYS) => return Ok(None),
         Err(Errno::NODEV) => {
             return Err(Error::unsupported(
                 "this kernel has no overlayfs (CONFIG_OVERLAY_FS)",
@@ -60,13 +66,13 @@ fn mount_by_descriptor(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result
     // told without a look, fails when it mounts, and leaves a line in the system's
     // log for each. So it is asked for what no version has.
     if fsconfig_set_flag(&context, UNKNOWN_OPTION).is_ok() {
-        return Ok(Outcome::TooOld);
+        return Ok(None);
     }
     fsconfig_set_string(&context, "source", SOURCE).doing(failed)?;
     for (index, directory) in lower_dirs.iter().enumerate() {
         let directory = directory.as_ref();
         match fsconfig_set_string(&context, "lowerdir+", directory) {
-            Err(Errno::INVAL) if index == 0 => return Ok(Outcome::TooOld),
+            Err(Errno::INVAL) if index == 0 => return Ok(None),
             other => other
                 .map_err(|error| explained(&context, error))
                 .doing(|| format!("adding {} to an overlay", quoted_path(directory)))?,
@@ -83,9 +89,9 @@ fn mount_by_descriptor(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOSUID;
-    let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(failed)?;
-    attach(tree, target)?;
-    Ok(Outcome::Mounted)
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .doing(failed)
+        .map(Some)
 }
 
 fn mount_by_options(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()> {

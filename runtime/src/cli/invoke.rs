@@ -47,7 +47,7 @@ pub(super) async fn run(
         }
         let log = Arc::new(StandardError::new());
         let sink = Arc::clone(&log);
-        let function = service.environment(Arc::new(image), function, sink)?;
+        let function = service.environment(Arc::new(Arc::new(image).into()), function, sink)?;
         let environment = &function.environment;
         let invocation = || command.caller.describe(Invocation::new(event.clone()));
         let invoked = invoke(

@@ -6,6 +6,7 @@ mod doctor;
 mod exit_status;
 mod image;
 mod invoke;
+mod layer;
 mod logs;
 mod output;
 mod progress;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
             Command::Logs(command) => block_on(logs::run(command, directories)),
             Command::Stop(command) => block_on(stop::run(command, directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
+            Command::Layer(command) => layer::run(command, &directories),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });

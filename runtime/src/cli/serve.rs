@@ -1,8 +1,9 @@
 //! `lambent serve`: the endpoint that SDKs talk to.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use lambent_images::ImageReference;
 
 use super::args::{Endpoint, Events, Serve};
 use super::exit_status::{CommandError, ExitStatus};
@@ -14,6 +15,7 @@ use super::{interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
 use crate::asynchronous::{EventQueue, Pace, QueueSettings};
+use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
 use crate::model::{FunctionConfiguration, FunctionName, FunctionReference};
@@ -38,9 +40,8 @@ pub(super) async fn run(
             ..PoolSettings::default()
         },
     );
-    let sockets = directories.sockets();
     let opened = tokio::select! {
-        opened = open(&command.endpoint, &command.events, configuration, &pools, &sockets) => opened.map(Some),
+        opened = open(&command.endpoint, &command.events, configuration, &directories, &pools) => opened.map(Some),
         _ = interrupted() => Ok(None),
     };
     match opened {
@@ -58,30 +59,35 @@ async fn open(
     command: &Endpoint,
     settings: &Events,
     configuration: FunctionConfiguration,
+    directories: &StateDirectories,
     pools: &Arc<Pools>,
-    sockets: &Path,
 ) -> Result<Serving, CommandError> {
-    let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
-    let display = Arc::clone(&progress) as Display;
-    let request = ImageRequest {
-        reference: command.image.clone(),
-        platform: command.choice.platform(),
-        name: None,
-    };
-    let prepared = pools.service().prepare(request, display).await;
-    progress.finish();
-    let image = Arc::new(prepared?);
-    for warning in &image.image.warnings {
-        output::diagnostic(&format!("warning: {warning}"));
-    }
-    let sink = Arc::new(StandardError::with_format(command.log_format));
-    let name = configuration.function_name.clone();
+    let sockets = directories.sockets();
     let functions = Arc::new(Functions::default());
-    let log = Arc::clone(&sink);
-    functions.put(pools.deploy(configuration, "$LATEST".to_owned(), image, None, sink));
-    let events = event_queue(settings, &name, pools, &functions, &log)?;
+    let log = Arc::new(StandardError::with_format(command.log_format));
+    let sink = Arc::clone(&log);
+    let runtimes = command.runtime_image.iter().cloned().collect();
+    let control = ControlPlane::open(directories, pools, &functions, sink, runtimes)?;
+    for lost in control.restore().await {
+        output::diagnostic(&format!("warning: {lost}"));
+    }
+    let name = match &command.image {
+        Some(image) => {
+            adopt(command, image, &configuration, pools, &control).await?;
+            Some(&configuration.function_name)
+        }
+        None => None,
+    };
+    let events = event_queue(
+        settings,
+        &configuration.function_name,
+        pools,
+        &functions,
+        &log,
+    )?;
     let context = Context {
         functions,
+        control: Arc::clone(&control),
         pools: Arc::clone(pools),
         events,
     };
@@ -96,18 +102,24 @@ async fn open(
     let address = server
         .address()
         .map_err(|error| CommandError::Host(format!("the listening socket: {error}")))?;
-    let socket = AdminSocket::bind(sockets).await.map_err(|error| {
+    let socket = AdminSocket::bind(&sockets).await.map_err(|error| {
         CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
     })?;
-    output::progress(&format!(
-        "{name}: {} at http://{address}. Point a client at it, for example:\n  \
-         aws lambda invoke --endpoint-url http://{address} --function-name {name} /dev/stdout",
-        command.image
-    ));
+    output::progress(&match (name, &command.image) {
+        (Some(name), Some(image)) => format!(
+            "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
+             aws lambda invoke --endpoint-url http://{address} --function-name {name} /dev/stdout"
+        ),
+        _ => format!(
+            "{} functions at http://{address}. Point a client at it, for example:\n  \
+             aws lambda list-functions --endpoint-url http://{address}",
+            control.count()
+        ),
+    });
     if !address.ip().is_loopback() {
         output::diagnostic(&format!(
             "warning: {address} can be reached from other machines, and whoever reaches it may \
-             invoke the function: signatures are not checked"
+             make and invoke functions: signatures are not checked"
         ));
     }
     Ok(Serving {
@@ -156,4 +168,30 @@ fn event_queue(
     let configured = queue.configure(&reference, config);
     configured.map_err(|error| CommandError::Usage(error.to_string()))?;
     Ok(queue)
+}
+
+/// Serves the image of the command line as a function, for as long as the command
+/// runs.
+async fn adopt(
+    command: &Endpoint,
+    reference: &ImageReference,
+    configuration: &FunctionConfiguration,
+    pools: &Pools,
+    control: &ControlPlane,
+) -> Result<(), CommandError> {
+    let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
+    let display = Arc::clone(&progress) as Display;
+    let request = ImageRequest {
+        reference: reference.clone(),
+        platform: command.choice.platform(),
+        name: None,
+    };
+    let prepared = pools.service().prepare(request, display).await;
+    progress.finish();
+    let image = Arc::new(prepared?);
+    for warning in &image.image.warnings {
+        output::diagnostic(&format!("warning: {warning}"));
+    }
+    control.adopt(configuration, reference, image)?;
+    Ok(())
 }

@@ -238,7 +238,11 @@ impl Actor {
                 self.read_log_to_now();
                 self.sample_memory();
                 if let Some(request_id) = self.request_id() {
-                    self.emit(&telemetry::Event::Start { request_id });
+                    let version = self.settings.function.version;
+                    self.emit(&telemetry::Event::Start {
+                        request_id,
+                        version,
+                    });
                 }
                 if let Some(runtime) = &mut self.runtime {
                     runtime.meter.reset_cpu();

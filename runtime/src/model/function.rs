@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{EphemeralStorage, FunctionName, MemorySize, Timeout};
+use super::{EphemeralStorage, FunctionName, MemorySize, Timeout, Version};
 
 /// Overrides of the image's own settings (`ImageConfig`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,28 @@ pub struct ImageConfig {
     pub command: Option<Vec<String>>,
     /// Replaces `WORKDIR`.
     pub working_directory: Option<String>,
+}
+
+/// What the code of a function is (`PackageType`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Package {
+    /// An image that brings its own runtime.
+    #[default]
+    Image,
+    /// Files at `/var/task`, beside a runtime of Lambda's.
+    Zip {
+        /// `Runtime`, such as `python3.12`.
+        runtime: String,
+        /// `Handler`.
+        handler: String,
+    },
+}
+
+impl Package {
+    /// Whether the runtime is the function's own program, called `bootstrap`.
+    pub fn brings_bootstrap(&self) -> bool {
+        matches!(self, Self::Zip { runtime, .. } if runtime.starts_with("provided"))
+    }
 }
 
 /// One version of a function.
@@ -30,12 +52,20 @@ pub struct FunctionConfiguration {
     pub environment: BTreeMap<String, String>,
     /// `ImageConfig`.
     pub image_config: ImageConfig,
+    /// `PackageType`, with what only one of them has.
+    pub package: Package,
+    /// `Version`.
+    pub version: Version,
 }
 
 impl FunctionConfiguration {
-    /// The function's ARN without a qualifier.
+    /// The function's ARN; a published version is its qualifier.
     pub fn arn(&self, region: &str) -> String {
-        function_arn(region, &self.function_name)
+        let arn = function_arn(region, &self.function_name);
+        match self.version {
+            Version::Latest => arn,
+            Version::Number(number) => format!("{arn}:{number}"),
+        }
     }
 }
 

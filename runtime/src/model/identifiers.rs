@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The bare name of a function: letters, digits, `-` and `_`, at most 64.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct FunctionName(String);
 
 /// A function name outside of Lambda's grammar.
@@ -35,6 +36,14 @@ impl FromStr for FunctionName {
         } else {
             Err(InvalidFunctionName(text.to_owned()))
         }
+    }
+}
+
+impl TryFrom<String> for FunctionName {
+    type Error = InvalidFunctionName;
+
+    fn try_from(text: String) -> Result<Self, InvalidFunctionName> {
+        text.parse()
     }
 }
 

@@ -13,10 +13,11 @@ mod phase;
 mod report;
 mod runtime_state;
 mod variables;
+mod version;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
 pub use failure::{ExitStatus, Failure};
-pub use function::{ACCOUNT_ID, FunctionConfiguration, ImageConfig, function_arn};
+pub use function::{ACCOUNT_ID, FunctionConfiguration, ImageConfig, Package, function_arn};
 pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
 };
@@ -29,6 +30,7 @@ pub use runtime_state::{RuntimeCall, RuntimeState, StateTransitionError};
 pub use variables::{
     EnvironmentError, Identity, function_environment, parse_assignment, validate_user_environment,
 };
+pub use version::{InvalidVersion, Version};
 
 /// Largest event of a synchronous invocation, in bytes (Lambda: 6 MB).
 pub const MAX_EVENT_BYTES: usize = 6_291_456;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::FunctionConfiguration;
+use super::{FunctionConfiguration, Package};
 
 /// Lambda's limit on all variables together, measured on their JSON, in bytes.
 const MAX_ENVIRONMENT_BYTES: usize = 4_096;
@@ -34,6 +34,21 @@ const CREDENTIALS: &[&str] = &[
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+];
+
+/// What a zip function has unless something else is set, and an image function
+/// only if its image has it.
+const ZIP_DEFAULTS: &[(&str, &str)] = &[
+    ("LANG", "en_US.UTF-8"),
+    (
+        "LD_LIBRARY_PATH",
+        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    ),
+    (
+        "PATH",
+        "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    ),
+    ("TZ", ":UTC"),
 ];
 
 /// A variable that Lambda would refuse.
@@ -119,8 +134,9 @@ pub struct Identity {
     pub log_stream_name: String,
 }
 
-/// The environment of an image function's runtime: the image's `ENV`, then the
-/// function's configuration, then what the platform reserves.
+/// The environment of a function's runtime: the image's `ENV`, then the function's
+/// configuration, then what the platform reserves. The image of a zip function
+/// stands for Lambda's runtime, whose own settings come before the defaults.
 ///
 /// Returned as `NAME=VALUE`. Entries of the image that no process can have
 /// (without `=`, or with an empty name) are dropped; a name that appears twice
@@ -131,6 +147,9 @@ pub fn function_environment(
     identity: &Identity,
 ) -> Vec<String> {
     let mut variables: BTreeMap<&str, &str> = BTreeMap::new();
+    if let Package::Zip { .. } = function.package {
+        variables.extend(ZIP_DEFAULTS.iter().copied());
+    }
     for entry in image_env {
         if let Some((name, value)) = entry.split_once('=')
             && !name.is_empty()
@@ -150,13 +169,18 @@ pub fn function_environment(
         variables.insert(name, value);
     }
     let memory_size = function.memory_size.to_string();
+    let version = function.version.to_string();
+    let execution = match &function.package {
+        Package::Image => "AWS_Lambda_Image".to_owned(),
+        Package::Zip { runtime, .. } => format!("AWS_Lambda_{runtime}"),
+    };
     let log_group = format!("/aws/lambda/{}", function.function_name);
     let reserved = [
         ("AWS_DEFAULT_REGION", identity.region.as_str()),
-        ("AWS_EXECUTION_ENV", "AWS_Lambda_Image"),
+        ("AWS_EXECUTION_ENV", execution.as_str()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory_size),
         ("AWS_LAMBDA_FUNCTION_NAME", function.function_name.as_str()),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", &version),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
         ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
         ("AWS_LAMBDA_LOG_STREAM_NAME", &identity.log_stream_name),
@@ -173,6 +197,13 @@ pub fn function_environment(
         "_X_AMZN_TRACE_ID",
     ] {
         variables.remove(name);
+    }
+    if let Package::Zip { handler, .. } = &function.package {
+        variables.insert("_HANDLER", handler);
+    }
+    // A runtime that the function brings is not one of Lambda's.
+    if function.package.brings_bootstrap() {
+        variables.remove("AWS_EXECUTION_ENV");
     }
     variables
         .iter()
@@ -227,6 +258,69 @@ mod tests {
             validate_user_environment(&user(&[("AB", &"x".repeat(4_096 - 8))])),
             Err(EnvironmentError::TooLarge(_))
         ));
+    }
+
+    /// The exact set of a `provided.al2023` function is known.
+    #[test]
+    fn zip_functions_have_defaults_a_handler_and_their_version() {
+        let identity = Identity {
+            region: "us-east-1".to_owned(),
+            runtime_api: "127.0.0.1:9001".to_owned(),
+            log_stream_name: "s".to_owned(),
+        };
+        let of = |runtime: &str, image: &[&str]| {
+            let function = FunctionConfiguration {
+                package: Package::Zip {
+                    runtime: runtime.to_owned(),
+                    handler: "app.handler".to_owned(),
+                },
+                version: crate::model::Version::Number(7),
+                ..FunctionConfiguration::default()
+            };
+            let image: Vec<String> = image.iter().map(|entry| (*entry).to_owned()).collect();
+            function_environment(&image, &function, &identity)
+        };
+        let names: Vec<String> = of("provided.al2023", &[])
+            .iter()
+            .map(|entry| entry.split('=').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "AWS_ACCESS_KEY_ID",
+                "AWS_DEFAULT_REGION",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+                "AWS_LAMBDA_FUNCTION_NAME",
+                "AWS_LAMBDA_FUNCTION_VERSION",
+                "AWS_LAMBDA_INITIALIZATION_TYPE",
+                "AWS_LAMBDA_LOG_GROUP_NAME",
+                "AWS_LAMBDA_LOG_STREAM_NAME",
+                "AWS_LAMBDA_RUNTIME_API",
+                "AWS_REGION",
+                "AWS_SECRET_ACCESS_KEY",
+                "AWS_SESSION_TOKEN",
+                "LAMBDA_RUNTIME_DIR",
+                "LAMBDA_TASK_ROOT",
+                "LANG",
+                "LD_LIBRARY_PATH",
+                "PATH",
+                "TZ",
+                "_HANDLER"
+            ]
+        );
+        let python = of("python3.12", &["PATH=/mine", "_HANDLER=evil"]);
+        for expected in [
+            "AWS_EXECUTION_ENV=AWS_Lambda_python3.12",
+            "AWS_LAMBDA_FUNCTION_VERSION=7",
+            "PATH=/mine",
+            "TZ=:UTC",
+            "_HANDLER=app.handler",
+        ] {
+            assert!(
+                python.iter().any(|entry| entry == expected),
+                "{expected}: {python:?}"
+            );
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use self::life::Life;
 use crate::environment::{EnvironmentGone, Invocation, InvocationResult};
 use crate::model::{FunctionConfiguration, FunctionName};
 use crate::observation::Observer;
-use crate::service::{FunctionEnvironment, PreparedImage, Service};
+use crate::service::{FunctionEnvironment, PreparedCode, Service};
 use crate::service_error::ServiceError;
 use crate::telemetry::{Event, Sink};
 
@@ -42,9 +42,8 @@ pub struct FunctionVersion {
     /// `$LATEST` or a number.
     pub version: String,
     /// Its code.
-    pub image: Arc<PreparedImage>,
-    /// Reserved concurrency.
-    pub reserved: Option<usize>,
+    pub code: Arc<PreparedCode>,
+    reserved: Mutex<Option<usize>>,
     /// Where its environments' events go.
     pub sink: Arc<dyn Sink>,
     retired: AtomicBool,
@@ -67,15 +66,28 @@ impl FunctionVersion {
         }
     }
 
-    /// Whether its reserved concurrency is zero, so that it never runs.
-    pub(crate) fn is_disabled(&self) -> bool {
-        self.reserved == Some(0)
+    /// Reserves so many environments for the function, of which this is one
+    /// version; `None` takes the reservation away.
+    pub fn reserve(&self, concurrency: Option<usize>) {
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = concurrency;
     }
 
-    fn needs(&self) -> Needs {
+    fn reserved(&self) -> Option<usize> {
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its reserved concurrency is zero, so that it never runs.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.reserved() == Some(0)
+    }
+
+    /// What this version needs while the function's others have so many busy
+    /// environments: the reservation is the function's.
+    fn needs(&self, busy_elsewhere: usize) -> Needs {
+        let reserved = self.reserved();
         Needs {
             memory_mb: self.configuration.memory_size.get().into(),
-            reserved: self.reserved,
+            reserved: reserved.map(|reserved| reserved.saturating_sub(busy_elsewhere)),
         }
     }
 }
@@ -185,8 +197,7 @@ impl Pools {
     pub fn deploy(
         &self,
         configuration: FunctionConfiguration,
-        version: String,
-        image: Arc<PreparedImage>,
+        code: Arc<PreparedCode>,
         reserved: Option<usize>,
         sink: Arc<dyn Sink>,
     ) -> Arc<FunctionVersion> {
@@ -194,10 +205,10 @@ impl Pools {
         let mut state = self.lock();
         state.next_version += 1;
         Arc::new(FunctionVersion {
+            version: configuration.version.to_string(),
             configuration,
-            version,
-            image,
-            reserved,
+            code,
+            reserved: Mutex::new(reserved),
             sink,
             retired: AtomicBool::new(false),
             number: state.next_version,
@@ -247,7 +258,14 @@ impl Pools {
         if state.closed {
             return Err(EnvironmentGone::ended().into());
         }
-        let admission = state.book.admit(&version.key(), version.needs());
+        let key = version.key();
+        let elsewhere = state
+            .book
+            .counts()
+            .filter(|(other, ..)| other.function == key.function && **other != key)
+            .map(|(_, busy, _)| busy)
+            .sum();
+        let admission = state.book.admit(&key, version.needs(elsewhere));
         let admission = admission.map_err(|reason| {
             version.sink.emit(&Event::Throttled);
             PoolError::Throttled(reason)
@@ -266,7 +284,7 @@ impl Pools {
         drop(state);
         drop(ended);
         let made = self.service.environment(
-            Arc::clone(&version.image),
+            Arc::clone(&version.code),
             version.configuration.clone(),
             life,
         );

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use lambent_images::RootMount;
+use lambent_images::{Attachment, RootMount};
 use serde::{Deserialize, Serialize};
 
 use crate::model::ExitStatus;
@@ -57,6 +57,8 @@ pub(crate) struct StartRequest {
 pub(crate) struct SandboxSpec {
     /// The root file system.
     pub(crate) root: RootMount,
+    /// What is mounted over directories of it.
+    pub(crate) attachments: Vec<Attachment>,
     /// Program and arguments.
     pub(crate) args: Vec<String>,
     /// `NAME=VALUE`.

@@ -263,6 +263,7 @@ mod tests {
     fn sandbox() -> SandboxSpec {
         SandboxSpec {
             root: RootMount::Overlay { lower_dirs: vec![] },
+            attachments: vec![],
             args: vec!["/main".to_owned()],
             env: vec!["A=b".to_owned()],
             working_directory: "/var/task".into(),

@@ -104,6 +104,11 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     spec.root
         .mount(&rootfs)
         .map_err(|error| StartError::Host(format!("mount the root file system: {error}")))?;
+    for attachment in &spec.attachments {
+        attachment
+            .mount(&rootfs)
+            .map_err(|error| StartError::Host(format!("mount code and layers: {error}")))?;
+    }
     let storage = mount_tmp(assignment.storage, &tmp_directory, spec.tmp_bytes)?;
     let tmp = rustix::fs::openat(
         CWD,

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::asynchronous::Full;
+use crate::catalog::{Refusal, RefusalKind};
 use crate::pool::{PoolError, Throttle};
 
 /// An error of the service, as SDKs make exceptions of it.
@@ -29,16 +30,6 @@ impl Exception {
 
     fn user(status: StatusCode, name: &'static str, message: &str) -> Self {
         Self::new(status, name, json!({"Type": "User", "message": message}))
-    }
-
-    /// The function, or its version, is not there. The key is capitalised.
-    pub(crate) fn function_not_found(arn: &str) -> Self {
-        let message = format!("Function not found: {arn}");
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFoundException",
-            json!({"Type": "User", "Message": message}),
-        )
     }
 
     /// What is asked about is not there. The key is capitalised.
@@ -121,6 +112,37 @@ impl Exception {
     }
 }
 
+impl From<Refusal> for Exception {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.message.as_str();
+        let user = |status, name| Self::user(status, name, message);
+        match refusal.kind {
+            RefusalKind::Validation => Self::validation(message),
+            RefusalKind::InvalidParameter => Self::invalid_parameter(message),
+            RefusalKind::InvalidContent => {
+                user(StatusCode::BAD_REQUEST, "InvalidRequestContentException")
+            }
+            // The key is capitalised here.
+            RefusalKind::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "ResourceNotFoundException",
+                json!({"Type": "User", "Message": message}),
+            ),
+            RefusalKind::Conflict => user(StatusCode::CONFLICT, "ResourceConflictException"),
+            RefusalKind::Precondition => user(
+                StatusCode::PRECONDITION_FAILED,
+                "PreconditionFailedException",
+            ),
+            RefusalKind::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLargeException",
+                json!({"Message": message}),
+            ),
+            RefusalKind::Service => Self::service(message),
+        }
+    }
+}
+
 impl From<PoolError> for Exception {
     fn from(error: PoolError) -> Self {
         match error {
@@ -149,7 +171,7 @@ mod tests {
     fn bodies_are_lambdas() {
         let arn = "arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST";
         assert_eq!(
-            Exception::function_not_found(arn).body,
+            Exception::from(Refusal::function(arn)).body,
             json!({"Type": "User", "Message": format!("Function not found: {arn}")})
         );
         let throttled = Exception::throttled(Throttle::Reserved);

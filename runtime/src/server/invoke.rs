@@ -90,9 +90,7 @@ pub(super) fn find(
     {
         return Ok(only);
     }
-    let qualifier = reference.qualifier.as_deref().unwrap_or("$LATEST");
-    let arn = context.arn(&reference.name);
-    Err(Exception::function_not_found(&format!("{arn}:{qualifier}")))
+    Err(context.control.not_invocable(reference).into())
 }
 
 impl Call {

@@ -1,6 +1,7 @@
 //! The endpoint that SDKs talk to: HTTP in, calls on the pools out.
 
 pub(crate) mod connections;
+mod control;
 mod event_invoke_config;
 mod exception;
 mod invoke;
@@ -26,8 +27,8 @@ use self::connections::Connections;
 use self::exception::Exception;
 use self::path::Operation;
 use crate::asynchronous::EventQueue;
+use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
-use crate::model::FunctionName;
 use crate::pool::Pools;
 
 /// Connections at a time; what is above waits in the kernel's queue.
@@ -41,16 +42,12 @@ pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Context {
     /// The functions by name.
     pub functions: Arc<Functions>,
+    /// What makes and changes them.
+    pub control: Arc<ControlPlane>,
     /// Their environments.
     pub pools: Arc<Pools>,
     /// Their asynchronous events.
     pub events: Arc<EventQueue>,
-}
-
-impl Context {
-    fn arn(&self, name: &FunctionName) -> String {
-        self.pools.service().function_arn(name)
-    }
 }
 
 /// A listening endpoint.
@@ -145,6 +142,7 @@ async fn dispatch(
         Operation::InvokeWithResponseStream(reference) => {
             stream::invoke(context, &reference, &head.headers, body).await
         }
+        Operation::Control(operation) => control::answer(context, operation, body).await,
         Operation::Health => Ok(Response::new(full(Bytes::from_static(b"ok\n")))),
     }
 }

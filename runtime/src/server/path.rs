@@ -6,6 +6,7 @@ use hyper::Method;
 
 use super::event_invoke_config;
 use super::exception::Exception;
+use crate::control_plane;
 use crate::model::FunctionReference;
 
 /// An operation, with what its path and query say.
@@ -17,6 +18,8 @@ pub(super) enum Operation {
     InvokeWithResponseStream(FunctionReference),
     /// `/2019-09-25/functions/NAME/event-invoke-config?Qualifier=`
     EventInvokeConfig(event_invoke_config::Action, FunctionReference),
+    /// An operation of the control plane.
+    Control(control_plane::Operation),
     /// `GET /health`
     Health,
     /// `GET /metrics`
@@ -68,7 +71,9 @@ pub(super) fn operation(
         }
         (&Method::GET, ["health"]) => Ok(Operation::Health),
         (&Method::GET, ["metrics"]) => Ok(Operation::Metrics),
-        _ => Err(Exception::unknown_operation()),
+        _ => control_plane::parse(method.as_str(), path, query)?
+            .map(Operation::Control)
+            .ok_or_else(Exception::unknown_operation),
     }
 }
 

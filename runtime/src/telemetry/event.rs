@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{InitKind, Report, RequestId, Status};
+use crate::model::{InitKind, Report, RequestId, Status, Version};
 
 /// Something that happened, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub enum Event {
     Start {
         /// Of this request.
         request_id: RequestId,
+        /// Which version of the function.
+        version: Version,
     },
     /// The function wrote a line (`function`), without its newline.
     Function(Vec<u8>),

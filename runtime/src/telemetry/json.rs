@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::Event;
-use crate::model::{InitKind, Report, RequestId, Status};
+use crate::model::{InitKind, Report, RequestId, Status, Version};
 
 /// The log lines of an event that happened at `at`, each ending in a newline.
 pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
@@ -18,7 +18,10 @@ pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
             duration,
             status,
         } => vec![("platform.initReport", init_report(*kind, *duration, status))],
-        Event::Start { request_id } => vec![("platform.start", start(*request_id))],
+        Event::Start {
+            request_id,
+            version,
+        } => vec![("platform.start", start(*request_id, *version))],
         Event::Report {
             request_id, report, ..
         } => ended(*request_id, report),
@@ -46,8 +49,8 @@ fn function(line: &[u8]) -> Value {
         .unwrap_or_else(|| String::from_utf8_lossy(line).into())
 }
 
-fn start(request_id: RequestId) -> Value {
-    json!({"requestId": request_id.to_string(), "version": "$LATEST"})
+fn start(request_id: RequestId, version: Version) -> Value {
+    json!({"requestId": request_id.to_string(), "version": version.to_string()})
 }
 
 fn init_report(kind: InitKind, duration: Duration, status: &Status) -> Value {
@@ -182,8 +185,15 @@ mod tests {
         });
         assert_eq!(lines(&failed)[0]["record"], record);
         let request_id = RequestId::random();
-        let record = json!({"requestId": request_id.to_string(), "version": "$LATEST"});
-        assert_eq!(lines(&Event::Start { request_id })[0]["record"], record);
+        let record = json!({"requestId": request_id.to_string(), "version": "7"});
+        let version = "7".parse().unwrap();
+        assert_eq!(
+            lines(&Event::Start {
+                request_id,
+                version
+            })[0]["record"],
+            record
+        );
         assert!(lines(&Event::Throttled).is_empty());
     }
 

@@ -17,9 +17,10 @@ pub fn log_lines(event: &Event) -> Vec<u8> {
             duration,
             status,
         } => init_report(*kind, *duration, status).into_bytes(),
-        Event::Start { request_id } => {
-            format!("START RequestId: {request_id} Version: $LATEST\n").into_bytes()
-        }
+        Event::Start {
+            request_id,
+            version,
+        } => format!("START RequestId: {request_id} Version: {version}\n").into_bytes(),
         Event::Report {
             request_id, report, ..
         } => {

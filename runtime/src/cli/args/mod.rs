@@ -2,6 +2,7 @@
 
 mod caller;
 mod image;
+mod layer;
 mod running;
 mod serve;
 
@@ -15,6 +16,7 @@ pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
+pub(super) use self::layer::{LayerCommand, ListLayers, PublishLayer, RemoveLayers};
 pub(super) use self::running::{Logs, Ps, ServiceChoice, Since, Stop};
 pub(super) use self::serve::{Endpoint, Events, Serve};
 use super::exit_status::CommandError;
@@ -63,7 +65,7 @@ pub(super) enum Command {
     /// Run a function from an image: one cold start, then warm ones with --repeat
     #[command(after_help = EXIT_STATUSES)]
     Invoke(Box<Invoke>),
-    /// Serve a function to the AWS SDKs and the AWS CLI
+    /// Serve functions to the AWS SDKs and the AWS CLI
     #[command(after_help = EXIT_STATUSES)]
     Serve(Box<Serve>),
     /// Show the services that run, their functions and environments
@@ -78,6 +80,9 @@ pub(super) enum Command {
     /// Manage the images that are kept
     #[command(subcommand)]
     Image(Box<ImageCommand>),
+    /// Manage the layers of zip functions
+    #[command(subcommand)]
+    Layer(LayerCommand),
     /// Show what this host enforces and what not, what that means, and what mends it
     #[command(after_help = EXIT_STATUSES)]
     Doctor(Doctor),
@@ -283,6 +288,7 @@ impl FunctionSettings {
                 command: self.cmd.map(|list| list.0),
                 working_directory: self.workdir,
             },
+            ..FunctionConfiguration::default()
         })
     }
 }

@@ -64,8 +64,8 @@ impl<'a> Stage<'a> {
         &self,
         function: FunctionConfiguration,
     ) -> Result<FunctionEnvironment, CommandError> {
-        let image = Arc::clone(&self.image);
-        Ok(self.service.environment(image, function, Arc::new(Quiet))?)
+        let code = Arc::new(Arc::clone(&self.image).into());
+        Ok(self.service.environment(code, function, Arc::new(Quiet))?)
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::facts::{
 };
 use super::super::finding::{Check, Finding, Status};
 use super::*;
-use crate::model::{EphemeralStorage, FunctionName, ImageConfig, MemorySize, Timeout};
+use crate::model::{EphemeralStorage, MemorySize};
 
 fn fails(step: &str, errno: i32) -> Tried {
     let error = std::io::Error::from_raw_os_error(errno);
@@ -105,12 +105,9 @@ fn without_rights(uid: u32) -> Facts {
 
 fn function(memory: u32, tmp: u32) -> FunctionConfiguration {
     FunctionConfiguration {
-        function_name: FunctionName::default(),
         memory_size: MemorySize::new(memory).unwrap(),
-        timeout: Timeout::default(),
         ephemeral_storage: EphemeralStorage::new(tmp).unwrap(),
-        environment: std::collections::BTreeMap::new(),
-        image_config: ImageConfig::default(),
+        ..FunctionConfiguration::default()
     }
 }
 

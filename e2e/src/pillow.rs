@@ -1,0 +1,78 @@
+//! Pillow from its registry, as a layer would have it, for the Python of the images.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lambent_images::Platform;
+use lambent_images::writer::{ImageBuilder, LayerBuilder};
+
+use crate::fixtures::cache::Cache;
+use crate::fixtures::{self, Error, rootfs};
+
+/// Its version; what it installs is cached beside the fixtures.
+const VERSION: &str = "12.0.0";
+
+/// A directory with `python/PIL`.
+///
+/// # Panics
+/// If it cannot be installed.
+pub fn layer() -> PathBuf {
+    install().expect("Pillow from PyPI")
+}
+
+/// Writes an image that stands for Lambda's Python runtime: the runtime client in
+/// `/var/runtime`, and layers on the path as Lambda's own runtime puts them there.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn runtime_image(directory: &Path) -> String {
+    let [base, python] = fixtures::python_trees();
+    let client = python.join("var/task");
+    let file = directory.join("python-runtime.tar");
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/usr/bin/python3", "-m", "awslambdaric"])
+        .env("PYTHONPATH", "/var/runtime:/opt/python")
+        .layer(LayerBuilder::new().tree("", base))
+        .layer(LayerBuilder::new().tree("", python))
+        .layer(LayerBuilder::new().tree("var/runtime", client))
+        .layer(LayerBuilder::new().directory("opt", 0o755))
+        .write_oci_archive(&file, "latest")
+        .expect("an image");
+    format!("oci-archive:{}", file.display())
+}
+
+fn install() -> Result<PathBuf, Error> {
+    let [_, python] = fixtures::python_trees();
+    let version = rootfs::python_version(&python)?;
+    let directory = fixtures::directory().join(format!("pillow-{VERSION}-{version}"));
+    // One at a time: tests are processes of their own.
+    let _cache = Cache::open(&fixtures::directory())?;
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let staging = directory.with_extension("part");
+    let status = Command::new("python3")
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(["--root-user-action=ignore", "--no-compile", "--no-deps"])
+        .args(["--only-binary=:all:", "--implementation=cp"])
+        .arg(format!("--python-version={version}"))
+        .arg(format!(
+            "--platform=manylinux_2_28_{}",
+            std::env::consts::ARCH
+        ))
+        .arg("--target")
+        .arg(staging.join("python"))
+        .arg(format!("pillow=={VERSION}"))
+        .status()?;
+    if !status.success() {
+        return Err(format!("pip: {status}").into());
+    }
+    std::fs::rename(staging, &directory)?;
+    Ok(directory)
+}

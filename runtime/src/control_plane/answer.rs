@@ -1,0 +1,433 @@
+//! Answers requests of the control plane. On a thread that may block: archives are
+//! unpacked and files written.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::deploy::host_architecture;
+use super::{ControlPlane, Operation};
+use crate::catalog::{
+    Code, CodeRequest, CreateAlias, CreateFunction, LayerVersionArn, Moment, Page, PublishVersion,
+    Refusal, UpdateAlias, UpdateCode, UpdateConfiguration, VersionRecord, ZIPPED_LIMIT, check_code,
+    check_layer_count, required, unqualified,
+};
+use crate::model::{FunctionReference, Version};
+
+/// Status and body of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// `None` for an empty one.
+    pub(crate) body: Option<Value>,
+}
+
+impl Answer {
+    pub(super) fn ok(body: Value) -> Self {
+        Self {
+            status: 200,
+            body: Some(body),
+        }
+    }
+
+    pub(super) fn created(body: Value) -> Self {
+        Self {
+            status: 201,
+            body: Some(body),
+        }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self {
+            status: 204,
+            body: None,
+        }
+    }
+}
+
+/// `PutFunctionConcurrency`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Concurrency {
+    reserved_concurrent_executions: Option<i64>,
+}
+
+/// `TagResource`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tags {
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+impl ControlPlane {
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// What Lambda would answer, or what this host cannot do.
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        operation: &Operation,
+        body: &[u8],
+    ) -> Result<Answer, Refusal> {
+        use Operation as O;
+        match operation {
+            O::CreateFunction => self.create_function(&parsed(body)?),
+            O::ListFunctions {
+                page,
+                every_version,
+            } => Ok(self.list_functions(page, *every_version)),
+            O::GetFunction(function) => self.get_function(function),
+            O::GetFunctionConfiguration(function) => self.configuration(function).map(Answer::ok),
+            O::UpdateFunctionCode(function) => self.update_code(function, &parsed(body)?),
+            O::UpdateFunctionConfiguration(function) => {
+                self.update_configuration(function, &parsed(body)?)
+            }
+            O::DeleteFunction(function) => self.delete_function(function),
+            O::GetFunctionCodeSigningConfig(function) => {
+                self.lock().catalog.function(&function.name, self.arns())?;
+                Ok(Answer::ok(json!({"FunctionName": function.name})))
+            }
+            O::PublishVersion(function) => self.publish_version(function, &parsed(body)?),
+            O::ListVersionsByFunction(function, page) => self.list_versions(function, page),
+            O::CreateAlias(function) => {
+                let request: CreateAlias = parsed(body)?;
+                let _turn = self.turn();
+                let name = self.change(|catalog| {
+                    catalog.create_alias(&function.name, &request, self.arns(), &Moment::now())
+                })?;
+                self.follow(&function.name);
+                self.alias(function, &name).map(Answer::created)
+            }
+            O::UpdateAlias(function, name) => {
+                let request: UpdateAlias = parsed(body)?;
+                let _turn = self.turn();
+                self.change(|catalog| {
+                    let moment = Moment::now();
+                    catalog.update_alias(&function.name, name, &request, self.arns(), &moment)
+                })?;
+                self.follow(&function.name);
+                self.alias(function, name).map(Answer::ok)
+            }
+            O::DeleteAlias(function, name) => {
+                let _turn = self.turn();
+                self.change(|catalog| catalog.delete_alias(&function.name, name, self.arns()))?;
+                self.follow(&function.name);
+                Ok(Answer::empty())
+            }
+            O::GetAlias(function, name) => self.alias(function, name).map(Answer::ok),
+            O::ListAliases {
+                function,
+                version,
+                page,
+            } => self.list_aliases(function, version.as_deref(), page),
+            O::GetFunctionConcurrency(function) => {
+                let held = self.lock();
+                let record = held.catalog.function(&function.name, self.arns())?;
+                Ok(Answer::ok(match record.reserved {
+                    Some(reserved) => json!({"ReservedConcurrentExecutions": reserved}),
+                    None => json!({}),
+                }))
+            }
+            O::PutFunctionConcurrency(function) => {
+                let request: Concurrency = parsed(body)?;
+                let wanted = request
+                    .reserved_concurrent_executions
+                    .ok_or_else(|| required("reservedConcurrentExecutions"))?;
+                let _turn = self.turn();
+                self.change(|catalog| catalog.reserve(function, Some(wanted), self.arns()))?;
+                self.follow(&function.name);
+                Ok(Answer::ok(json!({"ReservedConcurrentExecutions": wanted})))
+            }
+            O::DeleteFunctionConcurrency(function) => {
+                let _turn = self.turn();
+                self.change(|catalog| catalog.reserve(function, None, self.arns()))?;
+                self.follow(&function.name);
+                Ok(Answer::empty())
+            }
+            O::CreateFunctionUrlConfig(_)
+            | O::GetFunctionUrlConfig(_)
+            | O::UpdateFunctionUrlConfig(_)
+            | O::DeleteFunctionUrlConfig(_)
+            | O::ListFunctionUrlConfigs(..) => self.url(operation, body),
+            O::ListTags(function) => {
+                unqualified(function)?;
+                let held = self.lock();
+                let record = held.catalog.function(&function.name, self.arns())?;
+                Ok(Answer::ok(json!({"Tags": record.tags})))
+            }
+            O::TagResource(function) => {
+                unqualified(function)?;
+                let request: Tags = parsed(body)?;
+                self.change(|catalog| catalog.tag(&function.name, request.tags, self.arns()))?;
+                Ok(Answer::empty())
+            }
+            O::UntagResource(function, keys) => {
+                unqualified(function)?;
+                self.change(|catalog| catalog.untag(&function.name, keys, self.arns()))?;
+                Ok(Answer::empty())
+            }
+            O::GetAccountSettings => Ok(Answer::ok(self.lock().catalog.account_settings())),
+            O::ListLayers(page) => self.list_layers(page),
+            O::ListLayerVersions(name, page) => self.list_layer_versions(name, page),
+            O::PublishLayerVersion(name) => self.publish_layer(name, &parsed(body)?),
+            O::GetLayerVersion(name, version) => {
+                self.layer(name, super::answer_layers::layer_version(version)?)
+            }
+            O::GetLayerVersionByArn(arn) => {
+                let parsed = LayerVersionArn::parse(arn)?;
+                self.layer(&parsed.name, parsed.version)
+            }
+            O::DeleteLayerVersion(name, version) => {
+                self.layers
+                    .remove(name, super::answer_layers::layer_version(version)?)?;
+                Ok(Answer::empty())
+            }
+        }
+    }
+
+    fn create_function(self: &Arc<Self>, request: &CreateFunction) -> Result<Answer, Refusal> {
+        let text = request.function_name.as_deref();
+        let reference =
+            FunctionReference::parse(text.ok_or_else(|| required("functionName"))?, None)?;
+        let name = &reference.name;
+        let asked = request.code.as_ref().ok_or_else(|| required("code"))?;
+        let arns = request.configuration.layers.clone().unwrap_or_default();
+        check_layer_count(&arns)?;
+        self.lock().catalog.check_free(name)?;
+        // Held until the function is on disk.
+        let (layers, _leases): (Vec<_>, Vec<_>) = self.layers.resolve(&arns)?.into_iter().unzip();
+        let settings = request.settings(layers, host_architecture())?;
+        check_code(&settings.package, asked)?;
+        let (code, _lease) = self.code(asked)?;
+        let shape = self.change(|catalog| {
+            let record = catalog.create(name, request, settings, code, &Moment::now())?;
+            let version = match record.last_version {
+                0 => Version::Latest,
+                number => Version::Number(number),
+            };
+            Ok(record.latest.shape(self.arns(), name, version, None))
+        })?;
+        self.deploy(name.clone());
+        Ok(Answer::created(shape))
+    }
+
+    /// The code that a request has; an archive is unpacked and stays for as long as
+    /// the second lives.
+    fn code(
+        &self,
+        request: &CodeRequest,
+    ) -> Result<(Code, Option<lambent_images::PackageLease>), Refusal> {
+        match (&request.image_uri, &request.zip_file) {
+            (Some(uri), _) => {
+                let uri = uri.clone();
+                Ok((Code::Image { uri, digest: None }, None))
+            }
+            (None, Some(zip)) => {
+                let lease = self.layers.unpack(Cursor::new(archive(zip)?))?;
+                let package = lease.package();
+                let code = Code::Zip {
+                    digest: package.digest.hex(),
+                    size: package.size,
+                    unpacked_size: package.unpacked_size,
+                };
+                Ok((code, Some(lease)))
+            }
+            (None, None) => Err(Refusal::invalid(
+                "Please provide a source for function code.",
+            )),
+        }
+    }
+
+    fn list_functions(&self, page: &Page, every_version: bool) -> Answer {
+        let held = self.lock();
+        let all = held.catalog.functions.iter().flat_map(|(name, record)| {
+            let versions = record.all();
+            versions
+                .filter(|(version, _)| every_version || *version == Version::Latest)
+                .map(|(version, record)| {
+                    let qualifier = every_version.then(|| version.to_string());
+                    let shape = record.shape(self.arns(), name, version, qualifier.as_deref());
+                    (format!("{name}:{version}"), shape)
+                })
+                .collect::<Vec<_>>()
+        });
+        listed("Functions", page.of(all))
+    }
+
+    fn get_function(&self, function: &FunctionReference) -> Result<Answer, Refusal> {
+        let held = self.lock();
+        let (version, record) = held.catalog.resolve(function, self.arns())?;
+        let qualifier = function.qualifier.as_deref();
+        let mut answer = json!({
+            "Configuration": record.shape(self.arns(), &function.name, version, qualifier),
+            "Code": record.code_shape(),
+        });
+        held.catalog
+            .function(&function.name, self.arns())?
+            .describe(&mut answer);
+        Ok(Answer::ok(answer))
+    }
+
+    fn configuration(&self, function: &FunctionReference) -> Result<Value, Refusal> {
+        let held = self.lock();
+        let (version, record) = held.catalog.resolve(function, self.arns())?;
+        let qualifier = function.qualifier.as_deref();
+        Ok(record.shape(self.arns(), &function.name, version, qualifier))
+    }
+
+    fn update_code(
+        self: &Arc<Self>,
+        function: &FunctionReference,
+        request: &UpdateCode,
+    ) -> Result<Answer, Refusal> {
+        let name = &function.name;
+        let package = {
+            let held = self.lock();
+            let record = held.catalog.function(name, self.arns())?;
+            record.latest.settings.package.clone()
+        };
+        check_code(&package, &request.code)?;
+        let (code, _lease) = self.code(&request.code)?;
+        let (version, record) = self.change(|catalog| {
+            catalog.update_code(name, request, code, self.arns(), &Moment::now())
+        })?;
+        if request.dry_run != Some(true) {
+            self.deploy(name.clone());
+        }
+        Ok(Answer::ok(record.shape(self.arns(), name, version, None)))
+    }
+
+    fn update_configuration(
+        self: &Arc<Self>,
+        function: &FunctionReference,
+        request: &UpdateConfiguration,
+    ) -> Result<Answer, Refusal> {
+        let name = &function.name;
+        self.lock().catalog.function(name, self.arns())?;
+        let mut leases = vec![];
+        let layers = match &request.layers {
+            None => None,
+            Some(arns) => {
+                check_layer_count(arns)?;
+                let (layers, held): (Vec<_>, Vec<_>) =
+                    self.layers.resolve(arns)?.into_iter().unzip();
+                leases = held;
+                Some(layers)
+            }
+        };
+        let record: VersionRecord = self.change(|catalog| {
+            catalog.update_configuration(name, request, layers, self.arns(), &Moment::now())
+        })?;
+        drop(leases);
+        self.deploy(name.clone());
+        Ok(Answer::ok(record.shape(
+            self.arns(),
+            name,
+            Version::Latest,
+            None,
+        )))
+    }
+
+    fn delete_function(&self, function: &FunctionReference) -> Result<Answer, Refusal> {
+        {
+            let _turn = self.turn();
+            self.change(|catalog| catalog.delete(function, self.arns()))?;
+            self.follow(&function.name);
+        }
+        self.layers.collect()?;
+        Ok(Answer::empty())
+    }
+
+    fn publish_version(
+        &self,
+        function: &FunctionReference,
+        request: &PublishVersion,
+    ) -> Result<Answer, Refusal> {
+        let name = &function.name;
+        let _turn = self.turn();
+        let (number, shape) = self.change(|catalog| {
+            let number = catalog.publish(name, request, self.arns())?;
+            let record = catalog.function(name, self.arns())?;
+            let version = Version::Number(number);
+            let shape = record
+                .version(version)
+                .map(|record| record.shape(self.arns(), name, version, None));
+            Ok((number, shape))
+        })?;
+        self.put_version(name, number);
+        let shape = shape.ok_or_else(|| Refusal::service("the new version is not there"))?;
+        Ok(Answer::created(shape))
+    }
+
+    fn list_versions(&self, function: &FunctionReference, page: &Page) -> Result<Answer, Refusal> {
+        let held = self.lock();
+        let name = &function.name;
+        let record = held.catalog.function(name, self.arns())?;
+        let all = record.all().map(|(version, record)| {
+            let text = version.to_string();
+            let shape = record.shape(self.arns(), name, version, Some(&text));
+            (text, shape)
+        });
+        Ok(listed("Versions", page.of(all)))
+    }
+
+    fn alias(&self, function: &FunctionReference, name: &str) -> Result<Value, Refusal> {
+        let held = self.lock();
+        let alias = held.catalog.alias(&function.name, name, self.arns())?;
+        Ok(alias.shape(self.arns(), &function.name, name))
+    }
+
+    fn list_aliases(
+        &self,
+        function: &FunctionReference,
+        version: Option<&str>,
+        page: &Page,
+    ) -> Result<Answer, Refusal> {
+        let held = self.lock();
+        let record = held.catalog.function(&function.name, self.arns())?;
+        let all = record
+            .aliases
+            .iter()
+            .filter(|(_, alias)| version.is_none_or(|it| alias.route.version.to_string() == it))
+            .map(|(name, alias)| {
+                let shape = alias.shape(self.arns(), &function.name, name);
+                (name.clone(), shape)
+            });
+        Ok(listed("Aliases", page.of(all)))
+    }
+}
+
+/// A page of a list, with the marker of the next one.
+pub(super) fn listed(member: &str, (items, next): (Vec<Value>, Option<String>)) -> Answer {
+    let mut body = json!({member: items});
+    if let Some(next) = next {
+        body["NextMarker"] = json!(next);
+    }
+    Answer::ok(body)
+}
+
+/// The members of a request; an empty body has none.
+pub(super) fn parsed<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Refusal> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| Refusal::body(&error.to_string()))
+}
+
+/// The bytes of a `ZipFile`.
+pub(super) fn archive(base64: &str) -> Result<Vec<u8>, Refusal> {
+    let bytes = BASE64_STANDARD
+        .decode(base64)
+        .map_err(|error| Refusal::body(&format!("ZipFile is not base64: {error}")))?;
+    if bytes.len() > ZIPPED_LIMIT {
+        return Err(Refusal::zipped());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,354 @@
+//! From a record to something that can be invoked, in the background.
+
+use std::sync::Arc;
+
+use lambent_images::{ImageReference, NoProgress, Platform};
+
+use super::ControlPlane;
+use crate::catalog::{
+    Code, Failed, FunctionRecord, LayerUse, Moment, PackageSettings, Refusal, Settings, State,
+    VersionRecord,
+};
+use crate::images::ImageRequest;
+use crate::model::{FunctionConfiguration, FunctionName, Package, Version};
+use crate::service::{PreparedCode, PreparedImage};
+use crate::service_error::ServiceError;
+
+/// The role of functions that come from the command line.
+const ROLE: &str = "arn:aws:iam::123456789012:role/lambent";
+
+impl ControlPlane {
+    /// Makes everything ready that was so before, and begins with what was not.
+    /// One line for each version that cannot be used any more.
+    pub async fn restore(self: &Arc<Self>) -> Vec<String> {
+        let functions = self.lock().catalog.functions.clone();
+        let mut lost = vec![];
+        for (name, record) in functions {
+            // An update that was not finished begins again; until then the old
+            // code serves.
+            let serving = record.previous.as_deref().unwrap_or(&record.latest);
+            let numbered = record.versions.iter();
+            let numbered = numbered.map(|(number, version)| (Version::Number(*number), version));
+            for (version, kept) in std::iter::once((Version::Latest, serving)).chain(numbered) {
+                if !kept.is_restorable() {
+                    continue;
+                }
+                let outcome = match self.prepare(kept).await {
+                    Ok(code) => {
+                        self.put(&name, version, kept, &code, record.reserved);
+                        Ok(())
+                    }
+                    Err(ServiceError::Interrupted) => return lost,
+                    Err(error) => {
+                        lost.push(format!("{name}:{version} cannot be invoked: {error}"));
+                        Err(failure(&error, Failed::GONE))
+                    }
+                };
+                self.restored(&name, version, kept, outcome.as_ref().copied());
+            }
+            self.follow(&name);
+            if record.all().any(|(_, version)| version.is_unsettled()) {
+                self.deploy(name);
+            }
+        }
+        lost
+    }
+
+    /// Writes down what became of a version, if it is not what it was.
+    fn restored(
+        &self,
+        name: &FunctionName,
+        version: Version,
+        kept: &VersionRecord,
+        outcome: Result<(), &Failed>,
+    ) {
+        if outcome.is_ok() == (kept.state == State::Active) {
+            return;
+        }
+        let changed = self.change(|catalog| {
+            catalog.restored(name, version, outcome);
+            Ok(())
+        });
+        if let Err(refusal) = changed {
+            tracing::error!(function = %name, %refusal, "the functions cannot be written");
+        }
+    }
+
+    /// Serves a function of the command line, in the place of a stored one.
+    ///
+    /// # Errors
+    /// There is a stored function of that name.
+    pub fn adopt(
+        &self,
+        configuration: &FunctionConfiguration,
+        uri: &ImageReference,
+        image: Arc<PreparedImage>,
+    ) -> Result<(), ServiceError> {
+        let name = &configuration.function_name;
+        let moment = Moment::now();
+        let latest = VersionRecord {
+            settings: settings(configuration),
+            code: Code::Image {
+                uri: uri.to_string(),
+                digest: Some(image.image.manifest_digest.to_string()),
+            },
+            state: State::Active,
+            last_update: None,
+            revision_id: moment.revision_id,
+            last_modified: moment.at,
+        };
+        self.change(|catalog| {
+            if catalog.functions.contains_key(name) {
+                return Err(Refusal::conflict(format!(
+                    "there is a stored function {name}: delete it, or choose another --name"
+                )));
+            }
+            let record = FunctionRecord::of_command_line(latest.clone());
+            catalog.functions.insert(name.clone(), record);
+            Ok(())
+        })
+        .map_err(|refusal| ServiceError::Host(refusal.message))?;
+        let code = Arc::new(PreparedCode::from(image));
+        self.put(name, Version::Latest, &latest, &code, None);
+        Ok(())
+    }
+
+    /// Begins to make a function ready.
+    pub(super) fn deploy(self: &Arc<Self>, name: FunctionName) {
+        let control = Arc::clone(self);
+        tokio::spawn(async move {
+            let record = control.lock().catalog.functions.get(&name).cloned();
+            let Some(record) = record else { return };
+            let prepared = control.prepare(&record.latest).await;
+            let work = move || control.settle(&name, &record, prepared);
+            // Writes a file.
+            let _gone_with_the_service = tokio::task::spawn_blocking(work).await;
+        });
+    }
+
+    /// The end of a deployment of what `deployed` was when it began.
+    fn settle(
+        &self,
+        name: &FunctionName,
+        deployed: &FunctionRecord,
+        prepared: Result<Arc<PreparedCode>, ServiceError>,
+    ) {
+        let moment = Moment::now();
+        let outcome = match &prepared {
+            Ok(code) => Ok(code.image.image.manifest_digest.to_string()),
+            Err(ServiceError::Interrupted) => return,
+            Err(error) => Err(failure(
+                error,
+                match &deployed.latest.code {
+                    Code::Image { .. } => "InvalidImage",
+                    Code::Zip { .. } => "InvalidRuntime",
+                },
+            )),
+        };
+        let turn = self.turn();
+        let changed = self.change(|catalog| {
+            let current = catalog.functions.get(name);
+            // Deleted meanwhile, and perhaps made again.
+            let same = current
+                .is_some_and(|record| record.latest.revision_id == deployed.latest.revision_id);
+            if !same {
+                return Ok(None);
+            }
+            match &outcome {
+                Ok(digest) => catalog.deployed(name, digest, &moment),
+                Err(failed) => catalog.failed(name, failed, &moment),
+            }
+            Ok(catalog.functions.get(name).cloned())
+        });
+        let record = match changed {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(refusal) => {
+                tracing::error!(function = %name, %refusal, "the functions cannot be written");
+                return;
+            }
+        };
+        if let Ok(code) = prepared {
+            let missing = |version: Version| !self.functions.has(name, version);
+            for (version, kept) in record.all() {
+                let is_new = version == Version::Latest || missing(version);
+                if is_new && kept.state == State::Active && kept.code == record.latest.code {
+                    self.put(name, version, kept, &code, record.reserved);
+                }
+            }
+        }
+        self.follow(name);
+        drop(turn);
+        // What the code was before, unless something still runs from it.
+        if let Err(refusal) = self.layers.collect() {
+            tracing::warn!(%refusal, "archives that nothing needs stay behind");
+        }
+    }
+
+    /// Makes `$LATEST` invocable under a version's number too.
+    pub(super) fn put_version(&self, name: &FunctionName, number: u64) {
+        let record = self.lock().catalog.functions.get(name).cloned();
+        let version = Version::Number(number);
+        let code = self.functions.code(name, Version::Latest);
+        if let (Some(record), Some(code)) = (record, code)
+            && let Some(kept) = record.version(version)
+            && kept.state == State::Active
+            && !self.functions.has(name, version)
+        {
+            self.put(name, version, kept, &code, record.reserved);
+        }
+    }
+
+    fn put(
+        &self,
+        name: &FunctionName,
+        version: Version,
+        record: &VersionRecord,
+        code: &Arc<PreparedCode>,
+        reserved: Option<usize>,
+    ) {
+        let configuration = record.configuration(name, version);
+        let sink = Arc::clone(&self.sink);
+        let deployed = self
+            .pools
+            .deploy(configuration, Arc::clone(code), reserved, sink);
+        if let Some(old) = self.functions.put(deployed) {
+            self.pools.retire(&old);
+        }
+    }
+
+    async fn prepare(&self, record: &VersionRecord) -> Result<Arc<PreparedCode>, ServiceError> {
+        let settings = &record.settings;
+        let service = self.pools.service();
+        let (image, task) = match (&record.code, &settings.package) {
+            (Code::Image { uri, digest }, _) => {
+                let kept = digest.as_deref().map(|digest| service.stored(digest));
+                let image = match kept.transpose()?.flatten() {
+                    Some(image) => image,
+                    None => self.fetch(uri, &settings.architecture).await?,
+                };
+                let found = image.image.manifest_digest.to_string();
+                if let Some(digest) = digest.as_ref().filter(|digest| **digest != found) {
+                    return Err(ServiceError::Image(format!(
+                        "image {digest} is not in the store any more, and {uri} is another one \
+                         by now ({found}): update the function's code"
+                    )));
+                }
+                (Arc::new(image), None)
+            }
+            (Code::Zip { digest, .. }, PackageSettings::Zip { runtime, .. }) => {
+                let image = self.runtime(runtime, &settings.architecture).await?;
+                (image, Some(self.layers.lease(digest)?))
+            }
+            (Code::Zip { .. }, PackageSettings::Image { .. }) => {
+                return Err(ServiceError::Host(
+                    "the record of the function has an archive for an image".to_owned(),
+                ));
+            }
+        };
+        let lease = |layer: &LayerUse| self.layers.lease(&layer.digest);
+        let layers = settings.layers.iter().map(lease);
+        let layers = layers.collect::<Result<_, _>>()?;
+        let code = PreparedCode::new(self.layers.packages(), image, task, layers)?;
+        Ok(Arc::new(code))
+    }
+
+    async fn fetch(&self, uri: &str, architecture: &str) -> Result<PreparedImage, ServiceError> {
+        let reference = uri
+            .parse()
+            .map_err(|error| ServiceError::Image(format!("ImageUri: {error}")))?;
+        self.import(reference, architecture).await
+    }
+
+    async fn import(
+        &self,
+        reference: ImageReference,
+        architecture: &str,
+    ) -> Result<PreparedImage, ServiceError> {
+        let request = ImageRequest {
+            reference,
+            platform: platform(architecture)?,
+            name: None,
+        };
+        let service = self.pools.service();
+        service.prepare(request, Arc::new(NoProgress)).await
+    }
+
+    /// The image of a runtime, which is looked at once for each service.
+    async fn runtime(
+        &self,
+        runtime: &str,
+        architecture: &str,
+    ) -> Result<Arc<PreparedImage>, ServiceError> {
+        let mut prepared = self.prepared_runtimes.lock().await;
+        if let Some(image) = prepared.get(runtime) {
+            return Ok(Arc::clone(image));
+        }
+        let reference = self.runtimes.get(runtime).cloned().ok_or_else(|| {
+            ServiceError::Image(format!(
+                "there is no image for the runtime {runtime}: start `lambent serve` with \
+                 --runtime-image {runtime}=IMAGE"
+            ))
+        })?;
+        let image = self.import(reference, architecture).await?;
+        let image = Arc::new(image);
+        prepared.insert(runtime.to_owned(), Arc::clone(&image));
+        Ok(image)
+    }
+}
+
+/// What a failed deployment is called; `image` is the code for one that is the
+/// image's or the archive's fault.
+fn failure(error: &ServiceError, image: &'static str) -> Failed {
+    Failed {
+        code: match error {
+            ServiceError::Image(_) => image,
+            ServiceError::Host(_) | ServiceError::Interrupted => Failed::HOST,
+        },
+        reason: error.to_string(),
+    }
+}
+
+/// Lambda's word for this machine's architecture.
+pub(super) fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn platform(architecture: &str) -> Result<Platform, ServiceError> {
+    let name = match architecture {
+        "x86_64" => "linux/amd64",
+        "arm64" => "linux/arm64",
+        _ => return Ok(Platform::host()),
+    };
+    Ok(name.parse()?)
+}
+
+/// The settings of a function of the command line, as the catalog has them.
+fn settings(configuration: &FunctionConfiguration) -> Settings {
+    let image_config = &configuration.image_config;
+    Settings {
+        role: ROLE.to_owned(),
+        description: String::new(),
+        memory_size: configuration.memory_size,
+        timeout: configuration.timeout,
+        ephemeral_storage: configuration.ephemeral_storage,
+        environment: configuration.environment.clone(),
+        package: match &configuration.package {
+            Package::Image => PackageSettings::Image {
+                entry_point: image_config.entry_point.clone(),
+                command: image_config.command.clone(),
+                working_directory: image_config.working_directory.clone(),
+            },
+            Package::Zip { runtime, handler } => PackageSettings::Zip {
+                runtime: runtime.clone(),
+                handler: handler.clone(),
+            },
+        },
+        layers: vec![],
+        architecture: host_architecture().to_owned(),
+        others: std::collections::BTreeMap::new(),
+    }
+}

@@ -1,0 +1,169 @@
+//! The control plane: functions that are made, changed and removed while a service
+//! runs, and that are there again when it is started again.
+//!
+//! `catalog` decides; this does what it decided. Requests are answered on threads
+//! that may block ([`ControlPlane::answer`]); images are fetched in the background
+//! (`deploy.rs`), which is what the state `Pending` is for.
+
+mod answer;
+mod answer_layers;
+mod answer_urls;
+mod deploy;
+mod file;
+mod functions_file;
+mod layers;
+mod operation;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lambent_images::ImageReference;
+
+pub(crate) use self::answer::Answer;
+use self::functions_file::FunctionsFile;
+pub(crate) use self::layers::LayerStore;
+pub(crate) use self::operation::{Operation, parse};
+use crate::catalog::{Arns, Catalog, Refusal, RefusalKind, State};
+use crate::functions::Functions;
+use crate::model::{FunctionName, FunctionReference};
+use crate::pool::Pools;
+use crate::service::PreparedImage;
+use crate::service_error::ServiceError;
+use crate::state::StateDirectories;
+use crate::telemetry::Sink;
+
+/// Images that have the runtimes of zip functions, by `Runtime`.
+pub type RuntimeImages = BTreeMap<String, ImageReference>;
+
+/// All functions of a service, by decision and in fact.
+#[derive(Debug)]
+pub struct ControlPlane {
+    pools: Arc<Pools>,
+    functions: Arc<Functions>,
+    sink: Arc<dyn Sink>,
+    layers: LayerStore,
+    runtimes: RuntimeImages,
+    /// Those that are in use already.
+    prepared_runtimes: tokio::sync::Mutex<BTreeMap<String, Arc<PreparedImage>>>,
+    state: Mutex<Held>,
+    /// Held from a change of the catalog until what can be invoked has followed it,
+    /// so that changes are followed in their order.
+    following: Mutex<()>,
+}
+
+/// The catalog and its file, which change together.
+#[derive(Debug)]
+struct Held {
+    catalog: Catalog,
+    file: FunctionsFile,
+}
+
+impl ControlPlane {
+    /// Takes the functions of an installation; none of them can be invoked yet.
+    ///
+    /// # Errors
+    /// Another service has them, or their file cannot be used.
+    pub fn open(
+        directories: &StateDirectories,
+        pools: &Arc<Pools>,
+        functions: &Arc<Functions>,
+        sink: Arc<dyn Sink>,
+        runtimes: RuntimeImages,
+    ) -> Result<Arc<Self>, ServiceError> {
+        let (file, catalog) = FunctionsFile::take(&directories.functions())?;
+        let layers = LayerStore::open(directories, pools.service().region())?;
+        // What a killed service left between two files.
+        layers
+            .collect()
+            .map_err(|refusal| ServiceError::Host(refusal.message))?;
+        Ok(Arc::new(Self {
+            pools: Arc::clone(pools),
+            functions: Arc::clone(functions),
+            sink,
+            layers,
+            runtimes,
+            prepared_runtimes: tokio::sync::Mutex::default(),
+            state: Mutex::new(Held { catalog, file }),
+            following: Mutex::new(()),
+        }))
+    }
+
+    /// How many functions there are.
+    pub fn count(&self) -> usize {
+        self.lock().catalog.functions.len()
+    }
+
+    /// Why a function that nothing is deployed of cannot be invoked.
+    pub(crate) fn not_invocable(&self, reference: &FunctionReference) -> Refusal {
+        let held = self.lock();
+        let Ok((_, record)) = held.catalog.resolve(reference, self.arns()) else {
+            let qualifier = reference.qualifier.as_deref().unwrap_or("$LATEST");
+            let arn = self.arns().qualified(&reference.name, qualifier);
+            return Refusal::function(&arn);
+        };
+        let (state, reason) = match &record.state {
+            State::Failed { reason, .. } => ("Failed", format!(": {reason}")),
+            _ => ("Pending", String::new()),
+        };
+        Refusal::new(
+            RefusalKind::Conflict,
+            format!(
+                "The operation cannot be performed at this time. The function is currently in \
+                 the following state: {state}{reason}"
+            ),
+        )
+    }
+
+    fn arns(&self) -> &Arns {
+        self.layers.arns()
+    }
+
+    /// Waits until what can be invoked has followed earlier changes.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.following
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state; whoever panicked while holding it left it whole.
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the catalog. The change is on disk when this returns, or has not
+    /// happened.
+    fn change<T>(
+        &self,
+        decide: impl FnOnce(&mut Catalog) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut held = self.lock();
+        let mut catalog = held.catalog.clone();
+        let decided = decide(&mut catalog)?;
+        held.file
+            .save(&catalog)
+            .map_err(|error| Refusal::service(error.to_string()))?;
+        held.catalog = catalog;
+        Ok(decided)
+    }
+
+    /// Makes what can be invoked follow the catalog, except for code that is not
+    /// ready: names, reservations, and versions that are gone. With the turn that was taken for the change.
+    fn follow(&self, name: &FunctionName) {
+        let held = self.lock();
+        let retired = match held.catalog.functions.get(name) {
+            None => self.functions.remove(name),
+            Some(record) => {
+                let routes = record.aliases.iter();
+                let routes = routes.map(|(alias, record)| (alias.clone(), record.route.clone()));
+                self.functions
+                    .configure(name, routes.collect(), record.reserved, |version| {
+                        record.version(version).is_some()
+                    })
+            }
+        };
+        drop(held);
+        for version in retired {
+            self.pools.retire(&version);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The control plane over HTTP.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::exception::Exception;
+use super::{Context, ResponseBody, full};
+use crate::catalog::{Refusal, RefusalKind};
+use crate::control_plane::{Answer, Operation};
+use crate::model::RequestId;
+
+/// Lambda's limit on a request with an archive in it, in bytes.
+const REQUEST_LIMIT: usize = 70_167_211;
+
+/// Answers a request of the control plane.
+pub(super) async fn answer(
+    context: &Context,
+    operation: Operation,
+    body: Incoming,
+) -> Result<Response<ResponseBody>, Exception> {
+    let body = match Limited::new(body, REQUEST_LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let name = match operation {
+                Operation::UpdateFunctionCode(_) => "UpdateFunctionCode",
+                Operation::PublishLayerVersion(_) => "PublishLayerVersion",
+                _ => "CreateFunction",
+            };
+            let message = format!(
+                "Request must be smaller than {REQUEST_LIMIT} bytes for the {name} operation"
+            );
+            return Err(Refusal::new(RefusalKind::TooLarge, message).into());
+        }
+        Err(error) => return Err(Refusal::body(&error.to_string()).into()),
+    };
+    let control = Arc::clone(&context.control);
+    // It goes on when the caller leaves, and it may take its time.
+    let work = tokio::task::spawn_blocking(move || control.answer(&operation, &body));
+    match work.await {
+        Ok(answer) => Ok(respond(answer?)),
+        Err(error) => Err(Exception::service(&error.to_string())),
+    }
+}
+
+fn respond(answer: Answer) -> Response<ResponseBody> {
+    let body = answer
+        .body
+        .map_or_else(Bytes::new, |body| body.to_string().into());
+    let mut response = Response::new(full(body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::try_from(RequestId::random().to_string()) {
+        headers.insert(HeaderName::from_static("x-amzn-requestid"), id);
+    }
+    response
+}
