@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use lambent_e2e::fixtures;
 use lambent_e2e::serve::Served;
 use lambent_e2e::{Lambent, awscli, boto3, pillow, privileged};
 use rustix::process::Signal;
@@ -405,6 +406,37 @@ out["private"] = invoke("private").get("errorType")
     let reason = out["strange"][2].as_str().unwrap();
     assert!(reason.contains("--runtime-image ruby3.4=IMAGE"), "{reason}");
     assert_eq!(out["private"], "PermissionError", "{out}");
+}
+
+/// A runtime that the function brings: in its code, else in a layer.
+#[test]
+fn privileged_a_bootstrap_is_found_in_code_and_in_layers() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let image = pillow::runtime_image(directory.path());
+    let runtime = format!("provided.al2023={image}");
+    let served = Served::start(&lambent, &["--runtime-image", &runtime]);
+    let program = fixtures::demo_function();
+    let script = r#"
+bootstrap = zipped({"bootstrap": open(program, "rb").read()}, 0o755)
+layer = c.publish_layer_version(LayerName="runtime", Content={"ZipFile": bootstrap})["LayerVersionArn"]
+create("code", bootstrap, runtime="provided.al2023", Timeout=30)
+create("layer", zipped({"data": "x"}), runtime="provided.al2023", Timeout=30, Layers=[layer])
+create("none", zipped({"data": "x"}), runtime="provided.al2023", Timeout=30)
+for name in ("code", "layer", "none"): active(name)
+out["code"] = invoke("code", {"action": "env"})
+out["layer"] = invoke("layer", {"action": "counter"})
+out["none"] = invoke("none")["errorType"]
+"#;
+    let out = client(&served, &format!("program = {program:?}\n{script}"));
+    let environment = &out["code"];
+    assert_eq!(environment["_HANDLER"], "app.handler", "{out}");
+    assert_eq!(environment["AWS_EXECUTION_ENV"], Value::Null, "{out}");
+    assert_eq!(out["layer"]["count"], 1, "{out}");
+    assert_eq!(out["none"], "Runtime.InvalidEntrypoint", "{out}");
 }
 
 /// What the README says, with the AWS CLI and a directory as a layer.
