@@ -1,13 +1,12 @@
 //! Pillow from its registry, as a layer would have it, for the Python of the images.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use lambent_images::Platform;
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
 
 use crate::fixtures::cache::Cache;
-use crate::fixtures::{self, Error, rootfs};
+use crate::fixtures::{self, Error, pip, rootfs};
 
 /// Its version; what it installs is cached beside the fixtures.
 const VERSION: &str = "12.0.0";
@@ -51,28 +50,14 @@ fn install() -> Result<PathBuf, Error> {
         return Ok(directory);
     }
     let staging = directory.with_extension("part");
-    let status = Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(["--root-user-action=ignore", "--no-compile", "--no-deps"])
-        .args(["--only-binary=:all:", "--implementation=cp"])
-        .arg(format!("--python-version={version}"))
-        .arg(format!(
-            "--platform=manylinux_2_28_{}",
-            std::env::consts::ARCH
-        ))
-        .arg("--target")
-        .arg(staging.join("python"))
-        .arg(format!("pillow=={VERSION}"))
-        .status()?;
-    if !status.success() {
-        return Err(format!("pip: {status}").into());
-    }
+    let package = format!("pillow=={VERSION}");
+    let packages = ["--no-deps", &package];
+    pip::install(
+        &staging.join("python"),
+        &version,
+        &["manylinux_2_28"],
+        packages,
+    )?;
     std::fs::rename(staging, &directory)?;
     Ok(directory)
 }

@@ -2,10 +2,10 @@
 
 use std::process::Child;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::Lambent;
 use crate::fixtures::Fixture;
+use crate::{Lambent, Run};
 
 /// What comes before the lines: it takes an event, `c` being its connection and
 /// `i` the request id.
@@ -44,4 +44,19 @@ pub fn start_bare(lambent: &Lambent, code: &str, arguments: &[&str]) -> Child {
     let ours = ["--entrypoint", &entrypoint, "--cmd", "[]"];
     let image = Fixture::PythonOciArchive.reference();
     lambent.start_invoke(&image, &json!({}), &[&ours, arguments].concat())
+}
+
+/// Runs `code` after it has taken the event. What it leaves in the dictionary
+/// `answer` is the result; `ctypes`, `errno`, `json` and `sys` are imported.
+///
+/// # Panics
+/// If the function does not answer.
+pub fn findings(code: &str, arguments: &[&str]) -> Value {
+    let answer = DONE.replacen("'\"done\"'", "json.dumps(answer)", 1);
+    let code = format!("import ctypes, errno, json, sys\nanswer = {{}}\n{code}\n{answer}");
+    let run: Run = start(&Lambent::new(), &code, arguments)
+        .wait_with_output()
+        .expect("lambent ends")
+        .into();
+    run.payload()
 }

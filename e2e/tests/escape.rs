@@ -5,24 +5,9 @@
 //! is refused with an error; nothing kills the function, because language runtimes
 //! probe for some of these calls.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
-use lambent_e2e::{Lambent, Run, privileged, script};
-use serde_json::{Value, json};
-
-/// Runs Python that leaves what it found in `answer`.
-fn findings(code: &str, arguments: &[&str]) -> Value {
-    let code = format!(
-        "import ctypes, errno, json, sys\nanswer = {{}}\n{code}\n{}",
-        script::DONE.replacen("'\"done\"'", "json.dumps(answer)", 1)
-    );
-    let lambent = Lambent::new();
-    let run: Run = script::start(&lambent, &code, arguments)
-        .wait_with_output()
-        .unwrap()
-        .into();
-    run.payload()
-}
+use lambent_e2e::script::{self, findings};
+use lambent_e2e::{Lambent, Run, privileged};
+use serde_json::json;
 
 /// A call that must fail, with the errors that are as good as each other.
 struct Refused(&'static str, libc::c_long, &'static str, &'static [i32]);

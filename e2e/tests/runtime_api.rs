@@ -2,24 +2,9 @@
 //! connections, identifiers that are not its own. Each request has one meaning or
 //! is refused, and the function can still answer.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
-use lambent_e2e::{Lambent, Run, privileged, script};
-use serde_json::{Value, json};
-
-/// Runs Python that leaves what it found in `answer`, and answers with it.
-fn findings(code: &str, arguments: &[&str]) -> Value {
-    let code = format!(
-        "import json\nanswer = {{}}\n{code}\n{}",
-        script::DONE.replacen("'\"done\"'", "json.dumps(answer)", 1)
-    );
-    let lambent = Lambent::new();
-    let run: Run = script::start(&lambent, &code, arguments)
-        .wait_with_output()
-        .unwrap()
-        .into();
-    run.payload()
-}
+use lambent_e2e::script::{self, findings};
+use lambent_e2e::{Lambent, Run, privileged};
+use serde_json::json;
 
 /// Sends bytes on a connection of its own and notes the statuses of all answers.
 const SEND: &str = r"
