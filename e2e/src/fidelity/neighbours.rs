@@ -1,16 +1,21 @@
 //! What a function notices of a hostile one beside it.
 
 use std::fmt::Write;
-use std::process::Child;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::fixtures::{Error, Fixture};
 use crate::leftovers::{self, Leftovers};
-use crate::{Lambent, Run, script};
+use crate::serve::Served;
+use crate::{Lambent, script};
 
-/// Invocations of the victim in one measurement.
-const INVOCATIONS: &str = "300";
+/// How long the victim is measured.
+const MEASURED: Duration = Duration::from_secs(10);
+/// How long the hostile function misbehaves: from before that until after it.
+const HOSTILE_TIMEOUT_S: u32 = 14;
 
 /// Lines of Python that misbehave until they are stopped.
 const ATTACKS: &[(&str, &str)] = &[
@@ -54,22 +59,22 @@ const ATTACKS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Durations of the victim's warm invocations, sorted, in ms.
-fn victim() -> Result<Vec<f64>, Error> {
-    let run = Lambent::new().invoke(
-        &Fixture::RustOciArchive.reference(),
-        &json!({"action": "counter"}),
-        &["--memory", "1769", "--repeat", INVOCATIONS],
-    );
-    let mut durations = run
-        .results()
-        .iter()
-        .skip(1)
-        .map(|result| result["report"]["durationMs"].as_f64())
-        .collect::<Option<Vec<f64>>>()
-        .ok_or_else(|| format!("{run:?}"))?;
-    durations.sort_by(f64::total_cmp);
-    Ok(durations)
+/// What a client waits for the victim's answers, for as long as [`MEASURED`]:
+/// sorted, in ms.
+fn victim(client: &Client) -> Result<Vec<f64>, Error> {
+    let event = json!({"action": "counter"});
+    let started = Instant::now();
+    let mut latencies = Vec::new();
+    while started.elapsed() < MEASURED {
+        let asked = Instant::now();
+        let (failed, answer) = client.invoke("victim", &event)?;
+        if failed {
+            return Err(answer.to_string().into());
+        }
+        latencies.push(asked.elapsed().as_secs_f64() * 1e3);
+    }
+    latencies.sort_by(f64::total_cmp);
+    Ok(latencies)
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
@@ -77,52 +82,60 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted[index]
 }
 
-/// One row for each attack.
-pub(super) fn table() -> Result<String, Error> {
-    let mut text = format!(
-        "{INVOCATIONS} warm invocations (1,769 MB) beside a hostile function (128 MB)\n\
-         | beside | p50 ms | p99 ms | p99 / quiet | what the hostile one got | left behind |\n\
-         |---|---|---|---|---|---|\n"
-    );
-    victim()?;
-    let quiet = victim()?;
-    let quiet_p99 = percentile(&quiet, 99);
-    let _ = writeln!(
-        text,
-        "| nothing | {:.2} | {quiet_p99:.2} | | | |",
-        percentile(&quiet, 50)
-    );
-    for (name, code) in ATTACKS {
-        let lambent = Lambent::new();
-        let attacker = script::start(&lambent, code, &["--timeout", "20"]);
-        std::thread::sleep(std::time::Duration::from_secs(2));
-        let durations = victim();
-        let (outcome, left) = finish(&lambent, attacker)?;
-        let durations = durations?;
-        let p99 = percentile(&durations, 99);
-        let _ = writeln!(
-            text,
-            "| {name} | {:.2} | {p99:.2} | {:.2} | {outcome} | {left} |",
-            percentile(&durations, 50),
-            p99 / quiet_p99
-        );
-    }
-    Ok(text)
+/// The settings of a function with `code` in the place of a runtime.
+fn hostile(code: &str) -> Value {
+    let code = format!("{}{code}", script::TAKE_EVENT);
+    json!({
+        "Timeout": HOSTILE_TIMEOUT_S,
+        "ImageConfig": {"EntryPoint": ["/usr/bin/python3", "-c", code], "Command": []},
+    })
 }
 
-/// Waits for the hostile function's end. Its error type, and what is left of it.
-fn finish(lambent: &Lambent, attacker: Child) -> Result<(String, String), Error> {
+/// One row for each attack.
+pub(super) fn table() -> Result<String, Error> {
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
     let services = leftovers::services(lambent.root());
-    let run = Run::from(attacker.wait_with_output()?);
-    let outcome = run.result()["payload"]["errorType"]
-        .as_str()
-        .ok_or_else(|| format!("{run:?}"))?
-        .to_owned();
+    let client = Client::new(&served.url());
+    let settings = json!({"MemorySize": 1_769, "Timeout": 20});
+    client.create("victim", &Fixture::RustOciArchive, settings)?;
+    victim(&client)?;
+    let quiet = victim(&client)?;
+    let quiet_p99 = percentile(&quiet, 99);
+    let mut text = format!(
+        "A client's warm invocations of a function (1,769 MB) for {} s, beside a hostile one \
+         (128 MB) in the same service\n\
+         | beside | invocations | p50 ms | p99 ms | p99 / quiet | what the hostile one got |\n\
+         |---|---|---|---|---|---|\n\
+         | nothing | {} | {:.2} | {quiet_p99:.2} | | |\n",
+        MEASURED.as_secs(),
+        quiet.len(),
+        percentile(&quiet, 50),
+    );
+    for (name, code) in ATTACKS {
+        client.create("hostile", &Fixture::PythonOciArchive, hostile(code))?;
+        let url = served.url();
+        let attack = std::thread::spawn(move || Client::new(&url).invoke("hostile", &json!({})));
+        // It is at it by then.
+        std::thread::sleep(Duration::from_secs(2));
+        let latencies = victim(&client);
+        let (_, answer) = attack.join().map_err(|_| "the hostile client failed")??;
+        client.delete("hostile")?;
+        let latencies = latencies?;
+        let p99 = percentile(&latencies, 99);
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {:.2} | {p99:.2} | {:.2} | {} |",
+            latencies.len(),
+            percentile(&latencies, 50),
+            p99 / quiet_p99,
+            answer["errorType"].as_str().unwrap_or("an answer"),
+        );
+    }
+    served.end(Signal::TERM);
     let left = Leftovers::of(lambent.root(), &services);
-    let left = if left.is_empty() {
-        "nothing".to_owned()
-    } else {
-        format!("{left:?}")
-    };
-    Ok((outcome, left))
+    if !left.is_empty() {
+        return Err(format!("left behind: {left:?}").into());
+    }
+    Ok(text)
 }

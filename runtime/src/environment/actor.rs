@@ -386,7 +386,7 @@ impl Actor {
     fn limit_cpu(&mut self) {
         let quota = self.settings.function.memory_size.cpu_quota_us();
         let Some(runtime) = &self.runtime else { return };
-        if let Err(error) = runtime.meter.cgroup().set_cpu_quota(quota) {
+        if let Err(error) = runtime.meter.cgroup().limit_cpu(quota) {
             self.warn_once(format!("the CPU quota could not be set: {error}"));
         }
     }

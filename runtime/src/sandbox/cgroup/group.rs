@@ -26,6 +26,16 @@ impl CpuUsage {
     }
 }
 
+/// `cpu.shares` and `cpu.weight` of one vCPU: what a group has from the start.
+const SHARES_PER_CPU: u64 = 1_024;
+const WEIGHT_PER_CPU: u64 = 100;
+
+/// The weight of a quota, if one CPU's is `per_cpu`. All quotas of Lambda's sizes
+/// are in the range of both files.
+const fn weight(quota_us: u64, per_cpu: u64) -> u64 {
+    quota_us * per_cpu / CPU_PERIOD_US
+}
+
 /// Open files of an environment's groups. A host has either the v1 or the v2
 /// form of the controllers; the freezer is v2's wherever there is a v2.
 #[derive(Debug)]
@@ -39,6 +49,7 @@ pub(crate) struct Cgroup {
 enum Controllers {
     V1 {
         quota: File,
+        shares: File,
         cpu_stat: File,
         cpu_usage: File,
         memory_usage: File,
@@ -47,6 +58,7 @@ enum Controllers {
     },
     V2 {
         cpu_max: File,
+        cpu_weight: File,
         cpu_stat: File,
         memory_current: File,
         memory_stat: File,
@@ -87,6 +99,7 @@ impl Cgroup {
             let root = hierarchies.v2();
             Controllers::V2 {
                 cpu_max: open(root, "cpu.max", true)?,
+                cpu_weight: open(root, "cpu.weight", true)?,
                 cpu_stat: open(root, "cpu.stat", false)?,
                 memory_current: open(root, "memory.current", false)?,
                 memory_stat: open(root, "memory.stat", false)?,
@@ -96,6 +109,7 @@ impl Cgroup {
             let v1 = |controller| hierarchies.v1(controller);
             Controllers::V1 {
                 quota: open(v1("cpu"), "cpu.cfs_quota_us", true)?,
+                shares: open(v1("cpu"), "cpu.shares", true)?,
                 cpu_stat: open(v1("cpu"), "cpu.stat", false)?,
                 cpu_usage: open(v1("cpuacct"), "cpuacct.usage", false)?,
                 memory_usage: open(v1("memory"), "memory.usage_in_bytes", false)?,
@@ -121,11 +135,20 @@ impl Cgroup {
         })
     }
 
-    /// Limits the CPU time per period of 20 ms.
-    pub(crate) fn set_cpu_quota(&self, quota_us: u64) -> io::Result<()> {
+    /// Limits the CPU time per period of 20 ms. Where environments want more than the
+    /// host has, each gets of it in proportion.
+    pub(crate) fn limit_cpu(&self, quota_us: u64) -> io::Result<()> {
         match &self.controllers {
-            Controllers::V1 { quota, .. } => write(quota, &quota_us.to_string()),
-            Controllers::V2 { cpu_max, .. } => {
+            Controllers::V1 { quota, shares, .. } => {
+                write(shares, &weight(quota_us, SHARES_PER_CPU).to_string())?;
+                write(quota, &quota_us.to_string())
+            }
+            Controllers::V2 {
+                cpu_max,
+                cpu_weight,
+                ..
+            } => {
+                write(cpu_weight, &weight(quota_us, WEIGHT_PER_CPU).to_string())?;
                 write(cpu_max, &format!("{quota_us} {CPU_PERIOD_US}"))
             }
         }
@@ -222,4 +245,24 @@ fn read(file: &File) -> io::Result<String> {
     let mut buffer = [0; 8192];
     let length = file.read_at(&mut buffer, 0)?;
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::MemorySize;
+
+    #[test]
+    fn weights_are_in_the_range_of_their_files() {
+        for (size, shares, weight_v2) in [
+            (MemorySize::MIN, 74, 7),
+            (MemorySize::new(1_769).unwrap(), 1_024, 100),
+            (MemorySize::MAX, 5_927, 578),
+        ] {
+            let quota = size.cpu_quota_us();
+            assert_eq!(weight(quota, SHARES_PER_CPU), shares);
+            assert_eq!(weight(quota, WEIGHT_PER_CPU), weight_v2);
+            assert!((2..=262_144).contains(&shares) && (1..=10_000).contains(&weight_v2));
+        }
+    }
 }
