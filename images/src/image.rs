@@ -12,8 +12,23 @@ pub struct Image {
     pub config: ImageConfig,
     /// The layers, base first.
     pub layers: Vec<Layer>,
+    /// The image index that the image was chosen from, which Lambda refuses; not known
+    /// of an image that the store had.
+    pub index: Option<ImageIndex>,
+    /// Bytes of the image manifest.
+    pub manifest_size: u64,
     /// What is odd about the image without making it unusable, one line each.
     pub warnings: Vec<String>,
+}
+
+/// What an image index offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImageIndex {
+    /// Images, for one platform each.
+    pub images: usize,
+    /// Attestations about images, such as `docker buildx` adds.
+    pub attestations: usize,
 }
 
 /// One layer of an image.

@@ -18,6 +18,7 @@ mod detached;
 mod digest;
 mod erofs;
 mod error;
+mod files;
 mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -45,8 +46,9 @@ pub use crate::config::ImageConfig;
 pub use crate::digest::Digest;
 pub use crate::erofs::mount::probe as probe_erofs;
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::files::{ImageFile, ImageFileKind, ImageFiles, LayerFiles, Located, Permission};
 pub use crate::form::Form;
-pub use crate::image::{Image, Layer};
+pub use crate::image::{Image, ImageIndex, Layer};
 pub use crate::interrupt::Interrupt;
 pub use crate::package::{
     Attachment, Package, PackageLease, PackageLimits, PackageStore, zip_directory,

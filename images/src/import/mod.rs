@@ -240,6 +240,8 @@ pub(crate) fn describe(layout: &Layout, form: Form, resolved: Resolved) -> Image
     warnings.extend(Chain::new(&resolved.diff_ids).warnings(layout, form));
     Image {
         manifest_digest: resolved.descriptor.digest,
+        index: resolved.index,
+        manifest_size: resolved.manifest_bytes.len() as u64,
         config: resolved.config,
         layers,
         warnings,

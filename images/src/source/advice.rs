@@ -1,9 +1,9 @@
 //! What can be read here, and Lambda would refuse: a line for the user.
 
-use crate::Platform;
 use crate::error::quoted;
 use crate::manifest::{DOCKER_LAYER_ZSTD, Descriptor, Manifest, OCI_LAYER_ZSTD};
 use crate::platform::is_attestation;
+use crate::{ImageIndex, Platform};
 
 /// A warning about layers that Lambda is not documented to accept.
 pub(super) fn about_layers(manifest: &Manifest) -> Option<String> {
@@ -21,10 +21,18 @@ pub(super) fn about_layers(manifest: &Manifest) -> Option<String> {
     ))
 }
 
-/// A warning about an index, which Lambda refuses whatever is in it.
-pub(super) fn about_index(entries: &[Descriptor], platform: &Platform) -> String {
+/// What an index offers.
+pub(super) fn count(entries: &[Descriptor]) -> ImageIndex {
     let attestations = entries.iter().filter(|entry| is_attestation(entry)).count();
-    let images = entries.len() - attestations;
+    ImageIndex {
+        images: entries.len() - attestations,
+        attestations,
+    }
+}
+
+/// A warning about an index, which Lambda refuses whatever is in it.
+pub(super) fn about_index(index: ImageIndex, platform: &Platform) -> String {
+    let (images, attestations) = (index.images, index.attestations);
     let content = match (images, attestations) {
         (1, 0) => "one image".to_owned(),
         (images, 0) => format!("{images} images"),

@@ -24,7 +24,7 @@ use crate::manifest::{
 };
 use crate::platform::choose;
 use crate::reference::registry_reference;
-use crate::{Digest, ImageReference, Platform, config};
+use crate::{Digest, ImageIndex, ImageReference, Platform, config};
 
 /// Deepest nesting of indexes; real images have two levels.
 const INDEX_DEPTH_MAX: usize = 8;
@@ -49,6 +49,7 @@ pub(crate) struct Resolved {
     /// As many as layers in the manifest, base first.
     pub(crate) diff_ids: Vec<Digest>,
     /// What Lambda would mind although it can be read here, one line each.
+    pub(crate) index: Option<ImageIndex>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -102,12 +103,14 @@ fn open_path(path: &Path) -> Result<Box<dyn Source>> {
 pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolved> {
     let mut descriptor = source.root(platform)?;
     let mut warnings = Vec::new();
+    let mut index = None;
     for _ in 0..INDEX_DEPTH_MAX {
         let manifest_bytes = read_json(source, &descriptor, "image manifest")?;
         let manifest = match parse(&manifest_bytes, Some(&descriptor.media_type))? {
             Document::Index(entries) => {
+                let offered = *index.get_or_insert_with(|| advice::count(&entries));
                 if warnings.is_empty() {
-                    warnings.push(advice::about_index(&entries, platform));
+                    warnings.push(advice::about_index(offered, platform));
                 }
                 descriptor = choose(&entries, platform)?.clone();
                 continue;
@@ -132,6 +135,7 @@ pub(crate) fn resolve(source: &dyn Source, platform: &Platform) -> Result<Resolv
             config_bytes,
             config,
             diff_ids,
+            index,
             warnings,
         });
     }

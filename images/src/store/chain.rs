@@ -84,13 +84,29 @@ impl Chain {
 
     /// Merges the layers, those just read and those of the store.
     pub(crate) fn tree(&self, layout: &Layout, ingested: &[Ingested]) -> Result<Tree> {
+        self.tree_with(layout, ingested, |_| {})
+    }
+
+    /// The same, and shows each layer's index to `see`, base first.
+    pub(crate) fn tree_with(
+        &self,
+        layout: &Layout,
+        ingested: &[Ingested],
+        mut see: impl FnMut(&LayerIndex),
+    ) -> Result<Tree> {
         let mut tree = Tree::new();
         for (diff_id, layer) in self.diff_ids.iter().zip(1..) {
-            let merged = match fresh(ingested, diff_id) {
-                Some(content) => tree.apply(layer, &content.index),
-                None => tree.apply(layer, &stored_index(layout, diff_id)?),
+            let stored;
+            let index = match fresh(ingested, diff_id) {
+                Some(content) => &content.index,
+                None => {
+                    stored = stored_index(layout, diff_id)?;
+                    &stored
+                }
             };
-            merged.map_err(|error| error.within(&format!("layer {diff_id}")))?;
+            see(index);
+            tree.apply(layer, index)
+                .map_err(|error| error.within(&format!("layer {diff_id}")))?;
         }
         Ok(tree)
     }

@@ -240,6 +240,7 @@ pub(crate) fn read_image(layout: &Layout, manifest: &Descriptor) -> Result<Resol
         config_bytes,
         config,
         diff_ids,
+        index: None,
         warnings: Vec::new(),
     })
 }

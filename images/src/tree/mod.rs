@@ -8,6 +8,8 @@
 mod apply;
 pub(crate) mod index;
 pub(crate) mod joint;
+pub(crate) mod lookup;
+pub(crate) mod parents;
 pub(crate) mod skeleton;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,13 @@ pub(crate) struct Node {
     pub(crate) content: Content,
     /// The layer that gave the metadata.
     layer: u32,
+}
+
+impl Node {
+    /// The layer that gave the metadata: 1 for the base, 0 if none did.
+    pub(crate) fn layer(&self) -> u32 {
+        self.layer
+    }
 }
 
 /// What a node has beside its metadata.

@@ -1,0 +1,240 @@
+//! [`ImageFiles`]: what is in an image, by name, without mounting it.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{IoContext, Result, quoted_path};
+use crate::rootfs::Rootfs;
+use crate::store::chain::Chain;
+use crate::tree::lookup::{Lookup, Step};
+use crate::tree::parents::Parents;
+use crate::tree::{Content, FileData, NodeId, Tree};
+use crate::{ContentStore, Image};
+
+/// The files of an image, its layers merged. Leased in the store while it lives.
+#[derive(Debug)]
+pub struct ImageFiles {
+    tree: Tree,
+    layers: Vec<LayerFiles>,
+    rootfs: Rootfs,
+}
+
+/// What one layer brings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LayerFiles {
+    /// Bytes of its files' content.
+    pub bytes: u64,
+    /// Entries whose directory neither a lower layer has nor an earlier entry of
+    /// this one; a few of them.
+    pub orphans: Vec<PathBuf>,
+    /// How many of them there are.
+    pub orphan_count: usize,
+}
+
+/// A file of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImageFile {
+    /// Its absolute path in the image.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: ImageFileKind,
+    /// Permission bits, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes of a regular file's content; 0 for others.
+    pub size: u64,
+    /// The layer that it comes from, 0 for the base.
+    pub layer: usize,
+}
+
+/// What a file of an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImageFileKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link, and where it leads.
+    Symlink(PathBuf),
+    /// A fifo or a device.
+    Other,
+}
+
+/// A permission, as its bit in the mode of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// To read.
+    Read = 4,
+    /// To execute a file, or to go through a directory.
+    Execute = 1,
+}
+
+impl ImageFile {
+    /// True if this user and group has the permission; for a user other than root,
+    /// which Lambda's always is.
+    pub fn permits(&self, user: u32, group: u32, permission: Permission) -> bool {
+        let shift = match () {
+            () if user == self.uid => 6,
+            () if group == self.gid => 3,
+            () => 0,
+        };
+        self.mode >> shift & permission as u32 != 0
+    }
+}
+
+/// Where a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Located {
+    /// All that is passed: the root, directories and links, and last what was
+    /// looked for.
+    Found(Vec<ImageFile>),
+    /// There is nothing of this name.
+    Missing(PathBuf),
+    /// This is on the way and no directory.
+    NotDirectory(PathBuf),
+    /// More links than the kernel follows.
+    Loop,
+}
+
+impl ContentStore {
+    /// The files of an image in the store.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when a layer is not, or no longer, in the store: import again.
+    pub fn files(&self, image: &Image) -> Result<ImageFiles> {
+        let rootfs = self.rootfs(image)?;
+        let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
+        let chain = Chain::new(&diff_ids);
+        let mut parents = Parents::default();
+        let mut layers = Vec::with_capacity(diff_ids.len());
+        let tree = chain.tree_with(&self.layout, &[], |index| {
+            let found = parents.of_layer(index);
+            layers.push(LayerFiles {
+                bytes: index
+                    .entries
+                    .iter()
+                    .filter_map(|entry| entry.extents.as_ref())
+                    .fold(0, |sum: u64, extents| sum.saturating_add(extents.size)),
+                orphan_count: found.count,
+                orphans: found.first.into_iter().map(absolute).collect(),
+            });
+        })?;
+        Ok(ImageFiles {
+            tree,
+            layers,
+            rootfs,
+        })
+    }
+}
+
+impl ImageFiles {
+    /// What each layer brings, base first.
+    pub fn layers(&self) -> &[LayerFiles] {
+        &self.layers
+    }
+
+    /// Follows a path from the root of the image.
+    pub fn locate(&self, path: impl AsRef<Path>) -> Located {
+        match self.tree.lookup(path.as_ref().as_os_str().as_bytes()) {
+            Lookup::Found(way) => {
+                Located::Found(way.into_iter().map(|step| self.describe(step)).collect())
+            }
+            Lookup::Missing(path) => Located::Missing(absolute(path)),
+            Lookup::NotDirectory(path) => Located::NotDirectory(absolute(path)),
+            Lookup::Loop => Located::Loop,
+        }
+    }
+
+    /// What a path leads to, links followed.
+    pub fn find(&self, path: impl AsRef<Path>) -> Option<ImageFile> {
+        match self.locate(path) {
+            Located::Found(mut way) => way.pop(),
+            _ => None,
+        }
+    }
+
+    /// Calls `visit` with everything below `directory`, links not followed, and a
+    /// directory before what is in it; nothing if it is no directory.
+    pub fn visit(&self, directory: impl AsRef<Path>, visit: &mut dyn FnMut(&ImageFile)) {
+        let Lookup::Found(way) = self.tree.lookup(directory.as_ref().as_os_str().as_bytes()) else {
+            return;
+        };
+        let mut pending: Vec<Step> = way.last().cloned().into_iter().collect();
+        while let Some((path, node)) = pending.pop() {
+            for (name, child) in self.tree.entries(node) {
+                let mut below = path.clone();
+                if !below.is_empty() {
+                    below.push(b'/');
+                }
+                below.extend_from_slice(name);
+                visit(&self.describe((below.clone(), child)));
+                if matches!(self.tree.node(child).content, Content::Directory(_)) {
+                    pending.push((below, child));
+                }
+            }
+        }
+    }
+
+    /// The first bytes of a regular file, at most `length`; none if there is no such
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// `Io` if the store cannot be read.
+    pub fn head(&self, path: impl AsRef<Path>, length: u64) -> Result<Vec<u8>> {
+        let path = path.as_ref();
+        let mut bytes = Vec::new();
+        if let Some(file) = self.rootfs.open(path)? {
+            file.take(length)
+                .read_to_end(&mut bytes)
+                .doing(|| format!("reading {} of the image", quoted_path(path)))?;
+        }
+        Ok(bytes)
+    }
+
+    fn describe(&self, (path, id): Step) -> ImageFile {
+        let node = self.tree.node(id);
+        let size = match &node.content {
+            Content::File(FileData::Inline(bytes)) => bytes.len() as u64,
+            Content::File(FileData::Tar { extents, .. }) => extents.size,
+            _ => 0,
+        };
+        let kind = match &node.content {
+            Content::Directory(_) => ImageFileKind::Directory,
+            Content::File(_) => ImageFileKind::File,
+            Content::Symlink(target) => {
+                ImageFileKind::Symlink(OsString::from_vec(target.clone()).into())
+            }
+            Content::Fifo | Content::Device(_) => ImageFileKind::Other,
+        };
+        ImageFile {
+            path: absolute(path),
+            kind,
+            mode: node.metadata.mode,
+            uid: node.metadata.uid,
+            gid: node.metadata.gid,
+            size,
+            layer: self.layer(id),
+        }
+    }
+
+    /// Trees number layers from 1, and what no layer describes is 0's.
+    fn layer(&self, id: NodeId) -> usize {
+        (self.tree.node(id).layer() as usize).saturating_sub(1)
+    }
+}
+
+fn absolute(path: Vec<u8>) -> PathBuf {
+    let mut text = b"/".to_vec();
+    text.extend(path);
+    OsString::from_vec(text).into()
+}
