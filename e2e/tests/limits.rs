@@ -191,6 +191,10 @@ fn privileged_as_many_cpus_are_seen_as_on_lambda() {
     }
 }
 
+/// What `/tmp` may hold beyond its size: room for ext4's own extents, of which older
+/// kernels (6.1) need less.
+const SLACK_BYTES: u64 = 64 << 10;
+
 #[test]
 fn privileged_tmp_has_exactly_the_configured_size() {
     if !privileged() {
@@ -212,7 +216,7 @@ fn privileged_tmp_has_exactly_the_configured_size() {
         let written = payload["writtenBytes"].as_u64().unwrap();
         let size = size_mb << 20;
         assert!(
-            (size..=size + (32 << 10)).contains(&written),
+            (size..=size + SLACK_BYTES).contains(&written),
             "{size_mb} MB: {payload}"
         );
         assert_eq!(payload["errno"], 28, "ENOSPC: {payload}");
@@ -286,10 +290,11 @@ fn privileged_without_loop_devices_the_error_is_stated() {
     let lambent = Lambent::new();
     let program = lambent_e2e::program();
     let command = format!(
-        "mount --bind /dev/null /dev/loop-control && exec {} invoke {} --output json --timeout 30 \
+        "mount --bind /dev/null /dev/loop-control && exec {} invoke {} --output json --timeout {} \
          --payload '{}'",
         program.display(),
         Fixture::RustOciArchive.reference(),
+        wait::seconds(30),
         json!({"action": "fillTmp", "mb": 513}),
     );
     let output = std::process::Command::new("unshare")

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     DigestMismatch,
     /// A size or count is beyond what Lambda or Lambent accepts.
     LimitExceeded,
+    /// The layers are larger than Lambda takes, all together.
+    ImageTooLarge,
     /// A layer tries to write outside of its root.
     UnsafePath,
     /// The image, or this host, needs something that Lambent cannot do.

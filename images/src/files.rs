@@ -1,24 +1,36 @@
 //! [`ImageFiles`]: what is in an image, by name, without mounting it.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{IoContext, Result, quoted_path};
-use crate::rootfs::Rootfs;
+use crate::rootfs::{Rootfs, not_stored};
 use crate::store::chain::Chain;
+use crate::store::lock::Lock;
 use crate::tree::lookup::{Lookup, Step};
 use crate::tree::parents::Parents;
 use crate::tree::{Content, FileData, NodeId, Tree};
-use crate::{ContentStore, Image};
+use crate::{ContentStore, Form, Image};
 
 /// The files of an image, its layers merged. Leased in the store while it lives.
 #[derive(Debug)]
 pub struct ImageFiles {
     tree: Tree,
     layers: Vec<LayerFiles>,
-    rootfs: Rootfs,
+    contents: Contents,
+}
+
+/// Where the bytes of files are, leased.
+#[derive(Debug)]
+enum Contents {
+    /// In the layers' tar streams, which anybody may read.
+    Streams(Vec<File>, #[expect(dead_code, reason = "held")] Lock),
+    /// In the layers' directories.
+    Directories(Rootfs),
 }
 
 /// What one layer brings.
@@ -111,8 +123,17 @@ impl ContentStore {
     ///
     /// `NotFound` when a layer is not, or no longer, in the store: import again.
     pub fn files(&self, image: &Image) -> Result<ImageFiles> {
-        let rootfs = self.rootfs(image)?;
         let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
+        let contents = match self.form() {
+            Form::Directory => Contents::Directories(self.rootfs(image)?),
+            Form::Erofs => {
+                let lease = self.lease(image)?;
+                let open =
+                    |diff_id| File::open(self.layout.tar(diff_id)).map_err(|_| not_stored(diff_id));
+                let streams = diff_ids.iter().map(open).collect::<Result<_>>()?;
+                Contents::Streams(streams, lease)
+            }
+        };
         let chain = Chain::new(&diff_ids);
         let mut parents = Parents::default();
         let mut layers = Vec::with_capacity(diff_ids.len());
@@ -131,7 +152,7 @@ impl ContentStore {
         Ok(ImageFiles {
             tree,
             layers,
-            rootfs,
+            contents,
         })
     }
 }
@@ -192,11 +213,44 @@ impl ImageFiles {
     /// `Io` if the store cannot be read.
     pub fn head(&self, path: impl AsRef<Path>, length: u64) -> Result<Vec<u8>> {
         let path = path.as_ref();
+        let failed = || format!("reading {} of the image", quoted_path(path));
         let mut bytes = Vec::new();
-        if let Some(file) = self.rootfs.open(path)? {
-            file.take(length)
-                .read_to_end(&mut bytes)
-                .doing(|| format!("reading {} of the image", quoted_path(path)))?;
+        let streams = match &self.contents {
+            Contents::Streams(streams, _) => streams,
+            Contents::Directories(rootfs) => {
+                if let Some(file) = rootfs.open(path)? {
+                    file.take(length).read_to_end(&mut bytes).doing(failed)?;
+                }
+                return Ok(bytes);
+            }
+        };
+        let Lookup::Found(way) = self.tree.lookup(path.as_os_str().as_bytes()) else {
+            return Ok(bytes);
+        };
+        let content = way.last().map(|(_, id)| &self.tree.node(*id).content);
+        match content {
+            Some(Content::File(FileData::Inline(inline))) => {
+                bytes.extend(
+                    inline
+                        .iter()
+                        .take(usize::try_from(length).unwrap_or(usize::MAX)),
+                );
+            }
+            Some(Content::File(FileData::Tar { layer, extents })) => {
+                let stream = streams.get((*layer as usize).wrapping_sub(1));
+                for (place, piece) in extents.placed() {
+                    let Some(stream) = stream.filter(|_| piece.offset < length) else {
+                        break;
+                    };
+                    // What is between two pieces is a hole.
+                    bytes.resize(usize::try_from(piece.offset).unwrap_or(usize::MAX), 0);
+                    let wanted = piece.length.min(length - piece.offset);
+                    let mut piece = vec![0; usize::try_from(wanted).unwrap_or(usize::MAX)];
+                    stream.read_exact_at(&mut piece, place).doing(failed)?;
+                    bytes.extend(piece);
+                }
+            }
+            _ => {}
         }
         Ok(bytes)
     }

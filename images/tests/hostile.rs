@@ -748,7 +748,7 @@ fn too_large() {
     let before = scratch.content();
     support::write_bomb(&scratch.path("bomb"), 10);
     let error = scratch.import(&scratch.path("bomb")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert_eq!(error.kind(), ErrorKind::ImageTooLarge);
     assert!(error.to_string().contains("10 GB uncompressed"), "{error}");
     assert_eq!(scratch.content(), before);
 }

@@ -144,7 +144,7 @@ fn holes_count_like_any_bytes() {
             let layer = archive(scratch.dir.path(), "bomb", format);
             assert!(layer.len() <= 20 * 512 * 2, "{format:?}: {}", layer.len());
             let error = scratch.import_layers(&[layer]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{format:?}");
+            assert_eq!(error.kind(), ErrorKind::ImageTooLarge, "{format:?}");
             let text = error.to_string();
             assert!(text.contains("10 GB uncompressed"), "{text}");
             assert_eq!(scratch.content(), before, "{format:?}");

@@ -23,6 +23,7 @@ pub mod service_error;
 mod state;
 mod sys;
 pub mod telemetry;
+mod validate;
 
 pub use api::{ResponsePart, StreamError};
 pub use doctor::probe::{PROBE_COMMAND, answer as answer_probe};

@@ -6,6 +6,9 @@ pub enum ServiceError {
     /// The image (or a layer) is unusable.
     #[error("{0}")]
     Image(String),
+    /// The image breaks a rule, whoever reads it.
+    #[error("{}", with_sources(.0))]
+    Unusable(lambent_images::Error),
     /// This host cannot do what was asked.
     #[error("{0}")]
     Host(String),
@@ -21,6 +24,14 @@ impl From<lambent_images::Error> for ServiceError {
         match error.kind() {
             ErrorKind::Io | ErrorKind::InUse => Self::Host(message),
             ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::Invalid
+            | ErrorKind::NotAnImage
+            | ErrorKind::DigestMismatch
+            | ErrorKind::LimitExceeded
+            | ErrorKind::ImageTooLarge
+            | ErrorKind::UnsafePath
+            | ErrorKind::Unsupported
+            | ErrorKind::WrongPlatform => Self::Unusable(error),
             _ => Self::Image(message),
         }
     }

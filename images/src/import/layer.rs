@@ -51,7 +51,10 @@ impl Ingestion<'_> {
             Err(error)
                 if matches!(
                     error.kind(),
-                    ErrorKind::Io | ErrorKind::LimitExceeded | ErrorKind::Interrupted
+                    ErrorKind::Io
+                        | ErrorKind::LimitExceeded
+                        | ErrorKind::ImageTooLarge
+                        | ErrorKind::Interrupted
                 ) || self.budget.is_cancelled() =>
             {
                 return Err(error);

@@ -91,14 +91,18 @@ impl ContentStore {
     ///
     /// `NotFound` when a layer is not, or no longer, in the store: import again.
     pub fn rootfs(&self, image: &Image) -> Result<Rootfs> {
-        let store = Lock::acquire(&self.layout.lock("store"), Mode::Shared)?;
-        let name = format!("image-{}", image.manifest_digest.hex());
-        let lease = Lock::acquire(&self.layout.lock(&name), Mode::Shared)?;
-        drop(store);
+        let lease = self.lease(image)?;
         match self.form() {
             Form::Directory => self.directories(image, lease),
             Form::Erofs => self.erofs(image, lease),
         }
+    }
+
+    /// Keeps the layers of an image in the store while the lease lives.
+    pub(crate) fn lease(&self, image: &Image) -> Result<Lock> {
+        let _store = Lock::acquire(&self.layout.lock("store"), Mode::Shared)?;
+        let name = format!("image-{}", image.manifest_digest.hex());
+        Lock::acquire(&self.layout.lock(&name), Mode::Shared)
     }
 
     fn directories(&self, image: &Image, lease: Lock) -> Result<Rootfs> {
@@ -158,7 +162,7 @@ fn chain(image: &Image) -> Chain {
     Chain::new(&diff_ids)
 }
 
-fn not_stored(digest: &Digest) -> Error {
+pub(crate) fn not_stored(digest: &Digest) -> Error {
     Error::new(
         ErrorKind::NotFound,
         format!("layer {digest} is not in the store; import the image again"),

@@ -97,12 +97,11 @@ impl Chain {
         let mut tree = Tree::new();
         for (diff_id, layer) in self.diff_ids.iter().zip(1..) {
             let stored;
-            let index = match fresh(ingested, diff_id) {
-                Some(content) => &content.index,
-                None => {
-                    stored = stored_index(layout, diff_id)?;
-                    &stored
-                }
+            let index = if let Some(content) = fresh(ingested, diff_id) {
+                &content.index
+            } else {
+                stored = stored_index(layout, diff_id)?;
+                &stored
             };
             see(index);
             tree.apply(layer, index)

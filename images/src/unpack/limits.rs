@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::Interrupt;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Lambda's limit for an uncompressed image, in bytes.
 pub(crate) const IMAGE_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
@@ -38,7 +38,8 @@ impl Budget {
             return Err(Error::invalid("another layer failed"));
         }
         take(&self.bytes_left, bytes).ok_or_else(|| {
-            Error::limit(
+            Error::new(
+                ErrorKind::ImageTooLarge,
                 "the image is too large: Lambda's limit for a container image is 10 GB \
                  uncompressed, all layers together",
             )

@@ -81,6 +81,7 @@ impl From<ServiceError> for CommandError {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Image(reason) => Self::Image(reason),
+            unusable @ ServiceError::Unusable(_) => Self::Image(unusable.to_string()),
             ServiceError::Host(reason) => Self::Host(reason),
             ServiceError::Interrupted => Self::Interrupted,
         }

@@ -17,6 +17,7 @@ mod serving;
 mod sink;
 mod stop;
 mod strict;
+mod validate;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
             Command::Stop(command) => block_on(stop::run(command, directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Layer(command) => layer::run(command, &directories),
+            Command::Validate(command) => block_on(validate::run(*command, directories)),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });

@@ -302,7 +302,7 @@ impl ControlPlane {
 fn failure(error: &ServiceError, image: &'static str) -> Failed {
     Failed {
         code: match error {
-            ServiceError::Image(_) => image,
+            ServiceError::Image(_) | ServiceError::Unusable(_) => image,
             ServiceError::Host(_) | ServiceError::Interrupted => Failed::HOST,
         },
         reason: error.to_string(),

@@ -28,9 +28,15 @@ pub use phase::{AfterStop, Answer, Deadline, Effect, Event, InitKind, Phase};
 pub use report::{Report, Status};
 pub use runtime_state::{RuntimeCall, RuntimeState, StateTransitionError};
 pub use variables::{
-    EnvironmentError, Identity, function_environment, parse_assignment, validate_user_environment,
+    EnvironmentError, Identity, function_environment, is_reserved_variable, parse_assignment,
+    validate_user_environment,
 };
 pub use version::{InvalidVersion, Version};
+
+/// The user that functions run as, `sbx_user1051`.
+pub const USER_ID: u32 = 993;
+/// Its group, which has no name.
+pub const GROUP_ID: u32 = 990;
 
 /// Largest event of a synchronous invocation, in bytes (Lambda: 6 MB).
 pub const MAX_EVENT_BYTES: usize = 6_291_456;

@@ -28,6 +28,11 @@ const RESERVED: &[&str] = &[
     "LAMBDA_TASK_ROOT",
 ];
 
+/// Whether Lambda sets this variable itself, so that nobody else can.
+pub fn is_reserved_variable(name: &str) -> bool {
+    RESERVED.contains(&name) || ["_HANDLER", "_X_AMZN_TRACE_ID"].contains(&name)
+}
+
 /// What Lambda takes from the function's role; placeholders unless the user gives
 /// their own.
 const CREDENTIALS: &[&str] = &[
@@ -106,7 +111,7 @@ pub fn validate_user_environment(
                 .is_some_and(|first| first.is_ascii_alphabetic())
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         // `_HANDLER` and its like are reserved; say that rather than "grammar".
-        if RESERVED.contains(&name.as_str()) || name == "_HANDLER" || name == "_X_AMZN_TRACE_ID" {
+        if is_reserved_variable(name) {
             return Err(EnvironmentError::Reserved(name.clone()));
         }
         if !grammatical {

@@ -12,11 +12,7 @@ use oci_spec::runtime::{
 };
 
 use super::protocol::SandboxSpec;
-use crate::model::CPU_PERIOD_US;
-
-/// Lambda's user (`sbx_user1051`) and its nameless group.
-const USER_ID: u32 = 993;
-const GROUP_ID: u32 = 990;
+use crate::model::{CPU_PERIOD_US, GROUP_ID, USER_ID};
 
 /// Open descriptors, soft and hard.
 const MAX_DESCRIPTORS: u64 = 1_024;

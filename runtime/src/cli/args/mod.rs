@@ -5,6 +5,7 @@ mod image;
 mod layer;
 mod running;
 mod serve;
+mod validate;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub(super) use self::image::{
 pub(super) use self::layer::{LayerCommand, ListLayers, PublishLayer, RemoveLayers};
 pub(super) use self::running::{Logs, Ps, ServiceChoice, Since, Stop};
 pub(super) use self::serve::{Endpoint, Events, Serve};
+pub(super) use self::validate::{ReportFormat, Validate};
 use super::exit_status::CommandError;
 use crate::model::{
     EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Timeout,
@@ -83,6 +85,9 @@ pub(super) enum Command {
     /// Manage the layers of zip functions
     #[command(subcommand)]
     Layer(LayerCommand),
+    /// Say all at once why Lambda would refuse an image, or not start it
+    #[command(after_help = EXIT_STATUSES)]
+    Validate(Box<Validate>),
     /// Show what this host enforces and what not, what that means, and what mends it
     #[command(after_help = EXIT_STATUSES)]
     Doctor(Doctor),

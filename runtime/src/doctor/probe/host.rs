@@ -7,10 +7,8 @@ use std::str::FromStr;
 
 use super::super::facts::{Facts, Place, Shared, Storage, Store, User, UserNamespaces};
 use super::{Request, cgroups};
+use crate::model::USER_ID;
 use crate::sandbox::storage;
-
-/// The user of functions.
-const FUNCTION_USER: u32 = 993;
 
 /// The pid namespace that the kernel starts with (`PROC_PID_INIT_INO`): whoever is
 /// in it is in no container.
@@ -178,7 +176,7 @@ fn running(loadavg: &str) -> Option<u64> {
 /// The keys that the functions' user has, from `/proc/key-users`:
 /// "  993:     9 8/8 3/200 40/20000", of which 3 count against the limit.
 fn keys_in_use(users: &str) -> u64 {
-    let prefix = format!("{FUNCTION_USER}:");
+    let prefix = format!("{USER_ID}:");
     users
         .lines()
         .find_map(|line| line.trim_start().strip_prefix(&prefix))

@@ -1,0 +1,401 @@
+//! `lambent validate`: for each rule an image that breaks it, and none for the good.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::fs;
+use std::path::Path;
+
+use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::{Lambent, Run};
+use lambent_images::Platform;
+use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
+use serde_json::{Value, json};
+
+/// A program that is a Lambda runtime as far as one can see without running it.
+const SCRIPT: &str = "#!/bin/sh\ncurl $AWS_LAMBDA_RUNTIME_API\n";
+
+/// A layer with something for a shell that is a program for this machine.
+fn base() -> LayerBuilder {
+    LayerBuilder::new()
+        .directory("bin", 0o755)
+        .file_from("bin/sh", 0o755, "/bin/true")
+        .directory("var/task", 0o755)
+        .file("lib64/ld-linux-x86-64.so.2", 0o755, "")
+        .file("lib/ld-linux-aarch64.so.1", 0o755, "")
+}
+
+/// An image that is fine.
+fn good() -> ImageBuilder {
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/run"])
+        .layer(base())
+        .layer(LayerBuilder::new().file("run", 0o755, SCRIPT))
+}
+
+/// An image with this entry point in a layer of its own.
+fn starting(path: &str, mode: u32, content: impl Into<Vec<u8>>) -> ImageBuilder {
+    ImageBuilder::new(Platform::host())
+        .entrypoint([format!("/{path}")])
+        .layer(base())
+        .layer(LayerBuilder::new().file(path, mode, content))
+}
+
+fn validate(lambent: &Lambent, image: &Path, arguments: &[&str]) -> Run {
+    let ours = ["validate", image.to_str().unwrap(), "--output", "json"];
+    lambent.run(ours.iter().chain(arguments))
+}
+
+/// The codes of the findings, with their severities.
+fn codes(run: &Run) -> Vec<(String, String)> {
+    let report: Value =
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"));
+    let findings = report["findings"].as_array().unwrap();
+    let text = |finding: &Value, member: &str| finding[member].as_str().unwrap().to_owned();
+    findings
+        .iter()
+        .map(|finding| (text(finding, "code"), text(finding, "severity")))
+        .collect()
+}
+
+/// The bytes of a program of another machine: 64-bit, little-endian, PowerPC.
+fn foreign_program() -> Vec<u8> {
+    let mut header = vec![0; 64];
+    header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    header[16..20].copy_from_slice(&[2, 0, 21, 0]);
+    header[52] = 64;
+    header.extend(b"AWS_LAMBDA_RUNTIME_API");
+    header
+}
+
+#[test]
+fn each_rule_has_an_image_that_breaks_it() {
+    let layer = LayerBuilder::new;
+    let host = || ImageBuilder::new(Platform::host());
+    let python = |handler: &[&str]| {
+        let words = ["/usr/bin/python3.11", "-m", "awslambdaric"];
+        let layer = layer()
+            .file("usr/bin/python3.11", 0o755, SCRIPT)
+            .file(
+                "usr/lib/python3/dist-packages/awslambdaric/__main__.py",
+                0o644,
+                "",
+            )
+            .file("var/task/app.py", 0o644, "");
+        host()
+            .entrypoint(words)
+            .cmd(handler.to_vec())
+            .layer(base())
+            .layer(layer)
+    };
+    let cases: Vec<(&str, &str, ImageBuilder)> = vec![
+        (
+            "unsupported-layer",
+            "error",
+            good().layer(layer().file("z", 0o644, "z").compression(Compression::Zstd)),
+        ),
+        (
+            "missing-parent-directory",
+            "error",
+            good().layer(LayerBuilder::raw(orphan())),
+        ),
+        (
+            "image-settings-size",
+            "error",
+            good().env("LONG", &"x".repeat(17_000)),
+        ),
+        (
+            "manifest-size",
+            "warning",
+            (0..200).fold(good(), |image, number| {
+                image.layer(layer().file(format!("f{number}"), 0o644, ""))
+            }),
+        ),
+        (
+            "wrong-architecture",
+            "error",
+            starting("run", 0o755, foreign_program()),
+        ),
+        (
+            "wrong-architecture",
+            "error",
+            starting("run", 0o755, "curl $AWS_LAMBDA_RUNTIME_API\n"),
+        ),
+        ("entry-point-missing", "error", host().layer(base())),
+        (
+            "entry-point-not-found",
+            "error",
+            good().entrypoint(["/nowhere/run"]),
+        ),
+        ("entry-point-not-found", "error", good().entrypoint(["run"])),
+        (
+            "entry-point-not-executable",
+            "error",
+            starting("run", 0o700, SCRIPT),
+        ),
+        (
+            "entry-point-not-executable",
+            "error",
+            good().entrypoint(["/bin"]),
+        ),
+        (
+            "entry-point-not-executable",
+            "error",
+            starting("closed/run", 0o755, SCRIPT).layer(layer().directory("closed", 0o700)),
+        ),
+        (
+            "interpreter-not-found",
+            "error",
+            starting("run", 0o755, SCRIPT.replacen('\n', "\r\n", 1)),
+        ),
+        (
+            "interpreter-not-found",
+            "error",
+            good().layer(layer().whiteout("lib64").whiteout("lib")),
+        ),
+        (
+            "entry-point-relative",
+            "note",
+            good().entrypoint(["run"]).env("PATH", "/bin:/"),
+        ),
+        (
+            "entry-point-symlink",
+            "note",
+            good()
+                .entrypoint(["/link"])
+                .layer(layer().symlink("link", "run")),
+        ),
+        ("working-directory", "error", good().working_dir("/nowhere")),
+        ("working-directory", "error", good().working_dir("relative")),
+        ("working-directory", "error", good().working_dir("/run")),
+        (
+            "working-directory",
+            "error",
+            good()
+                .working_dir("/closed")
+                .layer(layer().directory("closed", 0o700)),
+        ),
+        (
+            "runtime-client-missing",
+            "warning",
+            starting("run", 0o755, "#!/bin/sh\nsleep 1\n"),
+        ),
+        (
+            "runtime-client-missing",
+            "error",
+            good()
+                .entrypoint(["/run", "-m", "awslambdaric"])
+                .cmd(["app.handler"]),
+        ),
+        ("handler-missing", "error", python(&[])),
+        ("handler-not-found", "warning", python(&["other.handler"])),
+        (
+            "unreadable-file",
+            "warning",
+            good().layer(layer().file("var/task/secret", 0o600, "s")),
+        ),
+        ("user-ignored", "note", good().user("1000")),
+        (
+            "reserved-variable",
+            "warning",
+            good().env("AWS_REGION", "eu-west-1"),
+        ),
+        (
+            "extension-not-executable",
+            "error",
+            good().layer(layer().file("opt/extensions/agent", 0o644, "#!/bin/sh\n")),
+        ),
+    ];
+    let lambent = Lambent::new();
+    let scratch = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for (number, (code, severity, image)) in cases.into_iter().enumerate() {
+        let file = scratch.path().join(format!("{number}.tar"));
+        image.write_oci_archive(&file, "latest").unwrap();
+        let run = validate(&lambent, &file, &["--quiet"]);
+        let expected = [(code.to_owned(), severity.to_owned())];
+        if codes(&run) != expected || run.status != i32::from(severity == "error") {
+            wrong.push(format!("{number} {code}: {run:?}"));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    // One that names its handler.
+    let file = scratch.path().join("python.tar");
+    python(&["app.handler"])
+        .write_oci_archive(&file, "latest")
+        .unwrap();
+    let run = validate(&lambent, &file, &["--quiet"]);
+    assert_eq!(codes(&run), [], "{run:?}");
+}
+
+/// A tar stream with a file whose directory has no entry.
+fn orphan() -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path("deep/er/file").unwrap();
+    header.set_mode(0o644);
+    header.set_size(0);
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.resize(512 * 3, 0);
+    bytes
+}
+
+#[test]
+fn an_index_and_what_cannot_be_read_are_findings() {
+    let lambent = Lambent::new();
+    let scratch = tempfile::tempdir().unwrap();
+    let layout = scratch.path().join("index");
+    let digest = good().write_oci_layout(&layout, "latest").unwrap();
+    // As buildx leaves it: the layout leads to an index with the image and attestations.
+    let path = |digest: &str| layout.join("blobs/sha256").join(digest);
+    let outer: Value =
+        serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let mut image = outer["manifests"][0].clone();
+    image["platform"] = json!({"os": "linux", "architecture": Platform::host().architecture});
+    let mut attestation = image.clone();
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "mediaType": media_type,
+        "manifests": [image, attestation]})
+    .to_string();
+    let name = lambent_images::Digest::of(index.as_bytes()).to_string();
+    let name = name.trim_start_matches("sha256:");
+    fs::write(path(name), &index).unwrap();
+    let outer = json!({"schemaVersion": 2, "manifests": [{"mediaType": media_type,
+        "digest": format!("sha256:{name}"), "size": index.len()}]});
+    fs::write(layout.join("index.json"), outer.to_string()).unwrap();
+    let run = validate(&lambent, &layout, &["--quiet"]);
+    assert_eq!(
+        codes(&run),
+        [("image-index".to_owned(), "error".to_owned())],
+        "{run:?}"
+    );
+    assert!(run.stdout.contains("1 image and 1 attestation"), "{run:?}");
+
+    // A flipped byte in a layer.
+    let manifest = digest.to_string();
+    let manifest = fs::read(path(manifest.trim_start_matches("sha256:"))).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let blob = manifest["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let blob = path(blob.trim_start_matches("sha256:"));
+    let mut bytes = fs::read(&blob).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    let fresh = Lambent::new();
+    let run = validate(&fresh, &layout, &["--quiet"]);
+    assert_eq!(
+        codes(&run),
+        [("unusable-image".to_owned(), "error".to_owned())],
+        "{run:?}"
+    );
+    assert_eq!(run.status, 1);
+
+    // What is no image at all is not a finding about one.
+    let run = validate(&fresh, Path::new("/dev/null"), &["--quiet"]);
+    assert_eq!(run.status, 3, "{run:?}");
+}
+
+#[test]
+fn real_images_are_good() {
+    let lambent = Lambent::new();
+    for fixture in [
+        Fixture::RustOciArchive,
+        Fixture::NodeDockerArchive,
+        Fixture::ShellOciArchive,
+        Fixture::PythonOciArchive,
+    ] {
+        let reference = fixture.reference();
+        let run = lambent.run(["validate", &reference, "--output", "json", "--quiet"]);
+        assert_eq!(run.status, 0, "{run:?}");
+        let found = codes(&run);
+        // Debian's /usr/bin/python3 is a link, as it is in Docker's Python images.
+        let python = fixture == Fixture::PythonOciArchive;
+        let note = ("entry-point-symlink".to_owned(), "note".to_owned());
+        assert_eq!(found, Vec::from_iter(python.then_some(note)), "{run:?}");
+    }
+}
+
+#[test]
+fn a_finding_is_accepted_with_a_reason() {
+    let lambent = Lambent::new();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("image.tar");
+    let layer = LayerBuilder::new().file("opt/extensions/readme", 0o644, "x");
+    good()
+        .layer(layer)
+        .write_oci_archive(&file, "latest")
+        .unwrap();
+    let allow = "extension-not-executable:/opt/extensions/readme=not one";
+    let run = validate(&lambent, &file, &["--quiet", "--allow", allow]);
+    assert_eq!(run.status, 0, "{run:?}");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["errors"], 0);
+    assert_eq!(report["findings"][0]["allowed"], "not one");
+    let list = scratch.path().join("allow");
+    fs::write(&list, format!("# reviewed\n{allow}\n")).unwrap();
+    let run = validate(&lambent, &file, &["--allow-file", list.to_str().unwrap()]);
+    assert_eq!(run.status, 0, "{run:?}");
+    fs::write(&list, "\nextension-not-executable\n").unwrap();
+    let run = validate(&lambent, &file, &["--allow-file", list.to_str().unwrap()]);
+    assert_eq!(run.status, 2, "{run:?}");
+    assert!(run.stderr.contains("allow:2: "), "{run:?}");
+}
+
+#[test]
+fn reports_have_the_forms_that_tools_read() {
+    let lambent = Lambent::new();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("image.tar");
+    let image = good().entrypoint(["/nowhere"]).user("app");
+    image.write_oci_archive(&file, "latest").unwrap();
+    let report = |form: &str| {
+        let run = lambent.run([
+            "validate",
+            file.to_str().unwrap(),
+            "--quiet",
+            "--output",
+            form,
+        ]);
+        assert_eq!(run.status, 1, "{run:?}");
+        run.stdout
+    };
+    let sarif: Value = serde_json::from_str(&report("sarif")).unwrap();
+    let run = &sarif["runs"][0];
+    assert_eq!(sarif["version"], "2.1.0");
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    let levels: Vec<_> = results
+        .iter()
+        .map(|result| (&result["ruleId"], &result["level"]))
+        .collect();
+    assert_eq!(
+        levels,
+        [
+            (&json!("entry-point-not-found"), &json!("error")),
+            (&json!("user-ignored"), &json!("note")),
+        ]
+    );
+    assert!(
+        rules
+            .iter()
+            .any(|rule| rule["id"] == "entry-point-not-found")
+    );
+    let junit = report("junit");
+    assert!(junit.starts_with("<?xml"), "{junit}");
+    assert!(junit.contains(r#"failures="1""#), "{junit}");
+    assert!(
+        junit.contains(r#"<failure message="there is no /nowhere" type="entry-point-not-found">"#),
+        "{junit}"
+    );
+    let text = report("text");
+    assert!(text.contains("error[entry-point-not-found]"), "{text}");
+    assert!(text.ends_with("1 error, 0 warnings, 1 note\n"), "{text}");
+    let explained = lambent.run(["validate", "--explain", "image-index"]);
+    assert!(
+        explained.stdout.contains("--provenance=false"),
+        "{explained:?}"
+    );
+    let unknown = lambent.run(["validate", "--explain", "image-idx"]);
+    assert_eq!(unknown.status, 2, "{unknown:?}");
+}

@@ -1,0 +1,40 @@
+//! A report as `JUnit`'s XML: a test case for each rule.
+
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+
+use super::CommandError;
+use super::report::Report;
+use crate::validate::{RULES, Severity};
+
+pub(super) fn document(report: &Report) -> Result<String, CommandError> {
+    let mut suite = TestSuite::new(report.image.clone());
+    for rule in RULES {
+        let own = || {
+            let all = report.findings.iter();
+            all.filter(|(finding, allowed)| finding.rule == *rule && allowed.is_none())
+        };
+        let messages: Vec<_> = own().map(|(finding, _)| finding.message.as_str()).collect();
+        let failed = own().any(|(finding, _)| finding.severity == Severity::Error);
+        let mut status = if failed {
+            TestCaseStatus::non_success(NonSuccessKind::Failure)
+        } else {
+            TestCaseStatus::success()
+        };
+        if failed {
+            status.set_message(messages.join("; "));
+            status.set_type(rule.code);
+            status.set_description(rule.mend);
+        }
+        let mut case = TestCase::new(rule.code, status);
+        case.set_classname("lambent.validate");
+        if !failed && !messages.is_empty() {
+            case.set_system_out(messages.join("\n"));
+        }
+        suite.add_test_case(case);
+    }
+    let mut document = quick_junit::Report::new("lambent validate");
+    document.add_test_suite(suite);
+    document
+        .to_string()
+        .map_err(|error| CommandError::Internal(format!("write the report: {error}")))
+}

@@ -1,0 +1,45 @@
+//! [`Report`]: what all forms of output show.
+
+use super::Examined;
+use crate::validate::{Allowance, Finding, Severity};
+
+/// The findings about one image, with those that somebody accepts.
+pub(super) struct Report {
+    /// The image, as its user named it.
+    pub(super) image: String,
+    pub(super) digest: Option<String>,
+    /// Worst first; with the reason for which it is accepted.
+    pub(super) findings: Vec<(Finding, Option<String>)>,
+}
+
+impl Report {
+    pub(super) fn new(image: &str, examined: Examined, allowances: &[Allowance]) -> Self {
+        let reason = |finding: &Finding| {
+            let mut covering = allowances.iter().filter(|one| one.covers(finding));
+            covering.next().map(|one| one.reason.clone())
+        };
+        let findings = examined.findings.into_iter().map(|finding| {
+            let reason = reason(&finding);
+            (finding, reason)
+        });
+        Self {
+            image: image.to_owned(),
+            digest: examined.digest,
+            findings: findings.collect(),
+        }
+    }
+
+    /// How many findings of a severity nobody accepts.
+    pub(super) fn count(&self, severity: Severity) -> usize {
+        let open = self
+            .findings
+            .iter()
+            .filter(|(_, allowed)| allowed.is_none());
+        open.filter(|(finding, _)| finding.severity == severity)
+            .count()
+    }
+
+    pub(super) fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+}

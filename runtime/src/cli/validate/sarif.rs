@@ -1,0 +1,87 @@
+//! A report as SARIF 2.1.0, which code scanning reads.
+//!
+//! The image is the artifact; a file in it is a logical location, since no file of
+//! a checkout corresponds to it.
+
+use serde_json::{Value, json};
+
+use super::report::Report;
+use crate::validate::{Finding, RULES, Rule};
+
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+pub(super) fn document(report: &Report) -> Value {
+    let rules: Vec<_> = RULES.iter().map(|rule| describe(rule)).collect();
+    let results: Vec<_> = report
+        .findings
+        .iter()
+        .map(|(finding, allowed)| result(report, finding, allowed.as_deref()))
+        .collect();
+    json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "lambent",
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": rules,
+            }},
+            "results": results,
+        }],
+    })
+}
+
+fn describe(rule: &Rule) -> Value {
+    json!({
+        "id": rule.code,
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.why},
+        "help": {"text": rule.mend},
+        // The three words are SARIF's own levels.
+        "defaultConfiguration": {"level": rule.severity},
+    })
+}
+
+fn result(report: &Report, finding: &Finding, allowed: Option<&str>) -> Value {
+    let mut location = json!({
+        "physicalLocation": {"artifactLocation": {"uri": uri(&report.image)}},
+    });
+    if let Some(path) = &finding.path {
+        location["logicalLocations"] = json!([{
+            "fullyQualifiedName": path.to_string_lossy(),
+            "kind": "resource",
+        }]);
+    }
+    let mut result = json!({
+        "ruleId": finding.rule.code,
+        "level": finding.severity,
+        "message": {"text": format!("{}: {}", finding.rule.title, finding.message)},
+        "locations": [location],
+        "partialFingerprints": {"lambent/v1": fingerprint(finding)},
+    });
+    if let Some(layer) = finding.layer {
+        result["properties"] = json!({"layer": layer.to_string()});
+    }
+    if let Some(reason) = allowed {
+        result["suppressions"] = json!([{"kind": "external", "justification": reason}]);
+    }
+    result
+}
+
+/// What stays the same when the image is built again.
+fn fingerprint(finding: &Finding) -> String {
+    let path = finding.path.as_ref();
+    let path = path.map_or_else(String::new, |path| path.to_string_lossy().into_owned());
+    format!("{}:{path}", finding.rule.code)
+}
+
+/// The image's name as a relative reference: no character that a URI gives a
+/// meaning, and no colon before a slash.
+fn uri(image: &str) -> String {
+    percent_encoding::utf8_percent_encode(image, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%2F", "/")
+        .replace("%2E", ".")
+        .replace("%2D", "-")
+        .replace("%5F", "_")
+}

@@ -1,0 +1,38 @@
+//! What Lambda would say of an image: every rule at once, before anybody pushes it.
+//!
+//! | file | does |
+//! |---|---|
+//! | `rule`, `catalogue` | what a rule is, and all of them |
+//! | `subject` | what rules look at: the image, its files, how it would be started |
+//! | `program` | what a file says of itself: a script's interpreter, an ELF header |
+//! | `rules/` | the checks, by what they are about |
+//! | `refusal` | the finding that an image is which cannot even be read |
+//! | `allow` | findings that somebody accepts, with the reason |
+//!
+//! Nothing here is run, mounted or written.
+
+mod allow;
+mod catalogue;
+mod finding;
+mod program;
+mod refusal;
+mod rule;
+mod rules;
+mod subject;
+
+pub(crate) use self::allow::Allowance;
+pub(crate) use self::catalogue::{RULES, rule};
+pub(crate) use self::finding::Finding;
+pub(crate) use self::refusal::of_unusable;
+pub(crate) use self::rule::{Rule, Severity};
+pub(crate) use self::subject::Subject;
+
+/// Everything that Lambda would refuse, or that would fail there; worst first.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn validate(subject: &Subject<'_>) -> lambent_images::Result<Vec<Finding>> {
+    let mut findings = rules::all(subject)?;
+    findings.sort_by_key(|finding| finding.severity);
+    Ok(findings)
+}

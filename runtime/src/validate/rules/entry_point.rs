@@ -1,0 +1,171 @@
+//! Whether the program can be executed, as the kernel will look at it.
+
+use std::path::{Path, PathBuf};
+
+use lambent_images::{ImageFile, ImageFileKind, Located, Permission, Result};
+
+use super::super::catalogue::{
+    ENTRY_POINT_MISSING, ENTRY_POINT_NOT_EXECUTABLE, ENTRY_POINT_NOT_FOUND, ENTRY_POINT_RELATIVE,
+    ENTRY_POINT_SYMLINK, INTERPRETER_NOT_FOUND, WRONG_ARCHITECTURE,
+};
+use super::super::finding::shown;
+use super::super::program::{HEAD, Program};
+use super::super::subject::permits;
+use super::super::{Finding, Rule, Subject};
+
+/// Interpreters of interpreters that the kernel follows.
+const INTERPRETERS_MAX: usize = 4;
+
+pub(super) fn check(subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let Some(&name) = subject.arguments().first() else {
+        return Ok(vec![Finding::new(
+            &ENTRY_POINT_MISSING,
+            "the image has neither ENTRYPOINT nor CMD",
+        )]);
+    };
+    let Some(path) = program(subject, name) else {
+        let message = format!("no directory of PATH has \"{}\"", shown(name));
+        return Ok(vec![Finding::new(&ENTRY_POINT_NOT_FOUND, message)]);
+    };
+    let mut findings = Vec::new();
+    if !name.starts_with('/') {
+        let message = format!("the program is \"{}\"", shown(name));
+        findings.push(Finding::new(&ENTRY_POINT_RELATIVE, message));
+    }
+    let link = match subject.files.locate(&path) {
+        Located::Found(way) => way.into_iter().find(|file| file.path == path),
+        _ => None,
+    };
+    if let Some(ImageFileKind::Symlink(target)) = link.map(|file| file.kind) {
+        let message = format!("{} is a link to {}", shown(&path), shown(target));
+        findings.push(Finding::new(&ENTRY_POINT_SYMLINK, message).at(&path));
+    }
+    findings.extend(executable(subject, &path)?);
+    Ok(findings)
+}
+
+/// The program's path: as it is, from the working directory, or by `PATH`.
+fn program(subject: &Subject<'_>, name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(subject.working_directory().join(name));
+    }
+    let candidates = subject.variable("PATH")?.split(':');
+    candidates
+        .map(|directory| subject.working_directory().join(directory).join(name))
+        .find(|path| {
+            let file = subject.files.find(path);
+            file.is_some_and(|file| file.kind == ImageFileKind::File)
+        })
+}
+
+/// What keeps the kernel from executing a program, its interpreters included.
+fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
+    let mut rule: &'static Rule = &ENTRY_POINT_NOT_FOUND;
+    let mut wanted = path.to_owned();
+    let mut by = String::new();
+    for _ in 0..=INTERPRETERS_MAX {
+        let file = match located(subject, &wanted, rule, &by) {
+            Ok(file) => file,
+            Err(finding) => return Ok(Some(finding)),
+        };
+        let at = |rule, message| {
+            let layer = subject.layer_of(&file);
+            Some(Finding::new(rule, message).at(&file.path).in_layer(layer))
+        };
+        let named = shown(&file.path);
+        match Program::of(&subject.files.head(&file.path, HEAD)?) {
+            Program::Script(interpreter) => {
+                by = format!(", which {named} asks for");
+                wanted = subject.working_directory().join(interpreter);
+            }
+            Program::Elf {
+                architecture,
+                loader,
+            } => {
+                let image = &subject.image.config.architecture;
+                if architecture != Some(image.as_str()) {
+                    let found = architecture.unwrap_or("another machine");
+                    return Ok(at(
+                        &WRONG_ARCHITECTURE,
+                        format!("{named} is for {found}, and the image for {}", shown(image)),
+                    ));
+                }
+                let Some(loader) = loader else {
+                    return Ok(None);
+                };
+                by = format!(", the loader of {named}");
+                let finding = located(subject, Path::new(&loader), &INTERPRETER_NOT_FOUND, &by);
+                return Ok(finding.err());
+            }
+            Program::Unknown => {
+                let message =
+                    format!("{named} is neither a program nor a script with #! in its first line");
+                return Ok(at(&WRONG_ARCHITECTURE, message));
+            }
+        }
+        rule = &INTERPRETER_NOT_FOUND;
+    }
+    let message = format!("{} needs too many interpreters", shown(path));
+    Ok(Some(Finding::new(rule, message).at(path)))
+}
+
+/// The regular file that a path leads to, if Lambda's user may execute it.
+fn located(
+    subject: &Subject<'_>,
+    path: &Path,
+    rule: &'static Rule,
+    by: &str,
+) -> std::result::Result<ImageFile, Finding> {
+    let name = shown(path);
+    let missing = |message| Err(Finding::new(rule, message).at(path));
+    let way = match subject.files.locate(path) {
+        Located::Found(way) => way,
+        Located::Missing(at) if at == path => {
+            return missing(format!("there is no {name}{by}"));
+        }
+        Located::Missing(at) => {
+            return missing(format!("there is no {name}{by}: {} is missing", shown(at)));
+        }
+        Located::NotDirectory(at) => {
+            return missing(format!(
+                "there is no {name}{by}: {} is no directory",
+                shown(at)
+            ));
+        }
+        Located::Loop => return missing(format!("{name}{by} is a loop of links")),
+    };
+    let Some((file, above)) = way.split_last() else {
+        return missing(format!("there is no {name}{by}"));
+    };
+    let closed = above
+        .iter()
+        .find(|step| step.kind == ImageFileKind::Directory && !permits(step, Permission::Execute));
+    let refused = match closed {
+        Some(directory) => Some((
+            directory,
+            format!(
+                "{name}{by} is in {}, which has mode {:03o} and owner {}",
+                shown(&directory.path),
+                directory.mode,
+                directory.uid
+            ),
+        )),
+        None if file.kind != ImageFileKind::File => {
+            Some((file, format!("{name}{by} is no regular file")))
+        }
+        None if !permits(file, Permission::Execute) => Some((
+            file,
+            format!(
+                "{name}{by} has mode {:03o} and owner {}",
+                file.mode, file.uid
+            ),
+        )),
+        None => None,
+    };
+    match refused {
+        None => Ok(file.clone()),
+        Some((at, message)) => Err(Finding::new(&ENTRY_POINT_NOT_EXECUTABLE, message)
+            .at(&at.path)
+            .in_layer(subject.layer_of(at))),
+    }
+}

@@ -1,0 +1,24 @@
+//! The checks, by what they are about. Each is a function from what is looked at to
+//! what is wrong.
+
+mod acceptance;
+mod client;
+mod directories;
+mod entry_point;
+mod extensions;
+mod settings;
+
+use lambent_images::Result;
+
+use super::{Finding, Subject};
+
+/// All of them, in the order of what they are about.
+pub(super) fn all(subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let mut findings = acceptance::check(subject);
+    findings.extend(settings::check(subject));
+    findings.extend(entry_point::check(subject)?);
+    findings.extend(directories::check(subject));
+    findings.extend(client::check(subject)?);
+    findings.extend(extensions::check(subject));
+    Ok(findings)
+}

@@ -1,0 +1,73 @@
+//! [`Subject`]: what the rules look at.
+
+use std::path::PathBuf;
+
+use lambent_images::{Digest, Image, ImageFile, ImageFileKind, ImageFiles, Permission};
+
+use crate::model::{FunctionConfiguration, GROUP_ID, USER_ID};
+
+/// Where Lambda's own images have the function.
+pub(super) const TASK_ROOT: &str = "/var/task";
+
+/// An image, and the function that it is to be.
+#[derive(Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) image: &'a Image,
+    pub(crate) files: &'a ImageFiles,
+    /// What overrides the image's own settings.
+    pub(crate) function: &'a FunctionConfiguration,
+}
+
+impl Subject<'_> {
+    /// `ENTRYPOINT` and `CMD`, each with its override.
+    pub(super) fn arguments(&self) -> Vec<&str> {
+        let (config, overrides) = (&self.image.config, &self.function.image_config);
+        let entry_point = overrides.entry_point.as_ref().unwrap_or(&config.entrypoint);
+        let command = overrides.command.as_ref().unwrap_or(&config.cmd);
+        entry_point
+            .iter()
+            .chain(command)
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// `WORKDIR` or its override, if there is one.
+    pub(super) fn stated_working_directory(&self) -> Option<&str> {
+        let overrides = &self.function.image_config.working_directory;
+        overrides
+            .as_ref()
+            .or(self.image.config.working_dir.as_ref())
+            .map(String::as_str)
+            .filter(|directory| !directory.is_empty())
+    }
+
+    /// Where the function starts.
+    pub(super) fn working_directory(&self) -> PathBuf {
+        let stated = self.stated_working_directory().map(PathBuf::from);
+        stated.unwrap_or_else(|| match self.files.find(TASK_ROOT) {
+            Some(file) if file.kind == ImageFileKind::Directory => TASK_ROOT.into(),
+            _ => "/".into(),
+        })
+    }
+
+    /// A variable as the function sees it.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        let of_function = self.function.environment.get(name).map(String::as_str);
+        of_function.or_else(|| {
+            let assignments = self.image.config.env.iter().rev();
+            assignments
+                .filter_map(|assignment| assignment.split_once('='))
+                .find_map(|(key, value)| (key == name).then_some(value))
+        })
+    }
+
+    /// The blob of the layer that a file comes from.
+    pub(super) fn layer_of(&self, file: &ImageFile) -> Option<Digest> {
+        self.image.layers.get(file.layer).map(|layer| layer.digest)
+    }
+}
+
+/// Whether Lambda's user has a permission.
+pub(super) fn permits(file: &ImageFile, permission: Permission) -> bool {
+    file.permits(USER_ID, GROUP_ID, permission)
+}
