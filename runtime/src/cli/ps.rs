@@ -1,11 +1,11 @@
-//! `lambent ps`: what running services hold.
+//! `lambent ps`: what the running service holds.
 
 use serde_json::json;
 
 use super::args::{OutputFormat, Ps};
 use super::exit_status::{CommandError, ExitStatus};
 use super::output;
-use super::running::services;
+use super::running::service;
 use crate::admin::protocol::{Environment, EnvironmentState, FunctionStatus, ServiceStatus};
 use crate::state::StateDirectories;
 
@@ -16,16 +16,13 @@ pub(super) async fn run(
     command: Ps,
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
-    let mut all = vec![];
-    for service in services(&directories).await? {
-        all.push(service.status().await?);
-    }
+    let status = service(&directories).await?.status().await?;
     match command.output {
         OutputFormat::Json => {
-            output::json_document(&json!({"version": JSON_VERSION, "services": all}))?;
+            output::json_document(&json!({"version": JSON_VERSION, "services": [status]}))?;
         }
         OutputFormat::Text => {
-            for line in as_text(&all) {
+            for line in as_text(&status) {
                 output::line(&line)?;
             }
         }
@@ -33,32 +30,28 @@ pub(super) async fn run(
     Ok(ExitStatus::Success)
 }
 
-/// For each service a line, its functions and its environments.
-fn as_text(services: &[ServiceStatus]) -> Vec<String> {
-    let mut lines = vec![];
-    for service in services {
-        if !lines.is_empty() {
-            lines.push(String::new());
-        }
-        let events = match service.asynchronous_events {
-            0 => String::new(),
-            1 => ", with 1 asynchronous event".to_owned(),
-            events => format!(", with {events} asynchronous events"),
-        };
-        lines.push(format!(
+/// A line for the service, its functions and its environments.
+fn as_text(service: &ServiceStatus) -> Vec<String> {
+    let events = match service.asynchronous_events {
+        0 => String::new(),
+        1 => ", with 1 asynchronous event".to_owned(),
+        events => format!(", with {events} asynchronous events"),
+    };
+    let mut lines = vec![
+        format!(
             "{} at {}, process {}, for {}{events}",
             service.service,
             service.endpoint,
             service.pid,
             span(service.uptime_seconds)
-        ));
+        ),
+        String::new(),
+    ];
+    lines.extend(output::table(&functions(&service.functions)));
+    let environments = environments(&service.functions);
+    if environments.len() > 1 {
         lines.push(String::new());
-        lines.extend(output::table(&functions(&service.functions)));
-        let environments = environments(&service.functions);
-        if environments.len() > 1 {
-            lines.push(String::new());
-            lines.extend(output::table(&environments));
-        }
+        lines.extend(output::table(&environments));
     }
     lines
 }
@@ -181,9 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn services_are_told_in_tables() {
+    fn a_service_is_told_in_tables() {
         let busy = service(vec![environment(0, None), environment(1, Some(9))]);
-        let lines = as_text(&[busy, service(vec![])]);
         let expected = [
             "0123abcd at http://127.0.0.1:9000, process 12, for 2 h, with 1 asynchronous event",
             "",
@@ -193,10 +185,9 @@ mod tests {
             "ENVIRONMENT   FUNCTION    STATE          AGE     INVOCATIONS   MAX MEMORY USED   /TMP",
             "0             f:$LATEST   busy           2 min   4             33 MB             1 MB",
             "1             f:$LATEST   idle for 9 s   2 min   4             33 MB             1 MB",
-            "",
         ];
-        assert_eq!(lines[..9], expected);
+        assert_eq!(as_text(&busy), expected);
         // Without environments there is no second table.
-        assert_eq!(lines.len(), 9 + 4);
+        assert_eq!(as_text(&service(vec![])).len(), 4);
     }
 }
