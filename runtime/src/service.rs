@@ -1,11 +1,11 @@
 //! The facade that commands use: images in, execution environments out.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use lambent_images::{Attachment, FileKind, Image, PackageLease, PackageStore, Rootfs};
 
-use crate::doctor::{Finding, probe, unenforced};
+use crate::doctor::{Facts, Finding, probe, unenforced};
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
@@ -33,6 +33,8 @@ pub struct Service {
     launcher: Launcher,
     _lock: ServiceLock,
     region: String,
+    /// What this host is like, once something is to run.
+    facts: OnceLock<Facts>,
 }
 
 /// An image that is ready to run: imported, with its layers held in the store.
@@ -162,6 +164,7 @@ impl Service {
             launcher,
             _lock: lock,
             region: region(),
+            facts: OnceLock::new(),
         })
     }
 
@@ -242,13 +245,15 @@ impl Service {
             visible_cpus: function.memory_size.visible_cpus(),
             tmp_bytes,
         };
-        let facts = probe::look_around(&self.directories);
+        let facts = self
+            .facts
+            .get_or_init(|| probe::look_around(&self.directories));
         let settings = EnvironmentSettings {
-            warnings: unenforced(&facts, &function)
+            warnings: unenforced(facts, &function)
                 .iter()
                 .map(Finding::short)
                 .collect(),
-            function_arn: function.arn(&self.region),
+            function_arn: self.function_arn(&function.function_name),
             function,
             spec,
             sink,

@@ -24,6 +24,7 @@ use crate::telemetry::Sink;
 #[derive(Debug)]
 pub(crate) struct EnvironmentSettings {
     pub(crate) function: FunctionConfiguration,
+    /// Without a qualifier.
     pub(crate) function_arn: String,
     pub(crate) spec: SandboxSpec,
     pub(crate) sink: Arc<dyn Sink>,
