@@ -9,8 +9,8 @@ use crate::doctor::{Facts, Finding, probe, unenforced};
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
-    FunctionConfiguration, FunctionName, Identity, Package, Version, function_arn,
-    function_environment,
+    FunctionConfiguration, FunctionName, Identity, InitializationType, Package, Version,
+    function_arn, function_environment,
 };
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
@@ -213,8 +213,8 @@ impl Service {
         function_arn(&self.region, name)
     }
 
-    /// A new execution environment of a function. Nothing runs in it until its
-    /// first invocation.
+    /// A new execution environment of a function. Nothing runs in it until it is
+    /// initialised or gets its first invocation.
     ///
     /// # Errors
     /// The image has nothing to run, or the host cannot make its `/tmp`.
@@ -222,6 +222,7 @@ impl Service {
         &self,
         code: Arc<PreparedCode>,
         function: FunctionConfiguration,
+        initialization_type: InitializationType,
         sink: Arc<dyn Sink>,
     ) -> Result<FunctionEnvironment, ServiceError> {
         let tmp_bytes = function.ephemeral_storage.bytes();
@@ -233,6 +234,7 @@ impl Service {
             region: self.region.clone(),
             runtime_api: RUNTIME_API.to_string(),
             log_stream_name: log_stream_name(function.version),
+            initialization_type,
         };
         let spec = SandboxSpec {
             root: code.image.rootfs.mount().clone(),
@@ -257,6 +259,7 @@ impl Service {
             function,
             spec,
             sink,
+            warm: Arc::default(),
         };
         Ok(FunctionEnvironment {
             environment: ExecutionEnvironment::new(&self.launcher, settings),

@@ -112,15 +112,26 @@ fn row(function: &str, environment: &Environment) -> [String; 7] {
     [
         environment.id.to_string(),
         format!("{function}:{}", environment.version),
-        match environment.idle_seconds {
-            Some(seconds) => format!("idle for {}", span(seconds)),
-            None => "busy".to_owned(),
-        },
+        state(environment),
         span(environment.age_seconds),
         environment.invocations.to_string(),
         format!("{} MB", environment.max_memory_used_mb),
         format!("{} MB", environment.tmp_used_mb),
     ]
+}
+
+fn state(environment: &Environment) -> String {
+    let state = match (environment.state, environment.idle_seconds) {
+        (EnvironmentState::Initialising, _) => "initialising".to_owned(),
+        (EnvironmentState::Idle, Some(seconds)) => format!("idle for {}", span(seconds)),
+        (EnvironmentState::Idle, None) => "idle".to_owned(),
+        (EnvironmentState::Busy, _) => "busy".to_owned(),
+    };
+    if environment.provisioned {
+        format!("{state}, provisioned")
+    } else {
+        state
+    }
 }
 
 /// A span of time in its largest unit.
@@ -147,6 +158,7 @@ mod tests {
                 EnvironmentState::Busy
             },
             idle_seconds: idle,
+            provisioned: id == 1,
             age_seconds: 130,
             invocations: 4,
             max_memory_used_mb: 33,
@@ -182,9 +194,9 @@ mod tests {
             "FUNCTION   MEMORY   BUSY   IDLE   INVOCATIONS   ERRORS   THROTTLES   COLD STARTS",
             "f          128 MB   1      1      8             1        0           2",
             "",
-            "ENVIRONMENT   FUNCTION    STATE          AGE     INVOCATIONS   MAX MEMORY USED   /TMP",
-            "0             f:$LATEST   busy           2 min   4             33 MB             1 MB",
-            "1             f:$LATEST   idle for 9 s   2 min   4             33 MB             1 MB",
+            "ENVIRONMENT   FUNCTION    STATE                       AGE     INVOCATIONS   MAX MEMORY USED   /TMP",
+            "0             f:$LATEST   busy                        2 min   4             33 MB             1 MB",
+            "1             f:$LATEST   idle for 9 s, provisioned   2 min   4             33 MB             1 MB",
         ];
         assert_eq!(as_text(&busy), expected);
         // Without environments there is no second table.
