@@ -68,6 +68,15 @@ impl Functions {
         gone
     }
 
+    /// The versions of a function that can be invoked.
+    pub(crate) fn versions(&self, name: &FunctionName) -> Vec<Arc<FunctionVersion>> {
+        let functions = self.read();
+        let function = functions.get(name);
+        function.map_or_else(Vec::new, |function| {
+            function.versions.values().cloned().collect()
+        })
+    }
+
     /// Whether a version can be invoked.
     pub(crate) fn has(&self, name: &FunctionName, version: Version) -> bool {
         let functions = self.read();

@@ -228,6 +228,7 @@ impl Catalog {
                     )));
                 }
                 function.versions.remove(&number);
+                function.provisioned.remove(qualifier);
                 Ok(())
             }
             Err(_) if function.aliases.contains_key(qualifier) => Err(Refusal::invalid(
@@ -293,6 +294,7 @@ impl FunctionRecord {
             last_version: 0,
             aliases: BTreeMap::new(),
             reserved: None,
+            provisioned: BTreeMap::new(),
             tags,
             urls: BTreeMap::new(),
             transient: false,

@@ -9,6 +9,7 @@
 //! | `functions.rs` | create, update, delete, publish |
 //! | `deployment.rs` | how a deployment ended |
 //! | `aliases.rs`, `attributes.rs` | names for versions; concurrency, tags, URLs |
+//! | `provisioned.rs` | provisioned concurrency |
 //! | `layers.rs` | the versions of a layer |
 //! | `shape.rs` | answers as Lambda words them |
 //! | `paging.rs` | `Marker` and `MaxItems` |
@@ -19,6 +20,7 @@ mod deployment;
 mod functions;
 mod layers;
 mod paging;
+mod provisioned;
 mod record;
 mod refusal;
 mod settings;
@@ -32,6 +34,7 @@ pub(crate) use self::deployment::Failed;
 pub(crate) use self::functions::{PublishVersion, UpdateCode, check_code};
 pub(crate) use self::layers::{LayerBook, LayerVersionArn, NewLayer, PublishLayer, layer_name};
 pub(crate) use self::paging::Page;
+pub(crate) use self::provisioned::Ready;
 pub(crate) use self::record::{
     Catalog, Code, FunctionRecord, LayerUse, PackageSettings, Route, Settings, State, VersionRecord,
 };

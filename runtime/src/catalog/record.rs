@@ -54,6 +54,9 @@ pub(crate) struct FunctionRecord {
     pub(crate) reserved: Option<usize>,
     #[serde(default)]
     pub(crate) tags: BTreeMap<String, String>,
+    /// Provisioned concurrency: of versions, by number, and of aliases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) provisioned: BTreeMap<String, ProvisionedRecord>,
     /// URL configurations: of the function under the empty name, and of aliases.
     #[serde(default)]
     pub(crate) urls: BTreeMap<String, UrlRecord>,
@@ -188,6 +191,15 @@ impl Route {
             _ => self.version,
         }
     }
+}
+
+/// `ProvisionedConcurrencyConfig`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProvisionedRecord {
+    /// Environments that are kept initialised, at least 1.
+    pub(crate) requested: usize,
+    pub(crate) modified: String,
 }
 
 /// `FunctionUrlConfig`.

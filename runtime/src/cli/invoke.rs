@@ -15,7 +15,7 @@ use super::strict::refuse_unenforced;
 use super::{interrupted, output};
 use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
-use crate::model::{Failure, MAX_EVENT_BYTES};
+use crate::model::{Failure, InitializationType, MAX_EVENT_BYTES};
 use crate::service::Service;
 use crate::state::StateDirectories;
 
@@ -47,7 +47,9 @@ pub(super) async fn run(
         }
         let log = Arc::new(StandardError::new());
         let sink = Arc::clone(&log);
-        let function = service.environment(Arc::new(Arc::new(image).into()), function, sink)?;
+        let code = Arc::new(Arc::new(image).into());
+        let on_demand = InitializationType::OnDemand;
+        let function = service.environment(code, function, on_demand, sink)?;
         let environment = &function.environment;
         let invocation = || command.caller.describe(Invocation::new(event.clone()));
         let invoked = invoke(

@@ -151,6 +151,10 @@ impl ControlPlane {
                 self.follow(&function.name);
                 Ok(Answer::empty())
             }
+            O::PutProvisionedConcurrencyConfig(_)
+            | O::GetProvisionedConcurrencyConfig(_)
+            | O::DeleteProvisionedConcurrencyConfig(_)
+            | O::ListProvisionedConcurrencyConfigs(..) => self.provisioned(operation, body),
             O::CreateFunctionUrlConfig(_)
             | O::GetFunctionUrlConfig(_)
             | O::UpdateFunctionUrlConfig(_)

@@ -7,6 +7,7 @@
 
 mod answer;
 mod answer_layers;
+mod answer_provisioned;
 mod answer_urls;
 mod deploy;
 mod file;
@@ -147,9 +148,11 @@ impl ControlPlane {
     }
 
     /// Makes what can be invoked follow the catalog, except for code that is not
-    /// ready: names, reservations, and versions that are gone. With the turn that was taken for the change.
+    /// ready: names, reservations, provisioned concurrency, and versions that are gone.
+    /// With the turn that was taken for the change.
     fn follow(&self, name: &FunctionName) {
         let held = self.lock();
+        let record = held.catalog.functions.get(name).cloned();
         let retired = match held.catalog.functions.get(name) {
             None => self.functions.remove(name),
             Some(record) => {
@@ -164,6 +167,11 @@ impl ControlPlane {
         drop(held);
         for version in retired {
             self.pools.retire(&version);
+        }
+        for version in self.functions.versions(name) {
+            let number = version.configuration.version;
+            let wanted = record.as_ref().map(|record| record.provisioned_of(number));
+            self.pools.provision(&version, wanted.unwrap_or(0));
         }
     }
 }

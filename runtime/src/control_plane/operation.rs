@@ -33,6 +33,10 @@ pub(crate) enum Operation {
     GetFunctionConcurrency(FunctionReference),
     PutFunctionConcurrency(FunctionReference),
     DeleteFunctionConcurrency(FunctionReference),
+    PutProvisionedConcurrencyConfig(FunctionReference),
+    GetProvisionedConcurrencyConfig(FunctionReference),
+    DeleteProvisionedConcurrencyConfig(FunctionReference),
+    ListProvisionedConcurrencyConfigs(FunctionReference, Page),
     CreateFunctionUrlConfig(FunctionReference),
     GetFunctionUrlConfig(FunctionReference),
     UpdateFunctionUrlConfig(FunctionReference),
@@ -119,6 +123,18 @@ pub(crate) fn parse(
         }
         ("DELETE", ["2017-10-31", "functions", name, "concurrency"]) => {
             O::DeleteFunctionConcurrency(function(name)?)
+        }
+        (method, ["2019-09-30", "functions", name, "provisioned-concurrency"]) => {
+            let function = function(name)?;
+            match method {
+                "PUT" => O::PutProvisionedConcurrencyConfig(function),
+                "GET" if value("List").as_deref() == Some("ALL") => {
+                    O::ListProvisionedConcurrencyConfigs(function, page()?)
+                }
+                "GET" => O::GetProvisionedConcurrencyConfig(function),
+                "DELETE" => O::DeleteProvisionedConcurrencyConfig(function),
+                _ => return Ok(None),
+            }
         }
         (method, ["2021-10-31", "functions", name, "url"]) => {
             let function = function(name)?;
@@ -229,6 +245,16 @@ mod tests {
                 "PUT",
                 "/2017-10-31/functions/f/concurrency",
                 Operation::PutFunctionConcurrency(f()),
+            ),
+            (
+                "GET",
+                "/2019-09-30/functions/f/provisioned-concurrency?List=ALL",
+                Operation::ListProvisionedConcurrencyConfigs(f(), Page::default()),
+            ),
+            (
+                "GET",
+                "/2019-09-30/functions/f/provisioned-concurrency?Qualifier=live",
+                Operation::GetProvisionedConcurrencyConfig(live()),
             ),
             (
                 "DELETE",

@@ -28,8 +28,8 @@ pub use phase::{AfterStop, Answer, Deadline, Effect, Event, InitKind, Phase};
 pub use report::{Report, Status};
 pub use runtime_state::{RuntimeCall, RuntimeState, StateTransitionError};
 pub use variables::{
-    EnvironmentError, Identity, function_environment, is_reserved_variable, parse_assignment,
-    validate_user_environment,
+    EnvironmentError, Identity, InitializationType, function_environment, is_reserved_variable,
+    parse_assignment, validate_user_environment,
 };
 pub use version::{InvalidVersion, Version};
 

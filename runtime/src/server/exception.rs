@@ -128,6 +128,10 @@ impl From<Refusal> for Exception {
                 "ResourceNotFoundException",
                 json!({"Type": "User", "Message": message}),
             ),
+            RefusalKind::NotProvisioned => user(
+                StatusCode::NOT_FOUND,
+                "ProvisionedConcurrencyConfigNotFoundException",
+            ),
             RefusalKind::Conflict => user(StatusCode::CONFLICT, "ResourceConflictException"),
             RefusalKind::Precondition => user(
                 StatusCode::PRECONDITION_FAILED,

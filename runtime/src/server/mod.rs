@@ -1,5 +1,6 @@
 //! The endpoint that SDKs talk to: HTTP in, calls on the pools out.
 
+mod call;
 pub(crate) mod connections;
 mod control;
 mod event_invoke_config;

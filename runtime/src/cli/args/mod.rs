@@ -18,7 +18,7 @@ pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
 pub(super) use self::layer::{LayerCommand, ListLayers, PublishLayer, RemoveLayers};
-pub(super) use self::running::{Logs, Ps, ServiceChoice, Since, Stop};
+pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
 pub(super) use self::validate::{ReportFormat, Validate};
 use super::exit_status::CommandError;
@@ -70,7 +70,7 @@ pub(super) enum Command {
     /// Serve functions to the AWS SDKs and the AWS CLI
     #[command(after_help = EXIT_STATUSES)]
     Serve(Box<Serve>),
-    /// Show the services that run, their functions and environments
+    /// Show the service that runs, its functions and environments
     #[command(after_help = EXIT_STATUSES)]
     Ps(Ps),
     /// Show the log of a running service's functions
@@ -78,7 +78,7 @@ pub(super) enum Command {
     Logs(Logs),
     /// End a running service, and wait until nothing is left of it
     #[command(after_help = EXIT_STATUSES)]
-    Stop(Stop),
+    Stop,
     /// Manage the images that are kept
     #[command(subcommand)]
     Image(Box<ImageCommand>),
