@@ -4,11 +4,8 @@
 pub mod awscli;
 pub mod bench;
 pub mod boto3;
-<<<<<<< HEAD
 pub mod client;
-=======
 pub mod control;
->>>>>>> wt-control
 pub mod fidelity;
 pub mod fixtures;
 mod lambent;

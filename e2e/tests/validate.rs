@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::{Lambent, Run};
+use lambent_e2e::{Lambent, Run, privileged};
 use lambent_images::Platform;
 use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
 use serde_json::{Value, json};
@@ -398,4 +398,58 @@ fn reports_have_the_forms_that_tools_read() {
     );
     let unknown = lambent.run(["validate", "--explain", "image-idx"]);
     assert_eq!(unknown.status, 2, "{unknown:?}");
+}
+
+#[test]
+fn privileged_what_starting_shows_is_found() {
+    if !privileged() {
+        return;
+    }
+    let image = Fixture::PythonOciArchive.reference();
+    let waits = "import http.client\nc = http.client.HTTPConnection('127.0.0.1', 9001)\n\
+                 c.request('GET', '/2018-06-01/runtime/invocation/next')\nc.getresponse()";
+    let cases = [
+        (String::new(), waits, None),
+        (
+            "try: open('/var/task/x', 'w')\nexcept OSError as e: print(e, flush=True)\n".to_owned(),
+            waits,
+            Some("read-only-root"),
+        ),
+        (
+            "import multiprocessing, traceback\ntry: multiprocessing.Lock()\n\
+             except OSError: traceback.print_exc()\n"
+                .to_owned(),
+            waits,
+            Some("shared-memory"),
+        ),
+        (
+            "import sys\nsys.exit(3)".to_owned(),
+            "",
+            Some("init-failed"),
+        ),
+    ];
+    for (first, then, expected) in cases {
+        let code = format!("{first}{then}");
+        let entrypoint = json!(["/usr/bin/python3.11", "-c", code]).to_string();
+        let run = Lambent::new().run([
+            "validate",
+            &image,
+            "--run",
+            "--quiet",
+            "--output",
+            "json",
+            "--memory",
+            "512",
+            "--entrypoint",
+            &entrypoint,
+            "--cmd",
+            "[]",
+        ]);
+        let found: Vec<_> = codes(&run).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(
+            found,
+            Vec::from_iter(expected.map(str::to_owned)),
+            "{run:?}"
+        );
+    }
 }

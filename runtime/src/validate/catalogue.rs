@@ -139,6 +139,23 @@ rules! {
         "Lambda starts every file directly in /opt/extensions, and the environment fails if one does \
          not start.",
         "Make it executable (mode 755), or move what is no extension out of the directory.";
+
+    // What shows when it is started.
+    INIT_FAILED = "init-failed", Error, "the function does not start",
+        None,
+        "The environment was started, and did not come to wait for an event.",
+        "The function's log, on standard error, says more.";
+    READ_ONLY_ROOT = "read-only-root", Warning, "something is written outside of /tmp",
+        Some("OSError: [Errno 30] Read-only file system: '<file>'"),
+        "Only /tmp is writable on Lambda. Caches of libraries are often in the home directory or \
+         beside the code.",
+        "Set the library's cache directory to one below /tmp (HOME=/tmp, XDG_CACHE_HOME, \
+         MPLCONFIGDIR, HF_HOME, NUMBA_CACHE_DIR), or fill it when the image is built.";
+    SHARED_MEMORY = "shared-memory", Warning, "something needs /dev/shm",
+        Some("OSError: [Errno 38] Function not implemented"),
+        "Lambda has no /dev/shm, so POSIX semaphores and shared memory fail: Python's \
+         multiprocessing.Pool and Queue among others. Docker has it, which hides this.",
+        "Use threads, or multiprocessing.Process with Pipe; for joblib and numba choose threads.";
 }
 
 /// The rule of this code.

@@ -7,6 +7,7 @@
 //! | `program` | what a file says of itself: a script's interpreter, an ELF header |
 //! | `rules/` | the checks, by what they are about |
 //! | `refusal` | the finding that an image is which cannot even be read |
+//! | `started` | the findings of an environment that was started, if it was |
 //! | `allow` | findings that somebody accepts, with the reason |
 //!
 //! Nothing here is run, mounted or written.
@@ -18,6 +19,7 @@ mod program;
 mod refusal;
 mod rule;
 mod rules;
+mod started;
 mod subject;
 
 pub(crate) use self::allow::Allowance;
@@ -25,6 +27,7 @@ pub(crate) use self::catalogue::{RULES, rule};
 pub(crate) use self::finding::Finding;
 pub(crate) use self::refusal::of_unusable;
 pub(crate) use self::rule::{Rule, Severity};
+pub(crate) use self::started::of_start;
 pub(crate) use self::subject::Subject;
 
 /// Everything that Lambda would refuse, or that would fail there; worst first.

@@ -22,6 +22,11 @@ pub(in crate::cli) struct Validate {
     #[command(flatten)]
     pub(in crate::cli) choice: ImportChoice,
 
+    /// Start the environment too, until it waits for an event; needs what
+    /// `lambent invoke` needs
+    #[arg(long)]
+    pub(in crate::cli) run: bool,
+
     /// Accept what a rule finds, in all of the image or in one file; can be repeated
     #[arg(long, value_name = "CODE[:PATH]=REASON")]
     pub(in crate::cli) allow: Vec<Allowance>,

@@ -5,6 +5,7 @@ mod json;
 mod junit;
 mod report;
 mod sarif;
+mod start;
 mod text;
 
 use std::sync::Arc;
@@ -40,7 +41,12 @@ pub(super) async fn run(
     };
     let display = Arc::new(ProgressDisplay::new(command.choice.quiet));
     let function = command.function.configuration()?;
-    let examined = examine(&directories, &display, request, function).await?;
+    let mut examined = examine(&directories, &display, request.clone(), function.clone()).await?;
+    if command.run && examined.digest.is_some() {
+        let started = start::start(directories, &display, request, function).await?;
+        examined.findings.extend(started);
+        examined.findings.sort_by_key(|finding| finding.severity);
+    }
     let report = Report::new(&shown(&image), examined, &allowances);
     print(&report, command.output)?;
     Ok(if report.errors() == 0 {

@@ -1,0 +1,112 @@
+//! `lambent validate --run`: what starting the environment shows.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::super::exit_status::CommandError;
+use super::super::interrupted;
+use super::super::progress::ProgressDisplay;
+use super::super::sink::StandardError;
+use crate::environment::InitFailure;
+use crate::images::{Display, ImageRequest};
+use crate::model::{FunctionConfiguration, InitializationType, Status};
+use crate::service::Service;
+use crate::state::StateDirectories;
+use crate::telemetry::{Event, Sink};
+use crate::validate::{Finding, of_start};
+
+/// So many bytes of the log are looked at.
+const LOG_MAX: usize = 1 << 20;
+
+/// Takes the environment through INIT, without an event.
+pub(super) async fn start(
+    directories: StateDirectories,
+    display: &Arc<ProgressDisplay>,
+    request: ImageRequest,
+    function: FunctionConfiguration,
+) -> Result<Vec<Finding>, CommandError> {
+    let service = Service::open(directories)?;
+    let display = Arc::clone(display) as Display;
+    let starting = async {
+        let image = service.prepare(request, display).await?;
+        let log = Arc::new(Kept::default());
+        let sink = Arc::clone(&log) as Arc<dyn Sink>;
+        let code = Arc::new(Arc::new(image).into());
+        let started = service.environment(code, function, InitializationType::OnDemand, sink)?;
+        let initialised = started.environment.initialise().await;
+        log.terminal.drained().await;
+        started.environment.shutdown().await;
+        if let Err(InitFailure::Host(reason)) = initialised {
+            return Err(CommandError::Host(reason));
+        }
+        log.findings()
+    };
+    let result = tokio::select! {
+        result = starting => result,
+        error = interrupted() => Err(error),
+    };
+    service.shutdown().await;
+    result
+}
+
+/// Shows the log, and keeps it.
+#[derive(Debug)]
+struct Kept {
+    terminal: StandardError,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    log: Vec<u8>,
+    init: Option<(Duration, Status)>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            terminal: StandardError::new(),
+            seen: Mutex::default(),
+        }
+    }
+}
+
+impl Kept {
+    /// The state; a thread that panicked while it held it has left it whole.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn findings(&self) -> Result<Vec<Finding>, CommandError> {
+        let seen = self.seen();
+        let (duration, status) = seen.init.as_ref().ok_or_else(|| {
+            CommandError::Internal("an environment was initialised without a report".to_owned())
+        })?;
+        Ok(of_start(
+            *duration,
+            status,
+            &String::from_utf8_lossy(&seen.log),
+        ))
+    }
+}
+
+impl Sink for Kept {
+    fn emit(&self, event: &Event) {
+        let mut seen = self.seen();
+        match event {
+            Event::InitReport {
+                duration, status, ..
+            } => seen.init = Some((*duration, status.clone())),
+            Event::Function(line) if seen.log.len() < LOG_MAX => {
+                seen.log.extend_from_slice(line);
+                seen.log.push(b'\n');
+            }
+            _ => {}
+        }
+        self.terminal.emit(event);
+    }
+
+    fn has_room(&self) -> bool {
+        self.terminal.has_room()
+    }
+}

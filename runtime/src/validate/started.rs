@@ -1,0 +1,95 @@
+//! What starting an environment tells about an image.
+
+use std::time::Duration;
+
+use super::catalogue::{INIT_FAILED, READ_ONLY_ROOT, SHARED_MEMORY};
+use super::{Finding, Severity};
+use crate::model::Status;
+
+/// Lambda's limit for an INIT that an invocation waits for.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// What an INIT ahead of any invocation came to: how long it took, how it ended, and
+/// what was logged.
+pub(crate) fn of_start(duration: Duration, status: &Status, log: &str) -> Vec<Finding> {
+    let message = match status {
+        Status::Success if duration <= INIT_LIMIT => None,
+        Status::Success => Some(format!(
+            "it took {:.1} s; Lambda starts it again after 10 s, at the expense of the first \
+             invocation",
+            duration.as_secs_f64()
+        )),
+        Status::Timeout => Some("it did not come to ask for an event".to_owned()),
+        Status::Error(kind) => Some(kind.clone()),
+    };
+    let failed = message.map(|message| {
+        let finding = Finding::new(&INIT_FAILED, message);
+        match status {
+            Status::Success => finding.with(Severity::Warning),
+            _ => finding,
+        }
+    });
+    let mut findings: Vec<_> = failed.into_iter().collect();
+    let about = |rule, texts: &[&str]| {
+        let line = log
+            .lines()
+            .find(|line| texts.iter().any(|text| line.contains(text)))?;
+        Some(Finding::new(rule, line.trim().escape_debug().to_string()))
+    };
+    findings.extend(about(
+        &READ_ONLY_ROOT,
+        &["Read-only file system", "EROFS", "ReadOnlyFileSystem"],
+    ));
+    findings.extend(about(
+        &SHARED_MEMORY,
+        &[
+            "/dev/shm",
+            "[Errno 38] Function not implemented",
+            // glibc since 2.34 says ENOENT, about no file.
+            "_multiprocessing.SemLock(",
+            "sem_open",
+            "shm_open",
+        ],
+    ));
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(seconds: u64, status: &Status, log: &str) -> Vec<&'static str> {
+        let findings = of_start(Duration::from_secs(seconds), status, log);
+        findings.iter().map(|finding| finding.rule.code).collect()
+    }
+
+    #[test]
+    fn logs_of_real_libraries() {
+        let cases: &[(&str, &[&str])] = &[
+            ("hello\n", &[]),
+            (
+                "OSError: [Errno 30] Read-only file system: '/home/x'\n",
+                &["read-only-root"],
+            ),
+            (
+                "Error: EROFS: read-only file system, mkdir '/var/task/.cache'\n",
+                &["read-only-root"],
+            ),
+            (
+                "  sl = self._semlock = _multiprocessing.SemLock(\nOSError: [Errno 38] Function not implemented\n",
+                &["shared-memory"],
+            ),
+            (
+                "FileNotFoundError: [Errno 2] No such file or directory: '/dev/shm/x'",
+                &["shared-memory"],
+            ),
+        ];
+        for (log, expected) in cases {
+            assert_eq!(codes(1, &Status::Success, log), *expected, "{log}");
+        }
+        let exit = Status::Error("Runtime.ExitError".to_owned());
+        for (seconds, status) in [(1, exit), (130, Status::Timeout), (11, Status::Success)] {
+            assert_eq!(codes(seconds, &status, ""), ["init-failed"], "{status:?}");
+        }
+    }
+}
