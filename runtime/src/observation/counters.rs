@@ -64,7 +64,12 @@ impl Counters {
                 numbers.max_memory_used = numbers.max_memory_used.max(report.max_memory_used);
                 numbers.tmp_used = report.tmp_used;
             }
-            Event::InitFailed { .. } | Event::Start { .. } | Event::Function(_) => {}
+            Event::InitFailed { .. }
+            | Event::Start { .. }
+            | Event::Extension(_)
+            | Event::Function(_)
+            | Event::ExtensionLine(_)
+            | Event::RuntimeDone { .. } => {}
         }
     }
 
