@@ -24,7 +24,7 @@ use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
 use crate::doctor::tmp_is_charged;
 use crate::model::{
     Deadline, Effect, Ending, Event, ExitStatus, ExtensionIndex, Failure, InitKind, Lifecycle,
-    Phase, RequestId, RuntimeState, ShutdownReason, Status,
+    Phase, RequestId, RuntimeState, ShutdownReason,
 };
 use crate::sandbox::client::{Sandbox, SandboxEvent};
 use crate::sandbox::{Process, StartError, Started, StopSignal, StorageKind};
@@ -203,8 +203,8 @@ struct OpenInvocation {
     /// What the runtime posted, until it becomes the outcome.
     posted: Option<Outcome>,
     outcome: Option<Outcome>,
-    /// How long the runtime took, once it is done.
-    runtime_done: Option<Duration>,
+    /// That the runtime is done has been said.
+    runtime_done: bool,
     logs: Vec<u8>,
 }
 
@@ -226,7 +226,7 @@ impl Actor {
             started: None,
             posted: None,
             outcome: None,
-            runtime_done: None,
+            runtime_done: false,
             logs: vec![],
         });
         self.handle(Event::Invoke);
@@ -303,7 +303,7 @@ impl Actor {
             Effect::TellInvoke(list) => self.tell_invoke(&list),
             Effect::TellShutdown(list) => self.tell_shutdown(&list),
             Effect::Reply(answer) => self.answer(answer),
-            Effect::RuntimeDone => self.runtime_done(Status::Success),
+            Effect::RuntimeDone(status) => self.runtime_done(status),
             Effect::AwaitExtensions => {
                 let open = self.open.as_mut();
                 if let Some(overhead) = open.and_then(|open| open.reply.overhead.take()) {

@@ -191,7 +191,7 @@ impl Lifecycle {
             (Phase::Invoking, On::RuntimeNext) => vec![Do::HandOut],
             (Phase::Answered, On::RuntimeNext) if self.runtime == RuntimeProcess::Running => {
                 self.runtime = RuntimeProcess::Waiting;
-                let mut effects = vec![Do::RuntimeDone];
+                let mut effects = vec![Do::RuntimeDone(Status::Success)];
                 let settled = self.all_may_be_waiting();
                 if settled.is_empty() {
                     effects.push(Do::AwaitExtensions);
@@ -406,7 +406,9 @@ impl Lifecycle {
 
     /// Ends all processes, and the invocation with this status.
     fn reset(&mut self, status: Status, reason: ShutdownReason, gently: bool) -> Vec<Effect> {
-        self.stop(AfterStop::Rest, Some(status), reason, gently)
+        let mut effects = vec![Effect::RuntimeDone(status.clone())];
+        effects.extend(self.stop(AfterStop::Rest, Some(status), reason, gently));
+        effects
     }
 }
 

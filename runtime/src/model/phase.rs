@@ -199,8 +199,9 @@ pub enum Effect {
     HandOut,
     /// Give the caller its answer.
     Reply(Answer),
-    /// The runtime is done with the invocation.
-    RuntimeDone,
+    /// The runtime is done with the invocation, or never will be. Said again, it
+    /// means nothing.
+    RuntimeDone(Status),
     /// The environment stays busy with it: extensions are not done.
     AwaitExtensions,
     /// Log END and REPORT and close the invocation.

@@ -136,7 +136,6 @@ impl Actor {
             .as_mut()
             .and_then(|runtime| runtime.init_error.take());
         let timeout = self.settings.function.timeout;
-        self.read_logs_to_now();
         let Some(open) = &mut self.open else { return };
         open.outcome = match answer {
             Answer::Runtime => open.posted.take(),

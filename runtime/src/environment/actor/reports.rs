@@ -23,12 +23,17 @@ impl Actor {
     }
 
     pub(super) fn read_logs_to_now(&mut self) {
+        self.read_function_log_to_now();
+        let (settings, open) = (&self.settings, &mut self.open);
+        self.extension_log.drain(|line| {
+            record(settings, open, &telemetry::Event::ExtensionLine(line));
+        });
+    }
+
+    fn read_function_log_to_now(&mut self) {
         let (settings, open) = (&self.settings, &mut self.open);
         self.log.drain(|line| {
             record(settings, open, &telemetry::Event::Function(line));
-        });
-        self.extension_log.drain(|line| {
-            record(settings, open, &telemetry::Event::ExtensionLine(line));
         });
     }
 
@@ -55,9 +60,9 @@ impl Actor {
         });
     }
 
-    /// The runtime is done with the open invocation.
+    /// The runtime is done with the open invocation, which is said once.
     pub(super) fn runtime_done(&mut self, status: Status) {
-        self.read_logs_to_now();
+        self.read_function_log_to_now();
         let timeout = self.settings.function.timeout.duration();
         let Some(open) = &mut self.open else { return };
         let elapsed = open.started.map(|started| started.elapsed());
@@ -65,7 +70,7 @@ impl Actor {
             Status::Timeout => timeout,
             _ => elapsed.unwrap_or_default().min(timeout),
         };
-        if open.runtime_done.replace(duration).is_some() {
+        if std::mem::replace(&mut open.runtime_done, true) {
             return;
         }
         let request_id = open.invocation.request_id;
@@ -77,7 +82,7 @@ impl Actor {
     }
 
     pub(super) fn end_invoke(&mut self, status: Status) {
-        self.runtime_done(status.clone());
+        self.read_logs_to_now();
         self.sample_memory();
         let timeout = self.settings.function.timeout.duration();
         let Some(open) = &self.open else { return };

@@ -80,7 +80,9 @@ impl Lifecycle {
                 if open {
                     effects.push(Effect::Abandon);
                 }
-                if phase == Phase::Idle {
+                // Who is only killed need not run for that.
+                let has_time = self.extensions.window() != ShutdownWindow::None;
+                if phase == Phase::Idle && has_time {
                     effects.push(Effect::Thaw);
                 }
                 effects.extend(self.stop(AfterStop::End, None, ShutdownReason::Spindown, true));

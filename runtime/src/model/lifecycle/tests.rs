@@ -81,7 +81,7 @@ fn a_cold_and_a_warm_invocation() {
             Effect::Arm(Deadline::Invoke),
             Effect::HandOut,
             Effect::Reply(Answer::Runtime),
-            Effect::RuntimeDone,
+            Effect::RuntimeDone(Status::Success),
             Effect::Disarm,
             Effect::Freeze,
             Effect::EndInvoke(Status::Success),
@@ -90,7 +90,7 @@ fn a_cold_and_a_warm_invocation() {
             Effect::Arm(Deadline::Invoke),
             Effect::HandOut,
             Effect::Reply(Answer::Runtime),
-            Effect::RuntimeDone,
+            Effect::RuntimeDone(Status::Success),
             Effect::Disarm,
             Effect::Freeze,
             Effect::EndInvoke(Status::Success),
@@ -99,7 +99,7 @@ fn a_cold_and_a_warm_invocation() {
     // Nobody has registered: no signal but SIGKILL, and no waiting.
     assert_eq!(
         feed(&mut life, [Event::Shutdown, exited(), Event::AllEnded]),
-        vec![Effect::Disarm, Effect::Thaw, Effect::KillAll]
+        vec![Effect::Disarm, Effect::KillAll]
     );
     assert_eq!(*life.phase(), Phase::Gone);
 }
@@ -136,7 +136,7 @@ fn extensions_come_first_and_are_waited_for() {
         ),
         vec![
             Effect::Reply(Answer::Runtime),
-            Effect::RuntimeDone,
+            Effect::RuntimeDone(Status::Success),
             Effect::AwaitExtensions
         ]
     );
@@ -184,6 +184,7 @@ fn a_timeout_ends_extensions_too_and_those_who_do_not_go_are_killed() {
         life.on(Event::DeadlinePassed),
         vec![
             Effect::Reply(Answer::Timeout),
+            Effect::RuntimeDone(Status::Timeout),
             Effect::BeginStop(ShutdownReason::Timeout),
             Effect::Arm(STOP_RUNTIME),
             Effect::TerminateRuntime
@@ -316,6 +317,7 @@ fn an_extension_that_does_not_start_fails_the_init() {
                 ExtensionFault::Launch,
                 "fork/exec /opt/extensions/text: permission denied".to_owned()
             ))),
+            Effect::RuntimeDone(error.clone()),
             Effect::BeginStop(ShutdownReason::Failure),
             Effect::KillAll,
             Effect::EndInvoke(error),
@@ -391,6 +393,7 @@ fn a_crash_at_import_is_tried_twice_and_reported_twice() {
             Effect::ReportInit(InitKind::Suppressed, error.clone()),
             Effect::BeginInvoke,
             Effect::Reply(Answer::Failure(Failure::Exit(ExitStatus::Code(1)))),
+            Effect::RuntimeDone(error.clone()),
             Effect::KillAll,
             Effect::EndInvoke(error),
         ]
@@ -409,6 +412,7 @@ fn after_a_timeout_the_next_invocation_initialises_inside_itself() {
     assert_eq!(*life.phase(), Phase::Down);
     assert!(effects.ends_with(&[
         Effect::Reply(Answer::Timeout),
+        Effect::RuntimeDone(Status::Timeout),
         Effect::KillAll,
         Effect::EndInvoke(Status::Timeout),
     ]));
