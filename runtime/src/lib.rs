@@ -28,7 +28,7 @@ mod validate;
 pub use api::{ResponsePart, StreamError};
 pub use doctor::probe::{PROBE_COMMAND, answer as answer_probe};
 pub use environment::{
-    EnvironmentGone, ExecutionEnvironment, Invocation, InvocationResult, Outcome,
+    EnvironmentGone, ExecutionEnvironment, Invocation, InvocationAnswer, InvocationResult, Outcome,
 };
 pub use sandbox::client::LAUNCHER_COMMAND;
 pub use sandbox::run_launcher;

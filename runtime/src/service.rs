@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use lambent_images::{Attachment, FileKind, Image, PackageLease, PackageStore, Rootfs};
+
+use tokio::sync::watch;
 
 use crate::doctor::{Facts, Finding, probe, unenforced};
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
@@ -25,12 +28,19 @@ const TASK_ROOT: &str = "/var/task";
 /// Where layers are.
 const LAYER_ROOT: &str = "/opt";
 
+/// How long environments have to end when a service does: SHUTDOWN takes at most 2 s,
+/// and killing and removing are a matter of milliseconds on an idle host.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+
 /// A running service: the store, and the launcher with its environments.
 #[derive(Debug)]
 pub struct Service {
     directories: StateDirectories,
     images: ImageStore,
     launcher: Launcher,
+    /// Tells environments that the service ends; they hold receivers until they are
+    /// gone.
+    closing: watch::Sender<bool>,
     _lock: ServiceLock,
     region: String,
     /// What this host is like, once something is to run.
@@ -162,6 +172,7 @@ impl Service {
             directories,
             images,
             launcher,
+            closing: watch::Sender::new(false),
             _lock: lock,
             region: region(),
             facts: OnceLock::new(),
@@ -262,14 +273,22 @@ impl Service {
             warm: Arc::default(),
         };
         Ok(FunctionEnvironment {
-            environment: ExecutionEnvironment::new(&self.launcher, settings),
+            environment: ExecutionEnvironment::new(
+                &self.launcher,
+                settings,
+                self.closing.subscribe(),
+            ),
             _code: code,
         })
     }
 
-    /// Ends every environment and import, and waits until nothing is left.
+    /// Ends every environment and import, and waits until nothing is left. Extensions
+    /// have their time for it, all at once.
     pub async fn shutdown(&self) {
+        self.closing.send_replace(true);
         self.images.stop().await;
+        // Those that are not gone then are killed by the launcher.
+        let _ = tokio::time::timeout(SHUTDOWN_LIMIT, self.closing.closed()).await;
         self.launcher.shutdown().await;
     }
 }

@@ -10,7 +10,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
@@ -48,17 +48,62 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Closes every descriptor but one. For a process that will never return to
+/// Closes every descriptor but two. For a process that will never return to
 /// the code that owns the others.
-pub(crate) fn close_all_except(kept: BorrowedFd<'_>) {
-    let kept = kept.as_raw_fd().unsigned_abs();
-    for (first, last) in [(0, kept.checked_sub(1)), (kept + 1, Some(u32::MAX))] {
-        if let Some(last) = last {
+pub(crate) fn close_all_except(one: BorrowedFd<'_>, other: BorrowedFd<'_>) {
+    close_except(0, [one, other]);
+}
+
+/// The same, but keeps standard input, output and error.
+pub(crate) fn close_from_three_except(one: BorrowedFd<'_>, other: BorrowedFd<'_>) {
+    close_except(3, [one, other]);
+}
+
+fn close_except(mut first: u32, kept: [BorrowedFd<'_>; 2]) {
+    let mut kept = kept.map(|descriptor| descriptor.as_raw_fd().unsigned_abs());
+    kept.sort_unstable();
+    let lasts = kept.iter().map(|kept| kept.checked_sub(1));
+    for (last, next) in lasts
+        .chain([Some(u32::MAX)])
+        .zip(kept.iter().map(|kept| kept + 1).chain([u32::MAX]))
+    {
+        if let Some(last) = last.filter(|last| first <= *last) {
             // SAFETY: owners of these descriptors exist in this process's memory,
             // but nothing of it runs again, so none is used or closed twice.
             unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
         }
+        first = next;
     }
+}
+
+/// Blocks SIGCHLD, and returns a descriptor that is readable when a child has ended.
+pub(crate) fn child_signals() -> io::Result<OwnedFd> {
+    const SIGNAL_SET_BYTES: libc::size_t = 8;
+    let set = 1_u64 << (libc::SIGCHLD - 1);
+    // SAFETY: the kernel reads 8 bytes.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            &raw const set,
+            std::ptr::null::<u64>(),
+            SIGNAL_SET_BYTES,
+        )
+    })?;
+    // SAFETY: the kernel reads 8 bytes, and makes a new descriptor.
+    let descriptor = unsafe {
+        libc::syscall(
+            libc::SYS_signalfd4,
+            -1,
+            &raw const set,
+            SIGNAL_SET_BYTES,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        )
+    };
+    check(descriptor)?;
+    let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made it, for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// Whether `close_range` may be called: closes none.

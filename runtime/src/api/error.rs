@@ -2,6 +2,7 @@
 
 use hyper::StatusCode;
 
+use super::respond::error_body;
 use crate::model::{MAX_RESPONSE_BYTES, StateTransitionError};
 
 /// A refused call.
@@ -68,8 +69,6 @@ impl ApiError {
     }
 
     pub(crate) fn body(self) -> String {
-        let message = serde_json::Value::from(self.message());
-        let error_type = self.error_type();
-        format!("{{\"errorMessage\":{message},\"errorType\":\"{error_type}\"}}\n")
+        error_body(&self.message(), self.error_type())
     }
 }

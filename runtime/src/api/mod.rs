@@ -2,11 +2,14 @@
 //! a call means is decided by the environment's actor, to which each call goes.
 
 mod error;
+mod extensions;
+mod respond;
 mod runtime;
 mod server;
 mod stream;
 
 pub(crate) use error::ApiError;
+pub(crate) use extensions::{EventForExtension, ExtensionRequest, Registered};
 pub(crate) use runtime::{ApiCall, NextEvent, Posting};
 pub(crate) use server::serve;
 pub(crate) use stream::Content;

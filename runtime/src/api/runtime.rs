@@ -8,10 +8,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ApiError;
+use super::extensions::ExtensionRequest;
+use super::respond::{accepted, json, plain, text};
 use super::stream::{self, Content, ResponsePart};
 use crate::model::{ClientContext, CognitoIdentity, MAX_RESPONSE_BYTES, RequestId, RuntimeCall};
 
@@ -53,6 +55,8 @@ pub(crate) enum ApiCall {
     Begin(Posting, Answer<Option<mpsc::Sender<ResponsePart>>>),
     /// What came of the posting that was allowed, or why nothing did.
     Finish(Result<Content, ApiError>, Answer<()>),
+    /// What an extension asks.
+    Extension(ExtensionRequest),
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
@@ -251,29 +255,8 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
     }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    Some(headers.get(name)?.to_str().ok()?.to_owned())
-}
-
-fn plain(text: &'static str) -> Response<Full<Bytes>> {
-    Response::new(Full::new(Bytes::from_static(text.as_bytes())))
-}
-
-fn accepted() -> Response<Full<Bytes>> {
-    json(StatusCode::ACCEPTED, "{\"status\":\"OK\"}\n".to_owned())
-}
-
 fn refusal(error: ApiError) -> Response<Full<Bytes>> {
     json(error.status(), error.body())
-}
-
-fn json(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 #[cfg(test)]

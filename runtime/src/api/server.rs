@@ -4,14 +4,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::runtime::{self, ApiCall};
+use super::runtime::ApiCall;
+use super::{extensions, runtime};
 
 /// Connections of one environment at a time. Clients keep one or two; what is
 /// above waits in the kernel's queue.
@@ -40,7 +45,7 @@ pub(crate) async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
         connections.spawn(async move {
             let service = service_fn(move |request| {
                 let calls = calls.clone();
-                async move { Ok::<_, Infallible>(runtime::handle(&calls, request).await) }
+                async move { Ok::<_, Infallible>(handle(&calls, request).await) }
             });
             // A client that breaks the protocol loses its connection.
             let _ = http1::Builder::new()
@@ -55,5 +60,17 @@ pub(crate) async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
                 .await;
             drop(permit);
         });
+    }
+}
+
+/// Each interface has its version in front.
+async fn handle(
+    calls: &mpsc::Sender<ApiCall>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    if request.uri().path().starts_with(extensions::PREFIX) {
+        extensions::handle(calls, request).await
+    } else {
+        runtime::handle(calls, request).await
     }
 }

@@ -3,9 +3,10 @@
 //! one order of things, and nothing is shared.
 
 mod calls;
+mod extensions;
 mod reports;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,23 +14,23 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::log::FunctionLog;
 use super::meter::{self, Meter, Tmp};
 use super::thrash::Thrash;
 use super::{
-    Command, EnvironmentGone, EnvironmentSettings, InitFailure, Invocation, InvocationResult,
-    Outcome,
+    Command, EnvironmentGone, EnvironmentSettings, InitFailure, Invocation, Outcome, Reply,
 };
 use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
 use crate::doctor::tmp_is_charged;
 use crate::model::{
-    Deadline, Effect, Event, ExitStatus, Failure, InitKind, Phase, RequestId, RuntimeState,
+    Deadline, Effect, Ending, Event, ExitStatus, ExtensionIndex, Failure, InitKind, Lifecycle,
+    Phase, RequestId, RuntimeState, ShutdownReason,
 };
 use crate::sandbox::client::{Sandbox, SandboxEvent};
-use crate::sandbox::{StartError, Started, StorageKind};
+use crate::sandbox::{Process, StartError, Started, StopSignal, StorageKind};
 use crate::telemetry;
 
 /// Lambda's limit for an on-demand INIT.
@@ -48,9 +49,11 @@ pub(super) async fn run(
     sandbox: Sandbox,
     mut events: mpsc::UnboundedReceiver<SandboxEvent>,
     mut commands: mpsc::Receiver<Command>,
+    mut closing: watch::Receiver<bool>,
 ) {
-    let log = match FunctionLog::new() {
-        Ok(log) => log,
+    let logs = FunctionLog::new().and_then(|log| Ok((log, FunctionLog::new()?)));
+    let (log, extension_log) = match logs {
+        Ok(logs) => logs,
         Err(error) => {
             tracing::error!(%error, "cannot create a pipe for a function's log");
             return;
@@ -61,8 +64,10 @@ pub(super) async fn run(
         settings,
         sandbox,
         log,
+        extension_log,
         calls: calls_sender,
-        phase: Phase::Fresh,
+        life: Lifecycle::default(),
+        has_processes: false,
         runtime: None,
         generation: 0,
         waiting: VecDeque::new(),
@@ -70,6 +75,7 @@ pub(super) async fn run(
         memory_peak: 0,
         tmp_empty: None,
         deadline: None,
+        stop: None,
         open: None,
         initialised: None,
         host_failure: None,
@@ -77,9 +83,10 @@ pub(super) async fn run(
     let mut sampler = tokio::time::interval(SAMPLE_INTERVAL);
     sampler.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut ending = false;
-    while actor.phase != Phase::Gone {
+    while *actor.life.phase() != Phase::Gone {
         actor.accept_waiting();
-        let busy = actor.phase.is_active();
+        // Processes may run: there is something to read, and to measure.
+        let busy = !actor.life.phase().accepts_invocation();
         let deadline = actor.deadline;
         tokio::select! {
             command = commands.recv(), if !ending => match command {
@@ -95,10 +102,16 @@ pub(super) async fn run(
                     actor.handle(Event::Shutdown);
                 }
             },
+            () = closed(&mut closing), if !ending => {
+                ending = true;
+                actor.handle(Event::Shutdown);
+            }
             event = events.recv() => actor.on_sandbox(event),
             Some(call) = calls.recv() => actor.on_call(call),
-            () = actor.log.readable(), if busy && actor.settings.sink.has_room() => {
-                actor.read_log();
+            () = readable(&actor.log, &actor.extension_log),
+                if busy && actor.settings.sink.has_room() =>
+            {
+                actor.read_logs();
                 // A pipe that never runs empty is always readable: without this
                 // the loop would not get back to timers and sockets.
                 tokio::task::yield_now().await;
@@ -119,14 +132,24 @@ pub(super) async fn run(
     }
 }
 
+/// Waits until the service ends, or is gone.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+/// Waits until there is something to read in either.
+async fn readable(one: &FunctionLog, other: &FunctionLog) {
+    tokio::select! {
+        () = one.readable() => {}
+        () = other.readable() => {}
+    }
+}
+
 async fn sleep_until(deadline: Option<Instant>) {
     if let Some(deadline) = deadline {
         tokio::time::sleep_until(deadline.into()).await;
     }
 }
-
-/// Where the result of an invocation goes.
-type ReplySender = oneshot::Sender<Result<InvocationResult, EnvironmentGone>>;
 
 /// A call from the server of one runtime's socket, with the number of that
 /// runtime: what a dead one still had in flight must not reach its successor.
@@ -136,19 +159,24 @@ struct Actor {
     settings: EnvironmentSettings,
     sandbox: Sandbox,
     log: FunctionLog,
+    extension_log: FunctionLog,
     calls: mpsc::Sender<NumberedCall>,
-    phase: Phase,
+    life: Lifecycle,
+    /// The sandbox was started, and its end is not yet known.
+    has_processes: bool,
     runtime: Option<Runtime>,
-    /// The number of the runtime that was started last.
+    /// The number of the start whose processes run, or ran last.
     generation: u64,
     /// Invocations behind the open one.
-    waiting: VecDeque<(Invocation, ReplySender)>,
+    waiting: VecDeque<(Invocation, Reply)>,
     /// Limits that turned out not to be enforced, each said once.
     warnings: Vec<String>,
     memory_peak: u64,
     /// Bytes that the file system of `/tmp` takes for itself.
     tmp_empty: Option<u64>,
     deadline: Option<Instant>,
+    /// When SHUTDOWN began, and why.
+    stop: Option<(Instant, ShutdownReason)>,
     open: Option<OpenInvocation>,
     /// Who waits for an INIT ahead of invocations.
     initialised: Option<oneshot::Sender<Result<(), InitFailure>>>,
@@ -156,7 +184,7 @@ struct Actor {
     host_failure: Option<String>,
 }
 
-/// The runtime process, from the time that its entry point runs.
+/// The processes of the environment, from the time that the first of them runs.
 struct Runtime {
     state: RuntimeState,
     meter: Meter,
@@ -167,6 +195,8 @@ struct Runtime {
     posting: Option<Posting>,
     init_error: Option<Bytes>,
     killed_for_memory: bool,
+    /// Extensions that wait in `next`.
+    extensions: HashMap<ExtensionIndex, extensions::NextSender>,
 }
 
 impl Drop for Runtime {
@@ -179,7 +209,7 @@ impl Drop for Runtime {
 struct OpenInvocation {
     invocation: Invocation,
     event: Option<Arc<NextEvent>>,
-    reply: ReplySender,
+    reply: Reply,
     cold_start: bool,
     init_duration: Option<Duration>,
     /// When the invocation's clock started.
@@ -187,13 +217,15 @@ struct OpenInvocation {
     /// What the runtime posted, until it becomes the outcome.
     posted: Option<Outcome>,
     outcome: Option<Outcome>,
+    /// That the runtime is done has been said.
+    runtime_done: bool,
     logs: Vec<u8>,
 }
 
 impl Actor {
     /// Opens the next invocation if one waits and the phase allows it.
     fn accept_waiting(&mut self) {
-        if !self.phase.accepts_invocation() {
+        if !self.life.phase().accepts_invocation() {
             return;
         }
         let Some((invocation, reply)) = self.waiting.pop_front() else {
@@ -203,23 +235,26 @@ impl Actor {
             invocation,
             event: None,
             reply,
-            cold_start: self.phase != Phase::Idle,
+            cold_start: *self.life.phase() != Phase::Idle,
             init_duration: None,
             started: None,
             posted: None,
             outcome: None,
+            runtime_done: false,
             logs: vec![],
         });
         self.handle(Event::Invoke);
     }
 
-    /// Feeds the phase machine and does what it says.
+    /// Feeds the machine of the environment's life and does what it says.
     fn handle(&mut self, event: Event) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Gone);
-        let (phase, effects) = phase.on(event);
-        tracing::debug!(?phase, ?effects, "phase");
-        self.phase = phase;
-        let warm = self.phase.is_warm();
+        let effects = self.life.on(event);
+        self.perform_all(effects);
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>) {
+        tracing::debug!(phase = ?self.life.phase(), ?effects, "phase");
+        let warm = self.life.phase().is_warm();
         self.settings.warm.store(warm, Ordering::Relaxed);
         for effect in effects {
             self.perform(effect);
@@ -228,14 +263,28 @@ impl Actor {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::StartRuntime => self.start_runtime(),
-            Effect::KillRuntime => {
+            Effect::Start => self.start_sandbox(),
+            Effect::StartRuntime => self.sandbox.start_runtime(),
+            Effect::BeginStop(reason) => self.stop = Some((Instant::now(), reason)),
+            Effect::TerminateRuntime => {
+                self.sandbox.signal(Process::Runtime, StopSignal::Terminate);
+            }
+            Effect::KillRuntime => self.sandbox.signal(Process::Runtime, StopSignal::Kill),
+            Effect::KillExtensions(list) => {
+                for index in list {
+                    let process = Process::Extension(index);
+                    self.sandbox.signal(process, StopSignal::Kill);
+                }
+            }
+            Effect::KillAll => {
                 self.sample_memory();
-                self.sandbox.kill();
+                if self.has_processes {
+                    self.sandbox.kill();
+                }
             }
             Effect::Thaw => self.set_frozen(false),
             Effect::Freeze => {
-                self.read_log_to_now();
+                self.read_logs_to_now();
                 self.set_frozen(true);
             }
             Effect::LimitCpu => self.limit_cpu(),
@@ -250,9 +299,10 @@ impl Actor {
                     open.init_duration = elapsed;
                 }
             }
+            Effect::ReportExtensions => self.report_extensions(),
             Effect::ReportInit(kind, status) => self.report_init(kind, status),
             Effect::BeginInvoke => {
-                self.read_log_to_now();
+                self.read_logs_to_now();
                 self.sample_memory();
                 if let Some(request_id) = self.request_id() {
                     let version = self.settings.function.version;
@@ -266,7 +316,17 @@ impl Actor {
                 }
             }
             Effect::HandOut => self.hand_out(),
+            Effect::TellInvoke(list) => self.tell_invoke(&list),
+            Effect::TellShutdown(list) => self.tell_shutdown(&list),
             Effect::Reply(answer) => self.answer(answer),
+            Effect::RuntimeDone(status) => self.runtime_done(status),
+            Effect::AwaitExtensions => {
+                let open = self.open.as_mut();
+                if let Some(overhead) = open.and_then(|open| open.reply.overhead.take()) {
+                    // A caller that has left does not need to know.
+                    let _ = overhead.send(());
+                }
+            }
             Effect::EndInvoke(status) => self.end_invoke(status),
             Effect::Abandon => self.abandon(),
         }
@@ -274,9 +334,14 @@ impl Actor {
 
     // Starting and stopping.
 
-    fn start_runtime(&mut self) {
-        match self.log.writer() {
-            Ok(writer) => self.sandbox.start(self.settings.spec.clone(), writer),
+    fn start_sandbox(&mut self) {
+        let logs = self.log.writer();
+        match logs.and_then(|log| Ok((log, self.extension_log.writer()?))) {
+            Ok((log, extension_log)) => {
+                self.has_processes = true;
+                self.sandbox
+                    .start(self.settings.spec.clone(), log, extension_log);
+            }
             Err(error) => self.fail_host(format!("cannot duplicate the log's pipe: {error}")),
         }
     }
@@ -287,46 +352,85 @@ impl Actor {
                 started,
                 listener,
                 tmp,
-                status,
             }) => {
                 if started.storage == StorageKind::ChargedTmpfs {
                     self.warn_once(tmp_is_charged(&self.settings.function));
                 }
-                if let Err(error) = self.runtime_started(&started, listener, tmp, status) {
-                    self.fail_host(format!("cannot watch the function: {error}"));
+                match self.sandbox_started(&started, listener, tmp) {
+                    Ok(()) => self.handle(Event::Launched(started.extensions)),
+                    Err(error) => self.fail_host(format!("cannot watch the function: {error}")),
                 }
             }
-            Some(SandboxEvent::StartFailed(error)) => match error {
-                StartError::Entrypoint(reason) => {
-                    self.runtime_ended(Failure::InvalidEntrypoint(reason));
+            Some(SandboxEvent::StartFailed(error)) => {
+                self.start_failed(error);
+                self.all_ended();
+            }
+            Some(SandboxEvent::RuntimeStarted(status)) => {
+                if let Some(runtime) = &mut self.runtime {
+                    runtime.meter.watch(status);
                 }
-                StartError::WorkingDirectory(reason) => {
-                    self.runtime_ended(Failure::InvalidWorkingDirectory(reason));
-                }
-                StartError::Killed => self.runtime_ended(Failure::Exit(ExitStatus::Signal(9))),
-                StartError::Host(reason) => self.fail_host(reason),
-            },
+                self.handle(Event::RuntimeStarted);
+            }
+            Some(SandboxEvent::RuntimeFailed(error)) => self.start_failed(error),
+            Some(SandboxEvent::Ended(process, status)) => {
+                let ending = self.ending(status);
+                self.read_logs_to_now();
+                self.handle(match process {
+                    Process::Runtime => Event::RuntimeEnded(ending),
+                    Process::Extension(index) => Event::ExtensionEnded(index, ending),
+                });
+            }
             Some(SandboxEvent::Exited(status)) => {
-                let out_of_memory = self.runtime.as_ref().is_some_and(|runtime| {
-                    runtime.killed_for_memory || runtime.meter.out_of_memory()
-                });
-                self.runtime_ended(if out_of_memory {
-                    Failure::OutOfMemory
-                } else {
-                    Failure::Exit(status)
-                });
+                if !matches!(self.life.phase(), Phase::Stopping { .. }) {
+                    // Init was killed before it could say who had ended.
+                    let ending = self.ending(status);
+                    self.handle(Event::RuntimeEnded(ending));
+                }
+                self.all_ended();
             }
             Some(SandboxEvent::Removed) => self.fail_host("the sandbox was removed".to_owned()),
             None => self.fail_host("the launcher is gone".to_owned()),
         }
     }
 
-    fn runtime_started(
+    fn start_failed(&mut self, error: StartError) {
+        let failure = match error {
+            StartError::Entrypoint(reason) => Failure::InvalidEntrypoint(reason),
+            StartError::WorkingDirectory(reason) => Failure::InvalidWorkingDirectory(reason),
+            StartError::Killed => Failure::Exit(ExitStatus::Signal(9)),
+            StartError::Host(reason) => return self.fail_host(reason),
+        };
+        self.handle(Event::Failed(failure));
+    }
+
+    /// What the end of a process means. The kernel kills one process for memory;
+    /// Lambda's environment dies as a whole.
+    fn ending(&mut self, status: ExitStatus) -> Ending {
+        let out_of_memory = self
+            .runtime
+            .as_ref()
+            .is_some_and(|runtime| runtime.killed_for_memory || runtime.meter.out_of_memory());
+        if out_of_memory {
+            self.memory_peak = self.settings.spec.memory_bytes;
+            return Ending::OutOfMemory;
+        }
+        Ending::Exit(status)
+    }
+
+    /// No process is left.
+    fn all_ended(&mut self) {
+        self.has_processes = false;
+        self.read_logs_to_now();
+        self.handle(Event::AllEnded);
+        // A successor that was just asked for is known only when it has started.
+        self.runtime = None;
+    }
+
+    fn sandbox_started(
         &mut self,
         started: &Started,
         listener: OwnedFd,
         tmp: OwnedFd,
-        status: OwnedFd,
     ) -> std::io::Result<()> {
         let listener = TcpListener::from_std(listener.into())?;
         let cgroup = self.sandbox.cgroup()?;
@@ -353,9 +457,9 @@ impl Actor {
             directory: tmp,
             charged: started.storage == StorageKind::ChargedTmpfs,
         };
-        let meter = Meter::new(cgroup, status, tmp);
+        let meter = Meter::new(cgroup, tmp);
         let init_started = now.checked_sub(Duration::from_nanos(since)).unwrap_or(now);
-        if matches!(self.phase, Phase::Init(InitKind::OnDemand)) {
+        if matches!(self.life.phase(), Phase::Init(InitKind::OnDemand)) {
             // Armed when the start was asked for; the limit is the function's.
             self.deadline = Some(init_started + INIT_LIMIT);
         }
@@ -369,19 +473,9 @@ impl Actor {
             posting: None,
             init_error: None,
             killed_for_memory: false,
+            extensions: HashMap::new(),
         });
         Ok(())
-    }
-
-    /// The runtime is gone, with everything that it started.
-    fn runtime_ended(&mut self, failure: Failure) {
-        if failure == Failure::OutOfMemory {
-            self.memory_peak = self.settings.spec.memory_bytes;
-        }
-        self.read_log_to_now();
-        self.handle(Event::RuntimeEnded(failure));
-        // A successor that was just asked for is known only when it has started.
-        self.runtime = None;
     }
 
     fn fail_host(&mut self, reason: String) {
@@ -399,7 +493,7 @@ impl Actor {
             .host_failure
             .take()
             .map_or_else(EnvironmentGone::ended, EnvironmentGone::new);
-        let _ = open.reply.send(Err(gone));
+        let _ = open.reply.result.send(Err(gone));
     }
 
     // Limits and meters.
@@ -438,6 +532,11 @@ impl Actor {
                 }
                 self.settings.function.timeout.duration()
             }
+            Deadline::Stop(after) => {
+                let begun = self.stop.map_or(now, |(begun, _)| begun);
+                self.deadline = Some(begun + after);
+                return;
+            }
         };
         self.deadline = Some(now + limit);
     }
@@ -456,7 +555,8 @@ impl Actor {
         let starving = runtime.thrash.observe(Instant::now(), limit, &reading);
         if starving || runtime.meter.out_of_memory() {
             runtime.killed_for_memory = true;
-            self.sandbox.kill();
+            self.memory_peak = limit;
+            self.handle(Event::Failed(Failure::OutOfMemory));
         }
     }
 

@@ -1,7 +1,7 @@
 //! One invocation: what goes in, what comes out.
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{ResponsePart, StreamError};
 use crate::model::{ClientContext, CognitoIdentity, Failure, Report, RequestId, TraceId};
@@ -65,6 +65,78 @@ impl Outcome {
             }
         }
     }
+
+    fn payload(&self, request_id: RequestId) -> Bytes {
+        match self {
+            Self::Response(body) | Self::FunctionError(body) => body.clone(),
+            Self::Streamed(None) => Bytes::new(),
+            Self::Streamed(Some(error)) => error.body.clone(),
+            Self::Failure(failure) => failure.body(request_id).into(),
+        }
+    }
+}
+
+/// What the caller of an invocation gets, as soon as it is known: the environment
+/// may be busy for longer.
+#[derive(Debug, Clone)]
+pub struct InvocationAnswer {
+    /// Of the invocation.
+    pub request_id: RequestId,
+    /// The answer.
+    pub outcome: Outcome,
+}
+
+impl InvocationAnswer {
+    /// The body that a caller of Lambda would get.
+    pub fn payload(&self) -> Bytes {
+        self.outcome.payload(self.request_id)
+    }
+
+    /// Lambda's `X-Amz-Function-Error`.
+    pub fn function_error(&self) -> Option<&'static str> {
+        self.outcome.function_error()
+    }
+}
+
+impl From<InvocationResult> for InvocationAnswer {
+    fn from(result: InvocationResult) -> Self {
+        Self {
+            request_id: result.request_id,
+            outcome: result.outcome,
+        }
+    }
+}
+
+/// An invocation that an environment has taken on.
+#[derive(Debug)]
+pub(crate) struct RunningInvocation {
+    pub(super) answer: oneshot::Receiver<InvocationAnswer>,
+    pub(super) overhead: oneshot::Receiver<()>,
+    pub(super) result: oneshot::Receiver<Result<InvocationResult, EnvironmentGone>>,
+}
+
+impl RunningInvocation {
+    /// Waits for the answer; none if the environment was lost, which
+    /// [`RunningInvocation::finished`] explains.
+    pub(crate) async fn answered(&mut self) -> Option<InvocationAnswer> {
+        (&mut self.answer).await.ok()
+    }
+
+    /// Waits until the runtime is done with it. Whether the environment stays busy
+    /// with it because of its extensions.
+    pub(crate) async fn runtime_done(&mut self) -> bool {
+        (&mut self.overhead).await.is_ok()
+    }
+
+    /// Waits until the environment is done with it.
+    ///
+    /// # Errors
+    /// The host could not run the function, or the environment was ended.
+    pub(crate) async fn finished(self) -> Result<InvocationResult, EnvironmentGone> {
+        self.result
+            .await
+            .unwrap_or_else(|_| Err(EnvironmentGone::ended()))
+    }
 }
 
 /// A completed invocation.
@@ -87,12 +159,7 @@ pub struct InvocationResult {
 impl InvocationResult {
     /// The body that a caller of Lambda would get.
     pub fn payload(&self) -> Bytes {
-        match &self.outcome {
-            Outcome::Response(body) | Outcome::FunctionError(body) => body.clone(),
-            Outcome::Streamed(None) => Bytes::new(),
-            Outcome::Streamed(Some(error)) => error.body.clone(),
-            Outcome::Failure(failure) => failure.body(self.request_id).into(),
-        }
+        self.outcome.payload(self.request_id)
     }
 
     /// Lambda's `X-Amz-Function-Error`.

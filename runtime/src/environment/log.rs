@@ -1,5 +1,6 @@
-//! What the function writes: the reading end of its standard output and error,
-//! which are one pipe, so that the order between them is kept.
+//! What a function writes: the reading end of its standard output and error,
+//! which are one pipe, so that the order between them is kept. Its extensions share
+//! another one, because Lambda tells their lines apart.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,7 +13,7 @@ use crate::telemetry::LineSplitter;
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// The log of an environment, across restarts of its runtime.
+/// A log of an environment, across restarts of its processes.
 #[derive(Debug)]
 pub(super) struct FunctionLog {
     reader: pipe::Receiver,
@@ -33,7 +34,7 @@ impl FunctionLog {
         })
     }
 
-    /// A writing end for a new runtime. It is blocking, as functions expect.
+    /// A writing end for new processes. It is blocking, as functions expect.
     pub(super) fn writer(&self) -> io::Result<OwnedFd> {
         self.writer.try_clone()
     }

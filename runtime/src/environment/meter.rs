@@ -11,8 +11,8 @@ use crate::sandbox::cgroup::{Cgroup, CpuUsage, MemoryReading};
 #[derive(Debug)]
 pub(super) struct Meter {
     cgroup: Cgroup,
-    /// The runtime process's status file in `/proc`.
-    status: File,
+    /// The runtime process's status file in `/proc`, once it runs.
+    status: Option<File>,
     tmp: Tmp,
     oom_kills: u64,
     cpu_baseline: CpuUsage,
@@ -46,16 +46,21 @@ pub(super) fn occupied(directory: BorrowedFd<'_>) -> u64 {
 }
 
 impl Meter {
-    pub(super) fn new(cgroup: Cgroup, status: OwnedFd, tmp: Tmp) -> Self {
+    pub(super) fn new(cgroup: Cgroup, tmp: Tmp) -> Self {
         let oom_kills = cgroup.oom_kills().unwrap_or(0);
         Self {
             cgroup,
-            status: status.into(),
+            status: None,
             tmp,
             oom_kills,
             cpu_baseline: CpuUsage::default(),
             maps_tmp: false,
         }
+    }
+
+    /// The runtime runs, and this is its status file in `/proc`.
+    pub(super) fn watch(&mut self, status: OwnedFd) {
+        self.status = Some(status.into());
     }
 
     pub(super) fn cgroup(&self) -> &Cgroup {
@@ -103,7 +108,7 @@ impl Meter {
     fn process_peak(&self) -> Option<u64> {
         let mut buffer = [0; 4096];
         // A process that is gone has no status; its last sample counts.
-        let length = self.status.read_at(&mut buffer, 0).ok()?;
+        let length = self.status.as_ref()?.read_at(&mut buffer, 0).ok()?;
         let text = std::str::from_utf8(&buffer[..length]).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;

@@ -11,10 +11,11 @@ mod tmp_mappings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use invocation::{EnvironmentGone, Invocation, InvocationResult, Outcome};
+pub(crate) use invocation::RunningInvocation;
+pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
 
 use crate::model::FunctionConfiguration;
 use crate::sandbox::SandboxSpec;
@@ -58,18 +59,31 @@ pub enum InitFailure {
 #[derive(Debug)]
 enum Command {
     Initialise(oneshot::Sender<Result<(), InitFailure>>),
-    Invoke(
-        Invocation,
-        oneshot::Sender<Result<InvocationResult, EnvironmentGone>>,
-    ),
+    Invoke(Invocation, Reply),
+}
+
+/// Where news of an invocation go, in this order.
+#[derive(Debug)]
+struct Reply {
+    answer: Option<oneshot::Sender<InvocationAnswer>>,
+    /// The runtime is done and extensions are not; dropped without a word if none
+    /// had to be waited for.
+    overhead: Option<oneshot::Sender<()>>,
+    result: oneshot::Sender<Result<InvocationResult, EnvironmentGone>>,
 }
 
 impl ExecutionEnvironment {
-    pub(crate) fn new(launcher: &Launcher, settings: EnvironmentSettings) -> Self {
+    /// A new environment, which ends when its handle is dropped or `closing` turns
+    /// true.
+    pub(crate) fn new(
+        launcher: &Launcher,
+        settings: EnvironmentSettings,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let (sandbox, events) = launcher.sandbox();
         let warm = Arc::clone(&settings.warm);
-        let task = tokio::spawn(actor::run(settings, sandbox, events, receiver));
+        let task = tokio::spawn(actor::run(settings, sandbox, events, receiver, closing));
         Self {
             commands,
             task,
@@ -102,17 +116,38 @@ impl ExecutionEnvironment {
         &self,
         invocation: Invocation,
     ) -> Result<InvocationResult, EnvironmentGone> {
-        let (sender, result) = oneshot::channel();
-        self.commands
-            .send(Command::Invoke(invocation, sender))
-            .await
-            .map_err(|_| EnvironmentGone::ended())?;
-        result
-            .await
-            .unwrap_or_else(|_| Err(EnvironmentGone::ended()))
+        self.begin(invocation).await?.finished().await
     }
 
-    /// Ends the environment and waits until nothing is left of it.
+    /// Takes on an invocation, after those before it.
+    ///
+    /// # Errors
+    /// The environment was ended.
+    pub(crate) async fn begin(
+        &self,
+        invocation: Invocation,
+    ) -> Result<RunningInvocation, EnvironmentGone> {
+        let (answer, answered) = oneshot::channel();
+        let (overhead, runtime_done) = oneshot::channel();
+        let (result, finished) = oneshot::channel();
+        let reply = Reply {
+            answer: Some(answer),
+            overhead: Some(overhead),
+            result,
+        };
+        self.commands
+            .send(Command::Invoke(invocation, reply))
+            .await
+            .map_err(|_| EnvironmentGone::ended())?;
+        Ok(RunningInvocation {
+            answer: answered,
+            overhead: runtime_done,
+            result: finished,
+        })
+    }
+
+    /// Ends the environment and waits until nothing is left of it: at once, or when
+    /// its extensions have had their time.
     pub async fn shutdown(self) {
         drop(self.commands);
         // A panic in the actor has been reported by the runtime already.

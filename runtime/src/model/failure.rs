@@ -44,6 +44,20 @@ impl fmt::Display for ExitStatus {
     }
 }
 
+impl ExitStatus {
+    /// The text that Lambda puts behind `Error:` when an extension ended.
+    pub(crate) fn of_extension(self) -> String {
+        match self {
+            Self::Code(0) => "exit code 0".to_owned(),
+            Self::Code(code) => format!("exit status {code}"),
+            Self::Signal(number) => match signal_name(number) {
+                Some(name) => format!("signal: {name}"),
+                None => format!("signal: signal {number}"),
+            },
+        }
+    }
+}
+
 /// Go's names of signals, which is what Lambda prints.
 fn signal_name(number: i32) -> Option<&'static str> {
     Some(match number {
@@ -66,6 +80,19 @@ fn signal_name(number: i32) -> Option<&'static str> {
     })
 }
 
+/// How an extension brings its environment down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtensionFault {
+    /// Its process could not be started.
+    Launch,
+    /// It reported `init/error` before a process ended.
+    Init,
+    /// It reported `exit/error` before a process ended.
+    Exit,
+    /// Its process ended without a word.
+    Crash,
+}
+
 /// Why an invocation failed without an answer of the function's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -73,6 +100,8 @@ pub enum Failure {
     Timeout(Timeout),
     /// The runtime process ended.
     Exit(ExitStatus),
+    /// An extension's fault; the text says how a process ended, or did not start.
+    Extension(ExtensionFault, String),
     /// The memory limit was hit; the whole environment was killed.
     OutOfMemory,
     /// The entry point could not be executed; the text says why.
@@ -93,6 +122,10 @@ impl Failure {
         match self {
             Self::Timeout(_) => "Sandbox.Timedout",
             Self::Exit(_) => "Runtime.ExitError",
+            Self::Extension(ExtensionFault::Launch, _) => "Extension.LaunchError",
+            Self::Extension(ExtensionFault::Init, _) => "Extension.InitError",
+            Self::Extension(ExtensionFault::Exit, _) => "Extension.ExitError",
+            Self::Extension(ExtensionFault::Crash, _) => "Extension.Crash",
             Self::OutOfMemory => "Runtime.OutOfMemory",
             Self::InvalidEntrypoint(_) => "Runtime.InvalidEntrypoint",
             Self::InvalidWorkingDirectory(_) => "Runtime.InvalidWorkingDir",
@@ -113,9 +146,9 @@ impl Failure {
             }
             Self::Exit(status) => status.to_string(),
             Self::OutOfMemory => ExitStatus::Signal(9).to_string(),
-            Self::InvalidEntrypoint(reason) | Self::InvalidWorkingDirectory(reason) => {
-                reason.clone()
-            }
+            Self::InvalidEntrypoint(reason)
+            | Self::InvalidWorkingDirectory(reason)
+            | Self::Extension(_, reason) => reason.clone(),
             Self::TruncatedResponse => "Response truncated".to_owned(),
             Self::InvalidResponseMode => "Invalid function response mode".to_owned(),
             Self::ResponseTooLarge => {
@@ -172,6 +205,24 @@ mod tests {
                 Failure::Exit(ExitStatus::Signal(11)),
                 format!(
                     r#"{{"errorType":"Runtime.ExitError","errorMessage":"RequestId: {id} Error: Runtime exited with error: signal: segmentation fault"}}"#
+                ),
+            ),
+            (
+                Failure::Extension(ExtensionFault::Crash, ExitStatus::Code(0).of_extension()),
+                format!(
+                    r#"{{"errorType":"Extension.Crash","errorMessage":"RequestId: {id} Error: exit code 0"}}"#
+                ),
+            ),
+            (
+                Failure::Extension(ExtensionFault::Init, ExitStatus::Code(3).of_extension()),
+                format!(
+                    r#"{{"errorType":"Extension.InitError","errorMessage":"RequestId: {id} Error: exit status 3"}}"#
+                ),
+            ),
+            (
+                Failure::Extension(ExtensionFault::Exit, ExitStatus::Signal(9).of_extension()),
+                format!(
+                    r#"{{"errorType":"Extension.ExitError","errorMessage":"RequestId: {id} Error: signal: killed"}}"#
                 ),
             ),
             (

@@ -4,10 +4,14 @@
 //! documentation and from recorded behaviour of the service.
 
 mod client_context;
+mod extension_error;
+mod extension_state;
+mod extensions;
 mod failure;
 mod function;
 mod function_reference;
 mod identifiers;
+mod lifecycle;
 mod limits;
 mod phase;
 mod report;
@@ -16,20 +20,30 @@ mod variables;
 mod version;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
-pub use failure::{ExitStatus, Failure};
+pub use extension_error::{ExtensionError, MAX_EXTENSIONS};
+pub use extension_state::{ExtensionCall, ExtensionState, ExtensionTransitionError};
+
+pub use extensions::{
+    ExtensionEvent, ExtensionIndex, ExtensionInfo, ExtensionLaunch, Extensions, LaunchFailure,
+    ReportedFault, ShutdownWindow, parse_extension_identifier,
+};
+pub use failure::{ExitStatus, ExtensionFault, Failure};
 pub use function::{ACCOUNT_ID, FunctionConfiguration, ImageConfig, Package, function_arn};
 pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
 };
 pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};
+pub use lifecycle::Lifecycle;
 pub(crate) use limits::{CPU_PERIOD_US, MB_PER_VCPU};
 pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
-pub use phase::{AfterStop, Answer, Deadline, Effect, Event, InitKind, Phase};
+pub use phase::{
+    AfterStop, Answer, Deadline, Effect, Ending, Event, InitKind, Phase, ShutdownReason, StopStep,
+};
 pub use report::{Report, Status};
 pub use runtime_state::{RuntimeCall, RuntimeState, StateTransitionError};
 pub use variables::{
-    EnvironmentError, Identity, InitializationType, function_environment, is_reserved_variable,
-    parse_assignment, validate_user_environment,
+    EnvironmentError, Identity, InitializationType, extension_environment, function_environment,
+    is_reserved_variable, parse_assignment, validate_user_environment,
 };
 pub use version::{InvalidVersion, Version};
 

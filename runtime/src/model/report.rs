@@ -18,7 +18,8 @@ pub enum Status {
 /// The figures of one invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// From handing out the event until the runtime asked for the next one.
+    /// From handing out the event until the runtime, and every extension that was
+    /// told, asked for the next one.
     pub duration: Duration,
     /// The INIT phase, on a cold start only.
     pub init_duration: Option<Duration>,

@@ -241,6 +241,29 @@ pub fn function_environment(
         .collect()
 }
 
+/// What of a function's environment is not for extensions, beside everything that
+/// begins with an underscore.
+const NOT_FOR_EXTENSIONS: &[&str] = &[
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_XRAY_CONTEXT_MISSING",
+    "AWS_XRAY_DAEMON_ADDRESS",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
+
+/// The environment of an external extension, given that of the runtime
+/// (`NAME=VALUE`).
+pub fn extension_environment(function_environment: &[String]) -> Vec<String> {
+    let for_extensions = |entry: &&String| {
+        let name = entry.split('=').next().unwrap_or_default();
+        !name.starts_with('_') && !NOT_FOR_EXTENSIONS.contains(&name)
+    };
+    let environment = function_environment.iter().filter(for_extensions);
+    environment.cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,5 +427,50 @@ mod tests {
                 "{absent}: {environment:?}"
             );
         }
+    }
+
+    /// What the platform keeps from extensions is known; the rest is the runtime's.
+    #[test]
+    fn extensions_have_less() {
+        let function = FunctionConfiguration {
+            environment: user(&[("LANG", "function"), ("AWS_XRAY_DAEMON_ADDRESS", "x:1")]),
+            package: Package::Zip {
+                runtime: "python3.12".to_owned(),
+                handler: "app.handler".to_owned(),
+            },
+            ..FunctionConfiguration::default()
+        };
+        let identity = Identity {
+            region: "us-east-1".to_owned(),
+            runtime_api: "127.0.0.1:9001".to_owned(),
+            log_stream_name: "s".to_owned(),
+            initialization_type: InitializationType::OnDemand,
+        };
+        let image = ["PATH=/bin".to_owned(), "_PRIVATE=1".to_owned()];
+        let environment =
+            extension_environment(&function_environment(&image, &function, &identity));
+        let names: Vec<_> = environment
+            .iter()
+            .map(|entry| entry.split('=').next().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "AWS_ACCESS_KEY_ID",
+                "AWS_DEFAULT_REGION",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+                "AWS_LAMBDA_FUNCTION_NAME",
+                "AWS_LAMBDA_FUNCTION_VERSION",
+                "AWS_LAMBDA_INITIALIZATION_TYPE",
+                "AWS_LAMBDA_RUNTIME_API",
+                "AWS_REGION",
+                "AWS_SECRET_ACCESS_KEY",
+                "AWS_SESSION_TOKEN",
+                "LANG",
+                "LD_LIBRARY_PATH",
+                "PATH",
+                "TZ"
+            ]
+        );
     }
 }

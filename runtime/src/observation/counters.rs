@@ -69,7 +69,12 @@ impl Counters {
                 numbers.max_memory_used = numbers.max_memory_used.max(report.max_memory_used);
                 numbers.tmp_used = report.tmp_used;
             }
-            Event::InitReport { .. } | Event::Start { .. } | Event::Function(_) => {}
+            Event::InitReport { .. }
+            | Event::Start { .. }
+            | Event::Extension(_)
+            | Event::Function(_)
+            | Event::ExtensionLine(_)
+            | Event::RuntimeDone { .. } => {}
         }
     }
 

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::{Notify, oneshot};
+
 pub use self::book::Counts;
 pub use self::book::Throttle;
 use self::book::{Admission, Book, Capacity, Needs, Place, SlotId};
@@ -21,7 +23,9 @@ use self::life::Life;
 pub use self::life::{Activity, EnvironmentStatus};
 use self::provision::Provision;
 pub use self::provision::Provisioned;
-use crate::environment::{EnvironmentGone, Invocation, InvocationResult};
+use crate::environment::{
+    EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, RunningInvocation,
+};
 use crate::model::{FunctionConfiguration, FunctionName, InitializationType};
 use crate::observation::Observer;
 use crate::service::{FunctionEnvironment, PreparedCode, Service};
@@ -30,6 +34,9 @@ use crate::telemetry::{Event, Sink};
 
 /// How often the pool looks for environments that have been idle for too long.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a request waits for a runtime that is about to ask for the next event.
+const SETTLING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Lambda's default limit of concurrent executions of an account.
 const ACCOUNT_CONCURRENCY: usize = 1_000;
@@ -117,6 +124,13 @@ impl PoolError {
     }
 }
 
+/// An invocation that runs.
+#[derive(Debug)]
+struct Started {
+    answer: oneshot::Receiver<InvocationAnswer>,
+    result: oneshot::Receiver<Result<InvocationResult, EnvironmentGone>>,
+}
+
 /// How pools behave.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSettings {
@@ -147,6 +161,8 @@ pub struct Pools {
     settings: PoolSettings,
     observer: Arc<Observer>,
     state: Mutex<State>,
+    /// An environment is free, or will not be soon.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -155,6 +171,9 @@ struct State {
     idle: HashMap<SlotId, FunctionEnvironment>,
     lives: HashMap<SlotId, Arc<Life>>,
     provisions: HashMap<Key, Provision>,
+    /// Environments whose callers have their answers and whose runtimes have not yet
+    /// asked for the next event.
+    settling: HashMap<SlotId, Key>,
     next_version: u64,
     closed: bool,
 }
@@ -166,6 +185,7 @@ impl Pools {
             service,
             settings,
             observer: Arc::default(),
+            changed: Notify::new(),
             state: Mutex::new(State {
                 book: Book::new(Capacity {
                     environments: settings.concurrency,
@@ -174,6 +194,7 @@ impl Pools {
                 idle: HashMap::new(),
                 lives: HashMap::new(),
                 provisions: HashMap::new(),
+                settling: HashMap::new(),
                 next_version: 0,
                 closed: false,
             }),
@@ -235,7 +256,7 @@ impl Pools {
         drop(ended);
     }
 
-    /// Invokes a function and waits for its answer.
+    /// Invokes a function and waits until its environment is done with it.
     ///
     /// # Errors
     /// Nothing can serve it now, or what served it was lost.
@@ -244,18 +265,98 @@ impl Pools {
         version: &Arc<FunctionVersion>,
         invocation: Invocation,
     ) -> Result<InvocationResult, PoolError> {
+        let started = self.start(version, invocation).await?;
+        let result = started.result.await;
+        result.map_err(|_| PoolError::lost())?.map_err(Into::into)
+    }
+
+    /// Invokes a function and waits for its answer. Its environment may be busy for
+    /// longer.
+    ///
+    /// # Errors
+    /// Nothing can serve it now, or what served it was lost.
+    pub async fn answer(
+        self: &Arc<Self>,
+        version: &Arc<FunctionVersion>,
+        invocation: Invocation,
+    ) -> Result<InvocationAnswer, PoolError> {
+        let started = self.start(version, invocation).await?;
+        match started.answer.await {
+            Ok(answer) => Ok(answer),
+            // Without an answer there is a reason, and it is known by now.
+            Err(_) => match started.result.await {
+                Ok(Err(gone)) => Err(gone.into()),
+                Ok(Ok(_)) | Err(_) => Err(PoolError::lost()),
+            },
+        }
+    }
+
+    async fn start(
+        self: &Arc<Self>,
+        version: &Arc<FunctionVersion>,
+        invocation: Invocation,
+    ) -> Result<Started, PoolError> {
+        self.settled(version).await;
         let (slot, environment) = self.environment(version)?;
         let (pools, version) = (Arc::clone(self), Arc::clone(version));
+        let (answer, answered) = oneshot::channel();
+        let (done, result) = oneshot::channel();
         // A task of its own: it goes on when the caller leaves.
-        let running = tokio::spawn(async move {
-            let result = environment.environment.invoke(invocation).await;
+        tokio::spawn(async move {
+            let result = match environment.environment.begin(invocation).await {
+                Ok(running) => pools.follow(slot, &version, running, answer).await,
+                Err(gone) => Err(gone),
+            };
             pools.give_back(&version, slot, environment, result.is_ok());
-            result
+            // A caller that has left, or has its answer, does not need it.
+            let _ = done.send(result);
         });
-        running
-            .await
-            .map_err(|_| PoolError::lost())?
-            .map_err(Into::into)
+        Ok(Started {
+            answer: answered,
+            result,
+        })
+    }
+
+    /// Follows an invocation to its end, and passes on its answer.
+    async fn follow(
+        &self,
+        slot: SlotId,
+        version: &FunctionVersion,
+        mut running: RunningInvocation,
+        answer: oneshot::Sender<InvocationAnswer>,
+    ) -> Result<InvocationResult, EnvironmentGone> {
+        let Some(answered) = running.answered().await else {
+            return running.finished().await;
+        };
+        self.lock().settling.insert(slot, version.key());
+        let _ = answer.send(answered);
+        if running.runtime_done().await {
+            self.lock().settling.remove(&slot);
+            self.changed.notify_waiters();
+        }
+        running.finished().await
+    }
+
+    /// Waits for an environment of this function whose caller has its answer, until
+    /// its runtime has asked for the next event. Lambda's own latency hides that
+    /// moment; here a caller could be faster, and would always meet a new
+    /// environment. What extensions take is not waited for, as on Lambda.
+    async fn settled(&self, version: &FunctionVersion) {
+        let key = version.key();
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                // Before looking, so that no change is missed.
+                changed.as_mut().enable();
+                if !self.lock().is_worth_waiting(&key) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // One that takes longer works on in the background, and is no hope.
+        let _ = tokio::time::timeout(SETTLING_LIMIT, waiting).await;
     }
 
     fn environment(
@@ -326,10 +427,12 @@ impl Pools {
         if state.book.release(&key, slot, Instant::now(), keep) {
             state.idle.insert(slot, environment);
         }
+        state.settling.remove(&slot);
         drop(state);
         if provisioned && !usable {
             self.replenish();
         }
+        self.changed.notify_waiters();
     }
 
     fn expire(&self) {
@@ -407,6 +510,16 @@ impl State {
         // The environment's actor holds the other reference.
         self.lives.retain(|_, life| Arc::strong_count(life) > 1);
         self.lives.insert(slot, Arc::clone(life));
+    }
+
+    /// Whether a function has no free environment, but one in a moment.
+    fn is_worth_waiting(&self, key: &Key) -> bool {
+        let free = |(other, counts): (&Key, Counts)| {
+            other == key && counts.idle + counts.provisioned_idle > 0
+        };
+        !self.closed
+            && self.settling.values().any(|other| other == key)
+            && !self.book.counts().any(free)
     }
 
     fn take(&mut self, slots: &[SlotId]) -> Vec<FunctionEnvironment> {

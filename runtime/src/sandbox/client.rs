@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 
 use super::cgroup::{self, Cgroup, Hierarchies};
 use super::protocol::{
-    EnvironmentId, Hello, Notice, Request, SandboxSpec, StartError, StartRequest, Started,
+    EnvironmentId, Hello, InitCommand, Notice, Process, Request, SandboxSpec, StartError,
+    StartRequest, Started, StopSignal,
 };
 use super::{channel, launcher, seal};
 use crate::model::ExitStatus;
@@ -29,24 +30,30 @@ pub const LAUNCHER_COMMAND: &str = "__launcher";
 /// What became of a sandbox.
 #[derive(Debug)]
 pub(crate) enum SandboxEvent {
-    /// The entry point runs.
+    /// The first processes run.
     Started {
         started: Started,
         /// The Runtime API's listening socket.
         listener: OwnedFd,
         /// `/tmp`, for its size.
         tmp: OwnedFd,
-        /// The runtime process's status file in `/proc`.
-        status: OwnedFd,
     },
+    /// Nothing runs.
     StartFailed(StartError),
+    /// The entry point runs; with its process's status file in `/proc`.
+    RuntimeStarted(OwnedFd),
+    /// The entry point cannot be executed; extensions run.
+    RuntimeFailed(StartError),
+    /// One of the processes that were started has ended.
+    Ended(Process, ExitStatus),
+    /// No process is left; how the runtime ended.
     Exited(ExitStatus),
     Removed,
 }
 
 enum ClientCommand {
     Register(EnvironmentId, mpsc::UnboundedSender<SandboxEvent>),
-    Request(Request, Option<OwnedFd>),
+    Request(Request, Vec<OwnedFd>),
     Close(oneshot::Sender<()>),
 }
 
@@ -157,33 +164,46 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a runtime whose standard output and error are `log`.
-    pub(crate) fn start(&self, spec: SandboxSpec, log: OwnedFd) {
+    /// Starts the extensions of an image, or if it has none its runtime. Standard
+    /// output and error are `log` for the runtime, `extension_log` for extensions.
+    pub(crate) fn start(&self, spec: SandboxSpec, log: OwnedFd, extension_log: OwnedFd) {
         let request = StartRequest {
             environment: self.id,
             spec,
         };
-        self.request(Request::Start(Box::new(request)), Some(log));
+        self.request(Request::Start(Box::new(request)), vec![log, extension_log]);
     }
 
-    /// Kills the runtime. `Exited` (or `StartFailed`) follows.
+    /// Starts the runtime beside extensions. `RuntimeStarted` or `RuntimeFailed`
+    /// follows.
+    pub(crate) fn start_runtime(&self) {
+        self.command(InitCommand::StartRuntime);
+    }
+
+    /// Signals a process and its process group.
+    pub(crate) fn signal(&self, process: Process, signal: StopSignal) {
+        self.command(InitCommand::Signal(process, signal));
+    }
+
+    fn command(&self, command: InitCommand) {
+        let environment = self.id;
+        let request = Request::Command {
+            environment,
+            command,
+        };
+        self.request(request, vec![]);
+    }
+
+    /// Kills all processes. `Exited` (or `StartFailed`) follows.
     pub(crate) fn kill(&self) {
-        self.request(
-            Request::Kill {
-                environment: self.id,
-            },
-            None,
-        );
+        let environment = self.id;
+        self.request(Request::Kill { environment }, vec![]);
     }
 
     /// Removes everything. `Removed` follows.
     pub(crate) fn remove(&self) {
-        self.request(
-            Request::Remove {
-                environment: self.id,
-            },
-            None,
-        );
+        let environment = self.id;
+        self.request(Request::Remove { environment }, vec![]);
     }
 
     /// The cgroups of a started runtime.
@@ -191,11 +211,11 @@ impl Sandbox {
         Cgroup::open(&self.hierarchies, &self.cgroup)
     }
 
-    fn request(&self, request: Request, descriptor: Option<OwnedFd>) {
+    fn request(&self, request: Request, descriptors: Vec<OwnedFd>) {
         // Without a conversation the event channel is closed, and its end tells.
         let _ = self
             .commands
-            .send(ClientCommand::Request(request, descriptor));
+            .send(ClientCommand::Request(request, descriptors));
     }
 }
 
@@ -222,8 +242,8 @@ async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<Cl
                 Some(ClientCommand::Register(id, sender)) => {
                     subscribers.insert(id, sender);
                 }
-                Some(ClientCommand::Request(request, descriptor)) => {
-                    let descriptors: Vec<_> = descriptor.iter().map(AsFd::as_fd).collect();
+                Some(ClientCommand::Request(request, descriptors)) => {
+                    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
                     let sent = socket
                         .async_io(Interest::WRITABLE, || channel::send(&socket, &request, &descriptors))
                         .await;
@@ -257,7 +277,7 @@ fn dispatch(subscribers: &mut Subscribers, notice: Notice, descriptors: Vec<Owne
             environment,
             started,
         } => {
-            let Ok([listener, tmp, status]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+            let Ok([listener, tmp]) = <[OwnedFd; 2]>::try_from(descriptors) else {
                 tracing::error!("a start came without its descriptors");
                 return;
             };
@@ -265,13 +285,27 @@ fn dispatch(subscribers: &mut Subscribers, notice: Notice, descriptors: Vec<Owne
                 started,
                 listener,
                 tmp,
-                status,
             };
             (environment, event)
         }
         Notice::StartFailed { environment, error } => {
             (environment, SandboxEvent::StartFailed(error))
         }
+        Notice::RuntimeStarted { environment } => {
+            let Ok([status]) = <[OwnedFd; 1]>::try_from(descriptors) else {
+                tracing::error!("the start of a runtime came without its descriptor");
+                return;
+            };
+            (environment, SandboxEvent::RuntimeStarted(status))
+        }
+        Notice::RuntimeFailed { environment, error } => {
+            (environment, SandboxEvent::RuntimeFailed(error))
+        }
+        Notice::Ended {
+            environment,
+            process,
+            status,
+        } => (environment, SandboxEvent::Ended(process, status)),
         Notice::Exited {
             environment,
             status,

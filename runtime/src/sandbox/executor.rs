@@ -1,17 +1,15 @@
 //! The last steps inside a new container, from libcontainer's hands to the
-//! entry point.
+//! container's [`init`].
 //!
-//! Runs in the container's first process, which stays as its [`init`] while a
-//! child of it becomes the entry point. What goes wrong before that is told over
-//! a pipe that closes by itself when the entry point runs, because libcontainer
-//! reports only that it has sent the start signal.
+//! Runs in the container's first process, which stays as its init and starts
+//! extensions and the entry point. What goes wrong before they run, and who the
+//! extensions are, is told over a socket that closes when they do, because
+//! libcontainer reports only that it has sent the start signal.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use libcontainer::oci_spec::runtime::Spec;
@@ -21,21 +19,26 @@ use libcontainer::workload::{
 use rustix::process::Signal;
 use rustix::thread::CpuSet;
 
-use super::protocol::StartError;
-use super::{channel, init};
-use crate::sys::{self, Fork};
+use super::channel;
+use super::init::{self, Init};
+use super::program::Program;
+use super::protocol::{ExecutorReport, StartError};
+use crate::model::extension_environment;
+use crate::sys;
 
-/// Hardens init and executes the entry point.
+/// Hardens init, and lets it start the first processes.
 #[derive(Clone, Debug)]
 pub(crate) struct FunctionExecutor {
     /// Compiled once by the launcher.
     pub(crate) seccomp: Rc<[libc::sock_filter]>,
     /// The CPUs that the function sees, if not all.
     pub(crate) affinity: Option<CpuSet>,
-    /// Where to report a failure.
+    /// Where to report who was started, or a failure.
     pub(crate) report: Rc<OwnedFd>,
-    /// Where init reports how the entry point's process ended.
-    pub(crate) exit_report: Rc<OwnedFd>,
+    /// Where init reports what becomes of its processes, and takes commands.
+    pub(crate) control: Rc<OwnedFd>,
+    /// Standard output and error of extensions.
+    pub(crate) extension_log: Rc<OwnedFd>,
 }
 
 impl Executor for FunctionExecutor {
@@ -45,8 +48,9 @@ impl Executor for FunctionExecutor {
             Err(error) => error,
         };
         // If nobody listens any more there is nobody to tell.
-        let _ = channel::send(self.report.as_fd(), &error, &[]);
-        Err(ExecutorError::Other(error.to_string()))
+        let text = error.to_string();
+        let _ = channel::send(self.report.as_fd(), &ExecutorReport::Failed(error), &[]);
+        Err(ExecutorError::Other(text))
     }
 
     /// The earliest point in init that is ours: after this, init does not
@@ -72,11 +76,7 @@ impl FunctionExecutor {
             .ok_or_else(|| StartError::Host("the spec has no process".to_owned()))?;
         let args = process.args().clone().unwrap_or_default();
         let env = process.env().clone().unwrap_or_default();
-        let arguments = strings(&args)?;
-        let variables = strings(&env)?;
-        let program = find_program(&args, &env)?;
-        let program_text = CString::new(program.as_os_str().as_encoded_bytes())
-            .map_err(|_| StartError::Entrypoint("exec: a NUL in the path".to_owned()))?;
+        let runtime = Program::entry_point(&args, &env)?;
 
         // Joining a cpuset may have widened it, so this comes last.
         if let Some(affinity) = &self.affinity {
@@ -88,19 +88,19 @@ impl FunctionExecutor {
             .map_err(|error| host("session keyring", error))?;
         sys::install_seccomp_filter(&self.seccomp)
             .map_err(|error| host("seccomp filter", error))?;
-        let forked = sys::fork().map_err(|error| host("fork", error))?;
-        if let Fork::Parent(runtime) = forked {
-            init::run(runtime, &self.exit_report);
+        let ended = sys::child_signals().map_err(|error| host("signalfd", error))?;
+        let mut init = Init::new(runtime);
+        let extensions = init::extensions();
+        if extensions.is_empty() {
+            init.start_runtime()?;
+        } else {
+            let env = extension_environment(&env);
+            let launched = init.start_extensions(extensions, &env, self.extension_log.as_fd());
+            let report = ExecutorReport::Extensions(launched);
+            channel::send(self.report.as_fd(), &report, &[])
+                .map_err(|error| host("report the extensions", error))?;
         }
-        // Signals to its process group are not for init.
-        rustix::process::setsid().map_err(|error| host("setsid", error.into()))?;
-        sys::reset_signals();
-        let error = sys::execve(&program_text, &arguments, &variables);
-        Err(StartError::Entrypoint(format!(
-            "fork/exec {}: {}",
-            program.display(),
-            errno_text(&error)
-        )))
+        init.run(self.control.as_fd(), ended.as_fd())
     }
 }
 
@@ -109,55 +109,5 @@ fn ignore_missing_keyrings(error: io::Error) -> io::Result<()> {
     match error.raw_os_error() {
         Some(libc::ENOSYS) => Ok(()),
         _ => Err(error),
-    }
-}
-
-fn strings(list: &[String]) -> Result<Vec<CString>, StartError> {
-    list.iter()
-        .map(|text| {
-            CString::new(text.as_str()).map_err(|_| {
-                StartError::Entrypoint(format!("exec: {text:?} contains a NUL character"))
-            })
-        })
-        .collect()
-}
-
-/// Looks the program up as Lambda's init does: a name without a slash is
-/// searched in the function's `PATH`.
-fn find_program(args: &[String], env: &[String]) -> Result<PathBuf, StartError> {
-    let name = args
-        .first()
-        .filter(|name| !name.is_empty())
-        .ok_or_else(|| StartError::Entrypoint("exec: no command".to_owned()))?;
-    if name.contains('/') {
-        return Ok(PathBuf::from(name));
-    }
-    env.iter()
-        .find_map(|entry| entry.strip_prefix("PATH="))
-        .into_iter()
-        .flat_map(|path| path.split(':'))
-        .map(|directory| Path::new(if directory.is_empty() { "." } else { directory }).join(name))
-        .find(|candidate| {
-            candidate.is_file()
-                && rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok()
-        })
-        .ok_or_else(|| {
-            StartError::Entrypoint(format!(
-                "exec: \"{}\": executable file not found in $PATH",
-                name.escape_debug()
-            ))
-        })
-}
-
-/// Go's texts for the errors of `execve`, which is what Lambda prints.
-fn errno_text(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::ENOENT) => "no such file or directory".to_owned(),
-        Some(libc::EACCES) => "permission denied".to_owned(),
-        Some(libc::ENOEXEC) => "exec format error".to_owned(),
-        Some(libc::ENOTDIR) => "not a directory".to_owned(),
-        Some(libc::ELOOP) => "too many levels of symbolic links".to_owned(),
-        Some(libc::E2BIG) => "argument list too long".to_owned(),
-        _ => error.to_string(),
     }
 }

@@ -25,7 +25,9 @@ use self::environment::Environment;
 use super::cgroup::Hierarchies;
 use super::channel;
 use super::cpus::HostCpus;
-use super::protocol::{EnvironmentId, Hello, Notice, Request, StartError, StartRequest};
+use super::protocol::{
+    EnvironmentId, Hello, InitReport, Notice, Request, StartError, StartRequest,
+};
 use super::seccomp;
 use super::worker::Host;
 use crate::model::ExitStatus;
@@ -79,6 +81,7 @@ struct Launcher {
 enum Ready {
     Control,
     Worker(EnvironmentId),
+    Init(EnvironmentId),
     Child,
 }
 
@@ -92,6 +95,7 @@ impl Launcher {
                         Some((request, descriptors)) => self.perform(request, descriptors)?,
                     },
                     Ready::Worker(id) => self.read_report(id)?,
+                    Ready::Init(id) => self.read_init(id)?,
                     Ready::Child => {}
                 }
             }
@@ -108,6 +112,9 @@ impl Launcher {
         for (id, environment) in &self.environments {
             if let Some(report) = environment.report() {
                 sources.push((Ready::Worker(*id), report));
+            }
+            if let Some(init) = environment.init() {
+                sources.push((Ready::Init(*id), init));
             }
             sources.extend(environment.children().map(|child| (Ready::Child, child)));
         }
@@ -138,6 +145,15 @@ impl Launcher {
     fn perform(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         match request {
             Request::Start(request) => self.start(&request, descriptors),
+            Request::Command {
+                environment,
+                command,
+            } => {
+                if let Some(environment) = self.environments.get(&environment) {
+                    environment.command(command);
+                }
+                Ok(())
+            }
             Request::Kill { environment } => {
                 if let Some(environment) = self.environments.get_mut(&environment) {
                     environment.kill(&self.hierarchies);
@@ -156,9 +172,11 @@ impl Launcher {
 
     fn start(&mut self, request: &StartRequest, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         let id = request.environment;
-        let started = match descriptors.into_iter().next() {
-            None => Err(StartError::Host("no log descriptor came along".to_owned())),
-            Some(log) => {
+        let started = match <[OwnedFd; 2]>::try_from(descriptors) {
+            Err(_) => Err(StartError::Host(
+                "the descriptors of the log did not come along".to_owned(),
+            )),
+            Ok(logs) => {
                 let environment = self
                     .environments
                     .entry(id)
@@ -171,7 +189,7 @@ impl Launcher {
                         seccomp: &self.seccomp,
                     },
                     request,
-                    log,
+                    logs,
                 )
             }
         };
@@ -195,13 +213,16 @@ impl Launcher {
         match environment.take_report(&self.hierarchies) {
             Ok((started, descriptors)) => {
                 let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-                self.notify(
-                    &Notice::Started {
-                        environment: id,
-                        started,
-                    },
-                    &descriptors,
-                )
+                let without_extensions = started.extensions.is_empty();
+                let notice = Notice::Started {
+                    environment: id,
+                    started,
+                };
+                self.notify(&notice, &descriptors)?;
+                if without_extensions {
+                    self.runtime_started(id, None)?;
+                }
+                Ok(())
             }
             Err(error) => self.notify(
                 &Notice::StartFailed {
@@ -213,9 +234,55 @@ impl Launcher {
         }
     }
 
+    /// An init has said something, or is about to end.
+    fn read_init(&mut self, id: EnvironmentId) -> io::Result<()> {
+        let Some(environment) = self.environments.get_mut(&id) else {
+            return Ok(());
+        };
+        let notice = match environment.take_init_report() {
+            None => return Ok(()),
+            Some(InitReport::RuntimeStarted(pid)) => return self.runtime_started(id, Some(pid)),
+            Some(InitReport::RuntimeFailed(error)) => Notice::RuntimeFailed {
+                environment: id,
+                error,
+            },
+            Some(InitReport::Ended(process, status)) => Notice::Ended {
+                environment: id,
+                process,
+                status,
+            },
+        };
+        self.notify(&notice, &[])
+    }
+
+    fn runtime_started(&self, id: EnvironmentId, pid: Option<i32>) -> io::Result<()> {
+        let Some(environment) = self.environments.get(&id) else {
+            return Ok(());
+        };
+        // Without `/proc` of a process that is gone already there is nothing to tell:
+        // its end follows.
+        match environment.runtime_status(pid) {
+            Ok(status) => self.notify(
+                &Notice::RuntimeStarted { environment: id },
+                &[status.as_fd()],
+            ),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Reaps what has ended, tells the service, and removes what can go.
     fn settle(&mut self) -> io::Result<()> {
         self.reap()?;
+        let ended = |(id, environment): (&EnvironmentId, &Environment)| {
+            environment.has_ended(&self.unclaimed).then_some(*id)
+        };
+        let ended: Vec<_> = self.environments.iter().filter_map(ended).collect();
+        for id in ended {
+            // The last words of an init come before the news of its end.
+            while self.has_last_words(id) {
+                self.read_init(id)?;
+            }
+        }
         let mut notices = vec![];
         for (id, environment) in &mut self.environments {
             if let Some(status) = environment.claim_exit(&mut self.unclaimed) {
@@ -241,6 +308,12 @@ impl Launcher {
             self.notify(&notice, &[])?;
         }
         Ok(())
+    }
+
+    /// Whether an init that has ended has said something that nobody has read.
+    fn has_last_words(&self, id: EnvironmentId) -> bool {
+        let environment = self.environments.get(&id);
+        environment.is_some_and(|environment| environment.init().is_some_and(child::is_readable))
     }
 
     fn reap(&mut self) -> io::Result<()> {

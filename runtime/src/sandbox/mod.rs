@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `client` | service | asks the launcher, hears what happened |
 //! | `launcher` | launcher | parent of all containers |
-//! | `worker`, `executor`, `init` | forks of the launcher | drive libcontainer, end in the entry point and in its process 1 |
+//! | `worker`, `executor`, `init`, `program` | forks of the launcher | drive libcontainer, end in the container's process 1, which starts extensions and the entry point |
 //! | `spec`, `seccomp`, `protocol` | anywhere | pure: what a sandbox is |
 //! | `storage`, `network`, `cgroup`, `cpus` | where the table's rows call them | one kernel facility each |
 
@@ -17,6 +17,7 @@ mod executor;
 mod init;
 mod launcher;
 mod network;
+mod program;
 mod protocol;
 mod seal;
 pub(crate) mod seccomp;
@@ -28,7 +29,7 @@ mod worker;
 pub(crate) use launcher::remove_dead_service;
 pub use launcher::run as run_launcher;
 pub(crate) use network::RUNTIME_API;
-pub(crate) use protocol::{SandboxSpec, StartError, Started, StorageKind};
+pub(crate) use protocol::{Process, SandboxSpec, StartError, Started, StopSignal, StorageKind};
 
 /// The system's monotonic clock in nanoseconds, comparable between processes.
 pub(crate) fn monotonic_ns() -> u64 {

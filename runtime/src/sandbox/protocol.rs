@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use lambent_images::{Attachment, RootMount};
 use serde::{Deserialize, Serialize};
 
-use crate::model::ExitStatus;
+use crate::model::{ExitStatus, ExtensionLaunch};
 
 /// Names an execution environment towards the launcher. Part of cgroup paths,
 /// so it is a number and nothing else.
@@ -38,11 +38,17 @@ pub(crate) struct Hello {
 /// Service to launcher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Start a runtime; with the descriptor of its log pipe's writing end.
+    /// Start the extensions of an image, or if it has none its runtime; with the
+    /// descriptors of the writing ends of the runtime's and the extensions' log.
     Start(Box<StartRequest>),
-    /// Kill the runtime; `/tmp` and cgroups stay.
+    /// A command for the container's init.
+    Command {
+        environment: EnvironmentId,
+        command: InitCommand,
+    },
+    /// Kill all processes; `/tmp` and cgroups stay.
     Kill { environment: EnvironmentId },
-    /// Kill the runtime if there is one and remove everything.
+    /// Kill all processes if there are any and remove everything.
     Remove { environment: EnvironmentId },
 }
 
@@ -75,21 +81,82 @@ pub(crate) struct SandboxSpec {
     pub(crate) tmp_bytes: u64,
 }
 
+/// Launcher to a container's init, on behalf of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum InitCommand {
+    /// Start the runtime: all extensions have registered.
+    StartRuntime,
+    /// Signal a process and its process group.
+    Signal(Process, StopSignal),
+}
+
+/// A process of the sandbox that init has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Process {
+    Runtime,
+    /// By its place among the names that init has told.
+    Extension(usize),
+}
+
+/// The signals that end a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StopSignal {
+    Terminate,
+    Kill,
+}
+
+/// A container's init to the launcher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum InitReport {
+    /// The runtime's entry point runs, in a process with this pid in the
+    /// container's own namespace.
+    RuntimeStarted(i32),
+    /// It could not be executed.
+    RuntimeFailed(StartError),
+    /// A process has ended.
+    Ended(Process, ExitStatus),
+}
+
+/// The first process of a container to the worker that made it. Without a word, and
+/// with the end of its socket, an image without extensions has its runtime running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ExecutorReport {
+    /// These extensions were started, or not; the runtime waits for a command.
+    Extensions(Vec<ExtensionLaunch>),
+    /// Nothing was started.
+    Failed(StartError),
+}
+
 /// Launcher to service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Notice {
-    /// The entry point is running; with the descriptors of the Runtime API's
-    /// listening socket, of `/tmp`, and of the runtime's status file in `/proc`.
+    /// The first processes run; with the descriptors of the Runtime API's
+    /// listening socket and of `/tmp`.
     Started {
         environment: EnvironmentId,
         started: Started,
     },
-    /// There is no runtime.
+    /// Nothing runs.
     StartFailed {
         environment: EnvironmentId,
         error: StartError,
     },
-    /// The runtime that was started is gone, and all that it started.
+    /// The entry point is running; with the descriptor of its status file in
+    /// `/proc`.
+    RuntimeStarted { environment: EnvironmentId },
+    /// The entry point could not be executed; extensions run.
+    RuntimeFailed {
+        environment: EnvironmentId,
+        error: StartError,
+    },
+    /// One of the processes that init has started is gone.
+    Ended {
+        environment: EnvironmentId,
+        process: Process,
+        status: ExitStatus,
+    },
+    /// The container is gone with all processes; how the runtime ended, or else
+    /// init.
     Exited {
         environment: EnvironmentId,
         status: ExitStatus,
@@ -98,13 +165,15 @@ pub(crate) enum Notice {
     Removed { environment: EnvironmentId },
 }
 
-/// A runtime that runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A sandbox that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Started {
     /// Pid of the container's init; meaningful to the launcher only.
     pub(crate) init: i32,
     pub(crate) storage: StorageKind,
-    /// When the entry point was let go, on the system's monotonic clock, in
+    /// The programs of `/opt/extensions`, in the order of their starts.
+    pub(crate) extensions: Vec<ExtensionLaunch>,
+    /// When the first process was let go, on the system's monotonic clock, in
     /// nanoseconds: INIT counts from here.
     pub(crate) at_ns: u64,
 }
@@ -120,7 +189,7 @@ pub(crate) enum StorageKind {
     ChargedTmpfs,
 }
 
-/// Why a runtime could not be started.
+/// Why a sandbox could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub(crate) enum StartError {
     /// The program could not be executed: the image's or the user's fault.

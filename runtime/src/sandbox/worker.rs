@@ -15,12 +15,12 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::thread::{CpuSet, UnshareFlags};
+use rustix::thread::UnshareFlags;
 
 use super::cgroup::{self, Hierarchies};
 use super::cpus::{CpuView, HostCpus};
 use super::executor::FunctionExecutor;
-use super::protocol::{Hello, StartError, StartRequest, Started, StorageKind};
+use super::protocol::{ExecutorReport, Hello, StartError, StartRequest, Started, StorageKind};
 use super::spec::Placement;
 use super::storage::{self, LoopDevice};
 use super::{channel, network};
@@ -44,10 +44,12 @@ pub(super) struct Assignment<'a> {
     pub(super) cgroup: &'a Path,
     /// The environment's `/tmp`; `None` where there are no loop devices.
     pub(super) storage: Option<&'a LoopDevice>,
-    /// The writing end of the environment's log.
+    /// The writing ends of the environment's log: the runtime's, the extensions'.
     pub(super) log: OwnedFd,
-    /// Where the container's init reports how the runtime ended.
-    pub(super) exit_report: OwnedFd,
+    pub(super) extension_log: OwnedFd,
+    /// Where the container's init reports what becomes of its processes, and takes
+    /// commands.
+    pub(super) control: OwnedFd,
 }
 
 /// The whole life of a worker. The result goes through `report`, on success with
@@ -152,19 +154,29 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     join_freezer(host.hierarchies, assignment.cgroup)
         .map_err(step("join the cgroup that freezes"))?;
     let affinity = cpus.as_ref().map(CpuView::affinity);
-    let (executor, receiver) = executor(host.seccomp, affinity, assignment.exit_report)?;
+    let (report, receiver) = channel::pair().map_err(step("create a socket pair"))?;
+    let executor = FunctionExecutor {
+        seccomp: Rc::clone(host.seccomp),
+        affinity,
+        report: Rc::new(report),
+        control: Rc::new(assignment.control),
+        extension_log: Rc::new(assignment.extension_log),
+    };
     let mut container = build_container(&bundle, &state, executor, assignment.log)?;
     cgroup::deny_swap(host.hierarchies, assignment.cgroup).map_err(step("deny swap"))?;
     let (init, at_ns) = start_container(&mut container)?;
     // The executor's own end closed with `build_container`, and the container's
-    // when the entry point was executed: then there is nothing to receive.
-    let failure = channel::receive(&receiver).map_err(step("wait for the entry point"))?;
-    if let Some((error, _)) = failure {
-        return Err(error);
-    }
+    // when everything was executed: without extensions there is nothing to receive.
+    let report = channel::receive(&receiver).map_err(step("wait for the entry point"))?;
+    let extensions = match report {
+        None => vec![],
+        Some((ExecutorReport::Extensions(extensions), _)) => extensions,
+        Some((ExecutorReport::Failed(error), _)) => return Err(error),
+    };
     let started = Started {
         init,
         storage,
+        extensions,
         at_ns,
     };
     Ok((started, listener, tmp))
@@ -231,22 +243,6 @@ fn join_freezer(hierarchies: &Hierarchies, cgroup: &Path) -> io::Result<()> {
     let group = v2.join(cgroup.strip_prefix("/").unwrap_or(cgroup));
     fs::create_dir_all(&group)?;
     fs::write(group.join("cgroup.procs"), "0")
-}
-
-/// The executor, and where it reports that the entry point cannot run.
-fn executor(
-    seccomp: &Rc<[libc::sock_filter]>,
-    affinity: Option<CpuSet>,
-    exit_report: OwnedFd,
-) -> Result<(FunctionExecutor, OwnedFd), StartError> {
-    let (receiver, report) = channel::pair().map_err(step("create a socket pair"))?;
-    let executor = FunctionExecutor {
-        seccomp: Rc::clone(seccomp),
-        affinity,
-        report: Rc::new(report),
-        exit_report: Rc::new(exit_report),
-    };
-    Ok((executor, receiver))
 }
 
 /// Creates the container, with its limits, up to the entry point.

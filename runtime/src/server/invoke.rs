@@ -8,9 +8,7 @@ use hyper::{Response, StatusCode};
 use super::call::{Call, InvocationType, encoded_log_tail, respond, set};
 use super::exception::Exception;
 use super::{Context, ResponseBody, full};
-use crate::environment::InvocationResult;
 use crate::model::FunctionReference;
-use crate::pool::FunctionVersion;
 
 const TYPES: [InvocationType; 3] = [
     InvocationType::Event,
@@ -41,25 +39,21 @@ pub(super) async fn invoke(
         }
         InvocationType::RequestResponse => {
             let mut response = respond(StatusCode::OK, &invocation, Bytes::new());
-            let result = context.pools.invoke(&version, invocation).await?;
-            describe(response.headers_mut(), &version, &result, call.log_tail);
-            *response.body_mut() = full(result.payload());
+            let headers = response.headers_mut();
+            set(headers, "x-amz-executed-version", &version.version);
+            let answer = if call.log_tail {
+                // The tail has the REPORT line, which comes last.
+                let result = context.pools.invoke(&version, invocation).await?;
+                set(headers, "x-amz-log-result", &encoded_log_tail(&result));
+                result.into()
+            } else {
+                context.pools.answer(&version, invocation).await?
+            };
+            if let Some(kind) = answer.function_error() {
+                set(headers, "x-amz-function-error", kind);
+            }
+            *response.body_mut() = full(answer.payload());
             Ok(response)
         }
-    }
-}
-
-fn describe(
-    headers: &mut HeaderMap,
-    version: &FunctionVersion,
-    result: &InvocationResult,
-    log_tail: bool,
-) {
-    set(headers, "x-amz-executed-version", &version.version);
-    if let Some(kind) = result.function_error() {
-        set(headers, "x-amz-function-error", kind);
-    }
-    if log_tail {
-        set(headers, "x-amz-log-result", &encoded_log_tail(result));
     }
 }

@@ -18,7 +18,7 @@ use super::call::{Call, InvocationType, encoded_log_tail, respond, set};
 use super::exception::Exception;
 use super::{Context, ResponseBody, full};
 use crate::api::ResponsePart;
-use crate::environment::{InvocationResult, Outcome};
+use crate::environment::{InvocationAnswer, Outcome};
 use crate::model::FunctionReference;
 use crate::pool::PoolError;
 
@@ -48,11 +48,20 @@ pub(super) async fn invoke(
     let (sender, mut parts) = mpsc::channel(PARTS);
     invocation.stream = Some(sender);
     let pools = Arc::clone(&context.pools);
-    let running = tokio::spawn(async move { pools.invoke(&version, invocation).await });
+    let log_tail = call.log_tail;
+    let running = tokio::spawn(async move {
+        if !log_tail {
+            return Ok((pools.answer(&version, invocation).await?, None));
+        }
+        // The tail has the REPORT line, which comes last.
+        let result = pools.invoke(&version, invocation).await?;
+        let tail = encoded_log_tail(&result);
+        Ok((result.into(), Some(tail)))
+    });
     // Until there is something to answer, an error can still be an error.
     let Some(first) = parts.recv().await else {
-        let result = running.await.unwrap_or_else(|_| Err(PoolError::lost()))?;
-        *response.body_mut() = full(whole(&result, call.log_tail).concat().into());
+        let (answer, tail) = running.await.unwrap_or_else(|_| Err(PoolError::lost()))?;
+        *response.body_mut() = full(whole(&answer, tail).concat().into());
         return Ok(response);
     };
     let (mut sender, frames) = Channel::<Bytes, Infallible>::new(PARTS);
@@ -69,19 +78,22 @@ pub(super) async fn invoke(
             part = parts.recv().await;
         }
         let result = running.await.unwrap_or_else(|_| Err(PoolError::lost()));
-        let last = complete(result.as_ref().ok(), call.log_tail);
+        let last = match result {
+            Ok((answer, tail)) => complete(Some(&answer), tail),
+            Err(_) => complete(None, None),
+        };
         let _ = sender.send_data(last).await;
     });
     Ok(response)
 }
 
 /// The frames of a response that the runtime did not stream.
-fn whole(result: &InvocationResult, log_tail: bool) -> Vec<Bytes> {
+fn whole(answer: &InvocationAnswer, tail: Option<String>) -> Vec<Bytes> {
     let mut frames = vec![];
-    if let Outcome::Response(body) = &result.outcome {
+    if let Outcome::Response(body) = &answer.outcome {
         frames.push(chunk(body.clone()));
     }
-    frames.push(complete(Some(result), log_tail));
+    frames.push(complete(Some(answer), tail));
     frames
 }
 
@@ -89,25 +101,25 @@ fn chunk(bytes: Bytes) -> Bytes {
     frame("PayloadChunk", "application/octet-stream", bytes)
 }
 
-/// The last frame: how it went, `None` if the environment was lost.
-fn complete(result: Option<&InvocationResult>, log_tail: bool) -> Bytes {
+/// The last frame: how it went, `None` if the environment was lost; and the end of
+/// the log, if it was asked for.
+fn complete(answer: Option<&InvocationAnswer>, tail: Option<String>) -> Bytes {
     let mut members = Map::new();
-    match result {
+    match answer {
         None => {
             members.insert("ErrorCode".to_owned(), "ServiceException".into());
         }
-        Some(result) => {
-            if result.function_error().is_some() {
-                let body = result.payload();
-                let error_type = error_type(&result.outcome, &body);
-                members.insert("ErrorCode".to_owned(), error_type.into());
-                let details = String::from_utf8_lossy(&body).into_owned();
-                members.insert("ErrorDetails".to_owned(), details.into());
-            }
-            if log_tail {
-                members.insert("LogResult".to_owned(), encoded_log_tail(result).into());
-            }
+        Some(answer) if answer.function_error().is_some() => {
+            let body = answer.payload();
+            let error_type = error_type(&answer.outcome, &body);
+            members.insert("ErrorCode".to_owned(), error_type.into());
+            let details = String::from_utf8_lossy(&body).into_owned();
+            members.insert("ErrorDetails".to_owned(), details.into());
         }
+        Some(_) => {}
+    }
+    if let Some(tail) = tail {
+        members.insert("LogResult".to_owned(), tail.into());
     }
     let payload = Value::Object(members).to_string();
     frame("InvokeComplete", "application/json", payload.into())
@@ -164,7 +176,7 @@ mod tests {
             headers[1],
             (":event-type".to_owned(), "PayloadChunk".to_owned())
         );
-        let mut bytes = complete(None, true);
+        let mut bytes = complete(None, None);
         let message = read_message_from(&mut bytes).unwrap();
         assert_eq!(
             message.payload().as_ref(),

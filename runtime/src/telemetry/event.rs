@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{InitKind, Report, RequestId, Status, Version};
+use crate::model::{ExtensionInfo, InitKind, Report, RequestId, Status, Version};
 
 /// Something that happened, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -25,9 +25,24 @@ pub enum Event {
         /// Which version of the function.
         version: Version,
     },
+    /// What became of an extension in INIT (`platform.extension`).
+    Extension(ExtensionInfo),
     /// The function wrote a line (`function`), without its newline.
     Function(Vec<u8>),
-    /// An invocation ended (`platform.runtimeDone` and `platform.report`).
+    /// An extension wrote a line (`extension`), without its newline.
+    ExtensionLine(Vec<u8>),
+    /// The runtime is done with an invocation, or failed in it
+    /// (`platform.runtimeDone`; Lambda's log has only failures).
+    RuntimeDone {
+        /// Of this request.
+        request_id: RequestId,
+        /// From handing out the event until the runtime asked for the next one.
+        duration: Duration,
+        /// How it went.
+        status: Status,
+    },
+    /// An invocation ended (`platform.report`), which follows
+    /// [`Event::RuntimeDone`] when extensions are done too.
     Report {
         /// Of this request.
         request_id: RequestId,

@@ -7,12 +7,16 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::Event;
-use crate::model::{InitKind, InitializationType, Report, RequestId, Status, Version};
+use crate::model::{
+    ExtensionInfo, InitKind, InitializationType, Report, RequestId, Status, Version,
+};
 
 /// The log lines of an event that happened at `at`, each ending in a newline.
 pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
     let lines = match event {
         Event::Function(line) => vec![("function", function(line))],
+        Event::ExtensionLine(line) => vec![("extension", function(line))],
+        Event::Extension(info) => vec![("platform.extension", extension(info))],
         Event::InitReport {
             kind,
             duration,
@@ -24,7 +28,12 @@ pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
         } => vec![("platform.start", start(*request_id, *version))],
         Event::Report {
             request_id, report, ..
-        } => ended(*request_id, report),
+        } => vec![("platform.report", report_record(*request_id, report))],
+        Event::RuntimeDone {
+            request_id,
+            duration,
+            status,
+        } => runtime_done(*request_id, *duration, status),
         Event::Throttled => vec![],
     };
     let lines = lines.iter().map(|(kind, record)| line(at, kind, record));
@@ -69,16 +78,36 @@ fn init_report(kind: InitKind, duration: Duration, status: &Status) -> Value {
     )
 }
 
-/// `runtimeDone` is of level DEBUG when all went well.
-fn ended(request_id: RequestId, report: &Report) -> Vec<(&'static str, Value)> {
-    let mut lines = vec![];
-    if report.status != Status::Success {
-        let done = json!({
-            "requestId": request_id.to_string(),
-            "metrics": {"durationMs": milliseconds(report.duration)},
-        });
-        lines.push(("platform.runtimeDone", with_status(done, &report.status)));
+fn extension(info: &ExtensionInfo) -> Value {
+    let events: Vec<_> = info.events.iter().map(ToString::to_string).collect();
+    let mut record = json!({
+        "name": info.name,
+        "state": info.state.to_string(),
+        "events": events,
+    });
+    if let Some(error_type) = &info.error_type {
+        record["errorType"] = error_type.as_str().into();
     }
+    record
+}
+
+/// `runtimeDone` is of level DEBUG when all went well.
+fn runtime_done(
+    request_id: RequestId,
+    duration: Duration,
+    status: &Status,
+) -> Vec<(&'static str, Value)> {
+    if *status == Status::Success {
+        return vec![];
+    }
+    let done = json!({
+        "requestId": request_id.to_string(),
+        "metrics": {"durationMs": milliseconds(duration)},
+    });
+    vec![("platform.runtimeDone", with_status(done, status))]
+}
+
+fn report_record(request_id: RequestId, report: &Report) -> Value {
     let mut metrics = json!({
         "durationMs": milliseconds(report.duration),
         "billedDurationMs": report.billed_duration_ms(),
@@ -88,9 +117,8 @@ fn ended(request_id: RequestId, report: &Report) -> Vec<(&'static str, Value)> {
     if let Some(init) = report.init_duration {
         metrics["initDurationMs"] = milliseconds(init).into();
     }
-    let report_line = json!({"requestId": request_id.to_string(), "metrics": metrics});
-    lines.push(("platform.report", with_status(report_line, &report.status)));
-    lines
+    let record = json!({"requestId": request_id.to_string(), "metrics": metrics});
+    with_status(record, &report.status)
 }
 
 fn with_status(mut record: Value, status: &Status) -> Value {
@@ -115,7 +143,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::MemorySize;
+    use crate::model::{ExtensionEvent, ExtensionState, MemorySize};
 
     const TIME: &str = "1970-01-01T00:00:01.500Z";
 
@@ -163,14 +191,51 @@ mod tests {
         let expected = json!({"time": TIME, "type": "platform.report", "record": record});
         assert_eq!(lines, [expected]);
         let (id, lines) = report(Status::Error("Runtime.ExitError".to_owned()));
-        let done = json!({
-            "requestId": id, "status": "error", "errorType": "Runtime.ExitError",
-            "metrics": {"durationMs": 2.46},
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["record"]["requestId"], id);
+        assert_eq!(lines[0]["record"]["errorType"], "Runtime.ExitError");
+    }
+
+    #[test]
+    fn runtimes_are_done_silently_unless_they_failed() {
+        let request_id = RequestId::random();
+        let done = |status| Event::RuntimeDone {
+            request_id,
+            duration: Duration::from_micros(2_460),
+            status,
+        };
+        assert!(lines(&done(Status::Success)).is_empty());
+        let record = json!({
+            "requestId": request_id.to_string(), "status": "error",
+            "errorType": "Runtime.ExitError", "metrics": {"durationMs": 2.46},
         });
-        assert_eq!(lines[0]["type"], "platform.runtimeDone");
-        assert_eq!(lines[0]["record"], done);
-        assert_eq!(lines[1]["record"]["errorType"], "Runtime.ExitError");
-        assert_eq!(lines.len(), 2);
+        let expected = json!({"time": TIME, "type": "platform.runtimeDone", "record": record});
+        let failed = done(Status::Error("Runtime.ExitError".to_owned()));
+        assert_eq!(lines(&failed), [expected]);
+    }
+
+    #[test]
+    fn extensions_are_told() {
+        let mut info = ExtensionInfo {
+            name: "agent".to_owned(),
+            state: ExtensionState::Ready,
+            events: vec![ExtensionEvent::Invoke, ExtensionEvent::Shutdown],
+            error_type: None,
+        };
+        let record = json!({"name": "agent", "state": "Ready", "events": ["INVOKE", "SHUTDOWN"]});
+        let line = &lines(&Event::Extension(info.clone()))[0];
+        assert_eq!(
+            (&line["type"], &line["record"]),
+            (&json!("platform.extension"), &record)
+        );
+        info.error_type = Some("Extension.Mine".to_owned());
+        let line = &lines(&Event::Extension(info))[0];
+        assert_eq!(line["record"]["errorType"], "Extension.Mine");
+        let line = &lines(&Event::ExtensionLine(b"hello".to_vec()))[0];
+        assert_eq!(
+            (&line["type"], &line["record"]),
+            (&json!("extension"), &json!("hello"))
+        );
     }
 
     #[test]

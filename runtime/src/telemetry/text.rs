@@ -5,13 +5,13 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::Event;
-use crate::model::{InitKind, Report, RequestId, Status};
+use crate::model::{ExtensionInfo, InitKind, Report, RequestId, Status};
 
 /// The log lines of an event, each ending in a newline. Function lines are
 /// passed through byte for byte.
 pub fn log_lines(event: &Event) -> Vec<u8> {
     match event {
-        Event::Function(line) => [line.as_slice(), b"\n"].concat(),
+        Event::Function(line) | Event::ExtensionLine(line) => [line.as_slice(), b"\n"].concat(),
         Event::InitReport {
             kind,
             duration,
@@ -27,8 +27,25 @@ pub fn log_lines(event: &Event) -> Vec<u8> {
             let end = format!("END RequestId: {request_id}\n");
             (end + &report_line(*request_id, report)).into_bytes()
         }
-        Event::Throttled => vec![],
+        Event::Extension(info) => extension(info).into_bytes(),
+        Event::RuntimeDone { .. } | Event::Throttled => vec![],
     }
+}
+
+fn extension(info: &ExtensionInfo) -> String {
+    let events: Vec<_> = info.events.iter().map(ToString::to_string).collect();
+    let mut line = format!(
+        "EXTENSION\tName: {}\tState: {}\tEvents: [{}]",
+        info.name,
+        info.state,
+        events.join(", ")
+    );
+    if let Some(error_type) = &info.error_type {
+        // Infallible: the target is a string.
+        let _ = write!(line, "\tError Type: {error_type}");
+    }
+    line.push('\n');
+    line
 }
 
 fn init_report(kind: InitKind, duration: Duration, status: &Status) -> String {
@@ -77,7 +94,28 @@ fn milliseconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MemorySize;
+    use crate::model::{ExtensionEvent, ExtensionState, MemorySize};
+
+    #[test]
+    fn extension_lines_are_lambdas() {
+        let mut info = ExtensionInfo {
+            name: "AppConfigAgent".to_owned(),
+            state: ExtensionState::Ready,
+            events: vec![ExtensionEvent::Invoke, ExtensionEvent::Shutdown],
+            error_type: None,
+        };
+        assert_eq!(
+            extension(&info),
+            "EXTENSION\tName: AppConfigAgent\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n"
+        );
+        info.state = ExtensionState::LaunchError;
+        info.events.clear();
+        info.error_type = Some("PermissionDenied".to_owned());
+        assert_eq!(
+            extension(&info),
+            "EXTENSION\tName: AppConfigAgent\tState: LaunchError\tEvents: []\tError Type: PermissionDenied\n"
+        );
+    }
 
     fn line(init_ms: Option<u64>, status: Status) -> String {
         let report = Report {

@@ -1,5 +1,5 @@
 //! What the runtime asks of the Runtime API: is it allowed now, and what does it
-//! mean for the phase?
+//! mean for the environment?
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::super::Outcome;
+use super::super::{InvocationAnswer, Outcome};
 use super::{Actor, NumberedCall};
 use crate::api::{ApiCall, ApiError, Content, NextEvent, Posting, ResponsePart};
-use crate::model::{Answer, Event, Failure, RequestId, RuntimeCall, RuntimeState};
+use crate::model::{Answer, Event, Failure, Phase, RequestId, RuntimeCall, RuntimeState};
 
 impl Actor {
     pub(super) fn on_call(&mut self, (generation, call): NumberedCall) {
@@ -37,6 +37,7 @@ impl Actor {
                 let _ = answer.send(Ok(()));
                 self.finish(body);
             }
+            ApiCall::Extension(request) => self.on_extension(request),
         }
     }
 
@@ -45,7 +46,10 @@ impl Actor {
         let runtime = self.runtime.as_mut().ok_or(ApiError::Gone)?;
         let state = runtime.state.after(posting.call).map_err(ApiError::State)?;
         if posting.call != RuntimeCall::InitError {
-            let current = self.open.as_ref().and_then(|open| open.event.as_ref());
+            // After a timeout, say, a runtime may have time to end, not to answer.
+            let open = self.open.as_ref();
+            let open = open.filter(|_| *self.life.phase() == Phase::Invoking);
+            let current = open.and_then(|open| open.event.as_ref());
             let current = current.ok_or(ApiError::InvalidRequestId)?;
             if posting.request_id != Some(current.request_id.to_string()) {
                 return Err(ApiError::InvalidRequestId);
@@ -142,6 +146,15 @@ impl Actor {
             Answer::Timeout => Some(Outcome::Failure(Failure::Timeout(timeout))),
             Answer::Failure(failure) => Some(Outcome::Failure(failure)),
         };
+        if let Some(outcome) = &open.outcome
+            && let Some(answer) = open.reply.answer.take()
+        {
+            // A caller that has left does not need it.
+            let _ = answer.send(InvocationAnswer {
+                request_id: open.invocation.request_id,
+                outcome: outcome.clone(),
+            });
+        }
     }
 }
 
@@ -167,7 +180,7 @@ fn reported_error_type(header: Option<&str>) -> String {
     })
 }
 
-fn deadline_on_the_clock(deadline: Option<Instant>) -> SystemTime {
+pub(super) fn deadline_on_the_clock(deadline: Option<Instant>) -> SystemTime {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     SystemTime::now() + left.unwrap_or_default()
 }

@@ -12,16 +12,29 @@ const LOG_TURN: usize = 256 * 1024;
 const MAX_KEPT_LOG: usize = 6 * 1024 * 1024;
 
 impl Actor {
-    pub(super) fn read_log(&mut self) {
-        let (log, settings, open) = (&mut self.log, &self.settings, &mut self.open);
-        log.read(LOG_TURN, |line| {
+    pub(super) fn read_logs(&mut self) {
+        let (settings, open) = (&self.settings, &mut self.open);
+        self.log.read(LOG_TURN, |line| {
             record(settings, open, &telemetry::Event::Function(line));
+        });
+        self.extension_log.read(LOG_TURN, |line| {
+            record(settings, open, &telemetry::Event::ExtensionLine(line));
         });
     }
 
-    pub(super) fn read_log_to_now(&mut self) {
-        let (log, settings, open) = (&mut self.log, &self.settings, &mut self.open);
-        log.drain(|line| record(settings, open, &telemetry::Event::Function(line)));
+    pub(super) fn read_logs_to_now(&mut self) {
+        self.read_function_log_to_now();
+        let (settings, open) = (&self.settings, &mut self.open);
+        self.extension_log.drain(|line| {
+            record(settings, open, &telemetry::Event::ExtensionLine(line));
+        });
+    }
+
+    fn read_function_log_to_now(&mut self) {
+        let (settings, open) = (&self.settings, &mut self.open);
+        self.log.drain(|line| {
+            record(settings, open, &telemetry::Event::Function(line));
+        });
     }
 
     pub(super) fn emit(&mut self, event: &telemetry::Event) {
@@ -55,8 +68,29 @@ impl Actor {
         }
     }
 
+    /// The runtime is done with the open invocation, which is said once.
+    pub(super) fn runtime_done(&mut self, status: Status) {
+        self.read_function_log_to_now();
+        let timeout = self.settings.function.timeout.duration();
+        let Some(open) = &mut self.open else { return };
+        let elapsed = open.started.map(|started| started.elapsed());
+        let duration = match status {
+            Status::Timeout => timeout,
+            _ => elapsed.unwrap_or_default().min(timeout),
+        };
+        if std::mem::replace(&mut open.runtime_done, true) {
+            return;
+        }
+        let request_id = open.invocation.request_id;
+        self.emit(&telemetry::Event::RuntimeDone {
+            request_id,
+            duration,
+            status,
+        });
+    }
+
     pub(super) fn end_invoke(&mut self, status: Status) {
-        self.read_log_to_now();
+        self.read_logs_to_now();
         self.sample_memory();
         let timeout = self.settings.function.timeout.duration();
         let Some(open) = &self.open else { return };
@@ -109,7 +143,7 @@ impl Actor {
             },
         );
         // A caller that has left does not need it.
-        let _ = open.reply.send(result);
+        let _ = open.reply.result.send(result);
     }
 }
 

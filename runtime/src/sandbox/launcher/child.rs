@@ -1,8 +1,9 @@
 //! A child process of the launcher.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// A child, named by a descriptor that cannot come to mean another process.
@@ -25,4 +26,19 @@ impl Child {
         // It may be dead already, which is what we want.
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
+
+    /// Whether it has ended.
+    pub(super) fn ended(&self) -> bool {
+        is_readable(self.pidfd.as_fd())
+    }
+}
+
+/// Whether there is something to read, the end included.
+pub(super) fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
+    let mut poll = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(count) if count > 0)
 }

@@ -10,7 +10,9 @@ use rustix::process::Pid;
 
 use super::super::cgroup::{self, Hierarchies};
 use super::super::channel;
-use super::super::protocol::{EnvironmentId, Hello, StartError, StartRequest, Started};
+use super::super::protocol::{
+    EnvironmentId, Hello, InitCommand, InitReport, Process, StartError, StartRequest, Started,
+};
 use super::super::storage::LoopDevice;
 use super::super::worker::{self, Assignment, Host};
 use super::child::Child;
@@ -32,8 +34,10 @@ pub(super) struct Environment {
     storage: Option<LoopDevice>,
     worker: Option<Worker>,
     init: Option<Child>,
-    /// Where init says how the runtime ended.
-    exit_report: Option<OwnedFd>,
+    /// Where init says what becomes of its processes, and takes commands.
+    control: Option<OwnedFd>,
+    /// How the runtime ended, if it did before init.
+    runtime: Option<ExitStatus>,
     /// Workers that have reported, until they have been reaped.
     leaving: Vec<Child>,
     killed: bool,
@@ -47,19 +51,20 @@ impl Environment {
             storage: None,
             worker: None,
             init: None,
-            exit_report: None,
+            control: None,
+            runtime: None,
             leaving: vec![],
             killed: false,
             removing: false,
         }
     }
 
-    /// Forks a worker that starts a runtime.
+    /// Forks a worker that starts the environment's processes.
     pub(super) fn start(
         &mut self,
         host: &Host<'_>,
         request: &StartRequest,
-        log: OwnedFd,
+        [log, extension_log]: [OwnedFd; 2],
     ) -> Result<(), StartError> {
         if self.worker.is_some() || self.init.is_some() || self.removing {
             return Err(StartError::Host("the environment is in use".to_owned()));
@@ -74,10 +79,13 @@ impl Environment {
                 })?;
         }
         self.killed = false;
-        let (report, report_sender) =
-            channel::pair().map_err(|error| StartError::Host(format!("socketpair: {error}")))?;
-        let (exit_report, exit_report_sender) =
-            channel::pair().map_err(|error| StartError::Host(format!("socketpair: {error}")))?;
+        self.runtime = None;
+        let socketpair = |error| StartError::Host(format!("socketpair: {error}"));
+        let (report, report_sender) = channel::pair().map_err(socketpair)?;
+        let (control, init_control) = channel::pair().map_err(socketpair)?;
+        // What an init says is read when it is there, and at its end.
+        rustix::io::ioctl_fionbio(&control, true)
+            .map_err(|error| StartError::Host(format!("FIONBIO: {error}")))?;
         match sys::fork().map_err(|error| StartError::Host(format!("fork: {error}")))? {
             Fork::Child => {
                 worker::run(
@@ -87,7 +95,8 @@ impl Environment {
                         cgroup: &self.cgroup,
                         storage: self.storage.as_ref(),
                         log,
-                        exit_report: exit_report_sender,
+                        extension_log,
+                        control: init_control,
                     },
                     &report_sender,
                 );
@@ -97,7 +106,7 @@ impl Environment {
                 let child = Child::open(Pid::as_raw(Some(pid)))
                     .map_err(|error| StartError::Host(format!("pidfd_open: {error}")))?;
                 self.worker = Some(Worker { child, report });
-                self.exit_report = Some(exit_report);
+                self.control = Some(control);
                 Ok(())
             }
         }
@@ -106,6 +115,44 @@ impl Environment {
     /// The socket on which a report is expected.
     pub(super) fn report(&self) -> Option<BorrowedFd<'_>> {
         self.worker.as_ref().map(|worker| worker.report.as_fd())
+    }
+
+    /// Where init speaks, once it runs.
+    pub(super) fn init(&self) -> Option<BorrowedFd<'_>> {
+        let control = self.control.as_ref().filter(|_| self.init.is_some());
+        control.map(AsFd::as_fd)
+    }
+
+    /// What init has said, if it has.
+    pub(super) fn take_init_report(&mut self) -> Option<InitReport> {
+        match channel::receive::<InitReport>(self.control.as_ref()?) {
+            Ok(Some((report, _))) => {
+                if let InitReport::Ended(Process::Runtime, status) = report {
+                    self.runtime = Some(status);
+                }
+                Some(report)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            // It is gone, or will be.
+            Ok(None) | Err(_) => {
+                self.control = None;
+                None
+            }
+        }
+    }
+
+    /// Passes a command on to init. One that is gone needs none.
+    pub(super) fn command(&self, command: InitCommand) {
+        if let Some(control) = &self.control {
+            let _ = channel::send(control, &command, &[]);
+        }
+    }
+
+    /// The status file of the runtime, which init knows by this pid; of init itself,
+    /// whose numbers are small, if the runtime has ended already.
+    pub(super) fn runtime_status(&self, pid: Option<i32>) -> io::Result<OwnedFd> {
+        let init = self.init.as_ref().map_or(0, |init| init.pid);
+        Ok(runtime_status(init, pid)?.into())
     }
 
     /// Descriptors that become readable when a child ends. A worker's report
@@ -128,20 +175,15 @@ impl Environment {
         let report = channel::receive::<Result<Started, StartError>>(&worker.report);
         self.leaving.push(worker.child);
         let result = match report {
-            Ok(Some((Ok(started), mut descriptors))) => {
-                let init = Child::open(started.init);
-                let status = runtime_status(started.init);
-                match (init, status) {
-                    (Ok(init), Ok(status)) => {
-                        self.init = Some(init);
-                        descriptors.push(status.into());
-                        Ok((started, descriptors))
-                    }
-                    (Err(error), _) | (_, Err(error)) => Err(StartError::Host(format!(
-                        "open the container's init: {error}"
-                    ))),
+            Ok(Some((Ok(started), descriptors))) => match Child::open(started.init) {
+                Ok(init) => {
+                    self.init = Some(init);
+                    Ok((started, descriptors))
                 }
-            }
+                Err(error) => Err(StartError::Host(format!(
+                    "open the container's init: {error}"
+                ))),
+            },
             Ok(Some((Err(error), _))) => Err(error),
             Ok(None) => Err(StartError::Host(
                 "the worker ended without a report".to_owned(),
@@ -159,7 +201,7 @@ impl Environment {
         }
     }
 
-    /// Kills the runtime, or its start. Init takes its whole pid namespace along.
+    /// Kills all processes, or their start. Init takes its whole pid namespace along.
     pub(super) fn kill(&mut self, hierarchies: &Hierarchies) {
         self.killed = true;
         if let Some(worker) = &self.worker {
@@ -186,7 +228,8 @@ impl Environment {
         self.worker.is_none() && self.init.is_none() && self.leaving.is_empty()
     }
 
-    /// How the runtime ended, once it and all that it started are gone.
+    /// How the runtime ended, or else init, once all processes are gone. What init
+    /// has said is to be taken before.
     pub(super) fn claim_exit(
         &mut self,
         unclaimed: &mut BTreeMap<i32, ExitStatus>,
@@ -196,12 +239,15 @@ impl Environment {
         let init = self.init.as_ref()?;
         let own = unclaimed.remove(&init.pid)?;
         self.init = None;
+        self.control = None;
         // An init that was killed says nothing of the runtime, which died with it.
-        let reported = self
-            .exit_report
-            .take()
-            .and_then(|report| channel::receive::<ExitStatus>(report).ok().flatten());
-        Some(reported.map_or(own, |(status, _)| status))
+        Some(self.runtime.take().unwrap_or(own))
+    }
+
+    /// Whether init has ended and is not yet claimed.
+    pub(super) fn has_ended(&self, unclaimed: &BTreeMap<i32, ExitStatus>) -> bool {
+        let init = self.init.as_ref();
+        init.is_some_and(|init| unclaimed.contains_key(&init.pid))
     }
 
     /// If the environment is to be removed and its processes are gone, removes
@@ -213,7 +259,7 @@ impl Environment {
         if let Some(worker) = &self.worker {
             // Its report (at least the end of it) is not read when the service
             // is gone; reading it there is cheap and keeps one path.
-            if ended(&worker.child) {
+            if worker.child.ended() {
                 let _ = self.take_report(hierarchies);
             }
             return false;
@@ -226,27 +272,23 @@ impl Environment {
     }
 }
 
-/// The status file of the runtime process. Init is not reaped yet, so its pid
-/// still means it. If the runtime has ended already, init's own file does: its
-/// numbers are small.
-fn runtime_status(init: i32) -> io::Result<fs::File> {
+/// The status file of the child of init that its own namespace calls `pid`, or of
+/// its first. Init is not reaped yet, so its pid still means it.
+fn runtime_status(init: i32, pid: Option<i32>) -> io::Result<fs::File> {
     let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children"));
     children
         .unwrap_or_default()
         .split_whitespace()
-        .next()
-        .and_then(|runtime| fs::File::open(format!("/proc/{runtime}/status")).ok())
+        .find_map(|child| {
+            let path = format!("/proc/{child}/status");
+            let status = fs::read_to_string(&path).ok()?;
+            let own = status
+                .lines()
+                .find_map(|line| line.strip_prefix("NSpid:"))
+                .and_then(|pids| pids.split_whitespace().last())
+                .and_then(|pid| pid.parse::<i32>().ok());
+            let found = pid.is_none() || own == pid;
+            found.then(|| fs::File::open(path).ok()).flatten()
+        })
         .map_or_else(|| fs::File::open(format!("/proc/{init}/status")), Ok)
-}
-
-fn ended(child: &Child) -> bool {
-    let mut poll = [rustix::event::PollFd::new(
-        &child.pidfd,
-        rustix::event::PollFlags::IN,
-    )];
-    let now = rustix::event::Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(count) if count > 0)
 }

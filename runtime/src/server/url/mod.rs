@@ -95,7 +95,7 @@ pub(super) async fn answer(
     let (sender, mut parts) = mpsc::channel(PARTS);
     invocation.stream = Some(sender);
     let pools = Arc::clone(&context.pools);
-    let running = tokio::spawn(async move { pools.invoke(&version, invocation).await });
+    let running = tokio::spawn(async move { pools.answer(&version, invocation).await });
     let Some(first) = parts.recv().await else {
         let result = running.await.unwrap_or_else(|_| Err(PoolError::lost()));
         return Ok(respond(match result {
