@@ -48,6 +48,11 @@ impl StateDirectories {
         self.persistent.join("functions")
     }
 
+    /// Asynchronous events that wait.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.persistent.join("events")
+    }
+
     /// The layers.
     pub fn layers(&self) -> PathBuf {
         self.persistent.join("layers")

@@ -9,6 +9,7 @@
 //! | `functions.rs` | create, update, delete, publish |
 //! | `deployment.rs` | how a deployment ended |
 //! | `aliases.rs`, `attributes.rs` | names for versions; concurrency, tags, URLs |
+//! | `event_invoke.rs` | what happens to asynchronous events |
 //! | `provisioned.rs` | provisioned concurrency |
 //! | `layers.rs` | the versions of a layer |
 //! | `shape.rs` | answers as Lambda words them |
@@ -17,6 +18,7 @@
 mod aliases;
 mod attributes;
 mod deployment;
+mod event_invoke;
 mod functions;
 mod layers;
 mod paging;
@@ -31,6 +33,7 @@ mod tests;
 pub(crate) use self::aliases::{CreateAlias, UpdateAlias};
 pub(crate) use self::attributes::{UrlRequest, unqualified};
 pub(crate) use self::deployment::Failed;
+pub(crate) use self::event_invoke::EventInvokeRequest;
 pub(crate) use self::functions::{PublishVersion, UpdateCode, check_code};
 pub(crate) use self::layers::{LayerBook, LayerVersionArn, NewLayer, PublishLayer, layer_name};
 pub(crate) use self::paging::Page;

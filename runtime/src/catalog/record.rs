@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
-    EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Package,
-    Timeout, Version,
+    EphemeralStorage, EventInvokeConfig, FunctionConfiguration, FunctionName, ImageConfig,
+    MemorySize, Package, Timeout, Version,
 };
 
 /// Version of the format.
@@ -57,6 +57,10 @@ pub(crate) struct FunctionRecord {
     /// Provisioned concurrency: of versions, by number, and of aliases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) provisioned: BTreeMap<String, ProvisionedRecord>,
+    /// What happens to asynchronous events, by qualifier: `$LATEST` where there is
+    /// none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) event_invoke: BTreeMap<String, EventInvokeRecord>,
     /// URL configurations: of the function under the empty name, and of aliases.
     #[serde(default)]
     pub(crate) urls: BTreeMap<String, UrlRecord>,
@@ -199,6 +203,15 @@ impl Route {
 pub(crate) struct ProvisionedRecord {
     /// Environments that are kept initialised, at least 1.
     pub(crate) requested: usize,
+    pub(crate) modified: String,
+}
+
+/// `FunctionEventInvokeConfig`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventInvokeRecord {
+    #[serde(flatten)]
+    pub(crate) config: EventInvokeConfig,
     pub(crate) modified: String,
 }
 

@@ -155,6 +155,11 @@ impl ControlPlane {
             | O::GetProvisionedConcurrencyConfig(_)
             | O::DeleteProvisionedConcurrencyConfig(_)
             | O::ListProvisionedConcurrencyConfigs(..) => self.provisioned(operation, body),
+            O::PutFunctionEventInvokeConfig(_)
+            | O::UpdateFunctionEventInvokeConfig(_)
+            | O::GetFunctionEventInvokeConfig(_)
+            | O::DeleteFunctionEventInvokeConfig(_)
+            | O::ListFunctionEventInvokeConfigs(..) => self.event_invoke(operation, body),
             O::CreateFunctionUrlConfig(_)
             | O::GetFunctionUrlConfig(_)
             | O::UpdateFunctionUrlConfig(_)

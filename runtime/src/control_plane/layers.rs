@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use lambent_images::{Digest, ErrorKind, PackageLease, PackageLimits, PackageStore};
 use serde_json::Value;
 
-use super::file::{self, DirectoryLock, failed};
 use super::functions_file;
 use crate::catalog::{
     Arns, LayerBook, LayerUse, LayerVersionArn, Moment, NewLayer, PublishLayer, Refusal,
     UNZIPPED_LIMIT,
 };
+use crate::file::{self, DirectoryLock, failed};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 

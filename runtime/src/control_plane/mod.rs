@@ -6,11 +6,11 @@
 //! (`deploy.rs`), which is what the state `Pending` is for.
 
 mod answer;
+mod answer_event_invoke;
 mod answer_layers;
 mod answer_provisioned;
 mod answer_urls;
 mod deploy;
-mod file;
 mod functions_file;
 mod layers;
 mod operation;
@@ -25,7 +25,7 @@ use self::functions_file::FunctionsFile;
 pub(crate) use self::layers::LayerStore;
 pub(crate) use self::operation::{Operation, parse};
 use crate::catalog::{Arns, Catalog, Refusal, RefusalKind, State};
-use crate::functions::Functions;
+use crate::functions::{Bindings, Functions};
 use crate::model::{FunctionName, FunctionReference};
 use crate::pool::Pools;
 use crate::service::PreparedImage;
@@ -158,10 +158,16 @@ impl ControlPlane {
             Some(record) => {
                 let routes = record.aliases.iter();
                 let routes = routes.map(|(alias, record)| (alias.clone(), record.route.clone()));
+                let events = record.event_invoke.iter();
+                let events =
+                    events.map(|(qualifier, record)| (qualifier.clone(), record.config.clone()));
+                let bindings = Bindings {
+                    aliases: routes.collect(),
+                    event_invoke: events.collect(),
+                    reserved: record.reserved,
+                };
                 self.functions
-                    .configure(name, routes.collect(), record.reserved, |version| {
-                        record.version(version).is_some()
-                    })
+                    .configure(name, bindings, |version| record.version(version).is_some())
             }
         };
         drop(held);

@@ -37,6 +37,11 @@ pub(crate) enum Operation {
     GetProvisionedConcurrencyConfig(FunctionReference),
     DeleteProvisionedConcurrencyConfig(FunctionReference),
     ListProvisionedConcurrencyConfigs(FunctionReference, Page),
+    PutFunctionEventInvokeConfig(FunctionReference),
+    UpdateFunctionEventInvokeConfig(FunctionReference),
+    GetFunctionEventInvokeConfig(FunctionReference),
+    DeleteFunctionEventInvokeConfig(FunctionReference),
+    ListFunctionEventInvokeConfigs(FunctionReference, Page),
     CreateFunctionUrlConfig(FunctionReference),
     GetFunctionUrlConfig(FunctionReference),
     UpdateFunctionUrlConfig(FunctionReference),
@@ -136,6 +141,26 @@ pub(crate) fn parse(
                 _ => return Ok(None),
             }
         }
+        (method, ["2019-09-25", "functions", name, "event-invoke-config"]) => {
+            let function = function(name)?;
+            match method {
+                "PUT" => O::PutFunctionEventInvokeConfig(function),
+                "POST" => O::UpdateFunctionEventInvokeConfig(function),
+                "GET" => O::GetFunctionEventInvokeConfig(function),
+                "DELETE" => O::DeleteFunctionEventInvokeConfig(function),
+                _ => return Ok(None),
+            }
+        }
+        (
+            "GET",
+            [
+                "2019-09-25",
+                "functions",
+                name,
+                "event-invoke-config",
+                "list",
+            ],
+        ) => O::ListFunctionEventInvokeConfigs(function(name)?, page()?),
         (method, ["2021-10-31", "functions", name, "url"]) => {
             let function = function(name)?;
             match method {
@@ -245,6 +270,16 @@ mod tests {
                 "PUT",
                 "/2017-10-31/functions/f/concurrency",
                 Operation::PutFunctionConcurrency(f()),
+            ),
+            (
+                "GET",
+                "/2019-09-25/functions/f/event-invoke-config/list/",
+                Operation::ListFunctionEventInvokeConfigs(f(), Page::default()),
+            ),
+            (
+                "POST",
+                "/2019-09-25/functions/f/event-invoke-config?Qualifier=live",
+                Operation::UpdateFunctionEventInvokeConfig(live()),
             ),
             (
                 "GET",

@@ -3,7 +3,6 @@
 mod call;
 pub(crate) mod connections;
 mod control;
-mod event_invoke_config;
 mod exception;
 mod invoke;
 mod metrics;
@@ -135,9 +134,6 @@ async fn dispatch(
     match operation {
         Operation::Invoke(reference) => {
             invoke::invoke(context, &reference, &head.headers, body).await
-        }
-        Operation::EventInvokeConfig(action, reference) => {
-            event_invoke_config::answer(context, action, &reference, body).await
         }
         Operation::Metrics => Ok(metrics::metrics(context)),
         Operation::InvokeWithResponseStream(reference) => {

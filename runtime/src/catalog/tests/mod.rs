@@ -5,6 +5,7 @@ mod aliases;
 mod books;
 mod create;
 mod deployment;
+mod event_invoke;
 mod provisioned;
 mod record;
 mod update;
