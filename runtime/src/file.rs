@@ -1,7 +1,7 @@
 //! Files that keep state: small, replaced as a whole, each with one writer.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -64,15 +64,20 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ServiceError> {
 /// Replaces a file: whoever reads it sees the old or the new content, also after a
 /// power cut. Only with the lock of its directory held.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
+    replace_from(path, bytes)
+}
+
+/// The same, with what `source` has.
+pub(crate) fn replace_from(path: &Path, mut source: impl Read) -> Result<(), ServiceError> {
     let part = PathBuf::from(format!("{}.part", path.display()));
-    let write = || {
+    let mut write = || {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .open(&part)?;
-        file.write_all(bytes)?;
+        io::copy(&mut source, &mut file)?;
         file.sync_all()?;
         fs::rename(&part, path)?;
         File::open(path.parent().unwrap_or(path))?.sync_all()

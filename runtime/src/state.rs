@@ -63,6 +63,11 @@ impl StateDirectories {
         self.persistent.join("packages")
     }
 
+    /// The same as they came.
+    pub fn archives(&self) -> PathBuf {
+        self.persistent.join("archives")
+    }
+
     /// Files behind ephemeral storage.
     pub fn storage(&self) -> PathBuf {
         self.persistent.join("storage")

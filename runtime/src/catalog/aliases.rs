@@ -128,6 +128,7 @@ impl Catalog {
         record.urls.remove(name);
         record.provisioned.remove(name);
         record.event_invoke.remove(name);
+        record.policies.remove(name);
         Ok(())
     }
 

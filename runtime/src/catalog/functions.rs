@@ -230,6 +230,7 @@ impl Catalog {
                 function.versions.remove(&number);
                 function.provisioned.remove(qualifier);
                 function.event_invoke.remove(qualifier);
+                function.policies.remove(qualifier);
                 Ok(())
             }
             Err(_) if function.aliases.contains_key(qualifier) => Err(Refusal::invalid(
@@ -302,6 +303,8 @@ impl FunctionRecord {
             reserved: None,
             provisioned: BTreeMap::new(),
             event_invoke: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            without_effect: BTreeMap::new(),
             tags,
             urls: BTreeMap::new(),
             transient: false,

@@ -61,6 +61,13 @@ pub(crate) struct FunctionRecord {
     /// none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) event_invoke: BTreeMap<String, EventInvokeRecord>,
+    /// Who may do what with it: of the function under the empty name, and of its
+    /// versions and aliases. Kept and shown, not enforced.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) policies: BTreeMap<String, PolicyRecord>,
+    /// Settings that are kept and given back, and that have no effect here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) without_effect: BTreeMap<String, String>,
     /// URL configurations: of the function under the empty name, and of aliases.
     #[serde(default)]
     pub(crate) urls: BTreeMap<String, UrlRecord>,
@@ -213,6 +220,15 @@ pub(crate) struct EventInvokeRecord {
     #[serde(flatten)]
     pub(crate) config: EventInvokeConfig,
     pub(crate) modified: String,
+}
+
+/// A resource policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PolicyRecord {
+    pub(crate) revision_id: String,
+    /// In the form of IAM, in the order in which they were added.
+    pub(crate) statements: Vec<Value>,
 }
 
 /// `FunctionUrlConfig`.

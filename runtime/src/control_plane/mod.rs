@@ -10,6 +10,7 @@ mod answer_event_invoke;
 mod answer_layers;
 mod answer_provisioned;
 mod answer_urls;
+mod archives;
 mod deploy;
 mod functions_file;
 mod layers;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lambent_images::ImageReference;
 
 pub(crate) use self::answer::Answer;
+pub(crate) use self::archives::ARCHIVES;
 use self::functions_file::FunctionsFile;
 pub(crate) use self::layers::LayerStore;
 pub(crate) use self::operation::{Operation, parse};
@@ -92,6 +94,27 @@ impl ControlPlane {
     /// How many functions there are.
     pub fn count(&self) -> usize {
         self.lock().catalog.functions.len()
+    }
+
+    /// An archive as it came, by the name in its URL.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub(crate) fn archive(&self, name: &str) -> Result<Vec<u8>, Refusal> {
+        self.layers.archive(name)
+    }
+
+    /// Waits until what can be invoked has followed the catalog, where that says that
+    /// a version is active: whoever has read so may invoke it. Blocks.
+    pub(crate) fn wait_for(&self, reference: &FunctionReference) {
+        let active = {
+            let held = self.lock();
+            let found = held.catalog.resolve(reference, self.arns());
+            found.is_ok_and(|(_, record)| record.state == State::Active)
+        };
+        if active {
+            drop(self.turn());
+        }
     }
 
     /// Why a function that nothing is deployed of cannot be invoked.

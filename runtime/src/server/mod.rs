@@ -139,7 +139,8 @@ async fn dispatch(
         Operation::InvokeWithResponseStream(reference) => {
             stream::invoke(context, &reference, &head.headers, body).await
         }
-        Operation::Control(operation) => control::answer(context, operation, body).await,
+        Operation::Control(operation) => control::answer(context, operation, host, body).await,
+        Operation::Archive(name) => control::archive(context, name).await,
         Operation::Health => Ok(Response::new(full(Bytes::from_static(b"ok\n")))),
     }
 }

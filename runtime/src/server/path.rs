@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hyper::Method;
 
 use super::exception::Exception;
-use crate::control_plane;
+use crate::control_plane::{self, ARCHIVES};
 use crate::model::FunctionReference;
 
 /// An operation, with what its path and query say.
@@ -17,6 +17,8 @@ pub(super) enum Operation {
     InvokeWithResponseStream(FunctionReference),
     /// An operation of the control plane.
     Control(control_plane::Operation),
+    /// `GET /archives/NAME`: what `Code.Location` leads to.
+    Archive(String),
     /// `GET /health`
     Health,
     /// `GET /metrics`
@@ -51,6 +53,7 @@ pub(super) fn operation(
             let reference = reference(name, qualifier.as_deref())?;
             Ok(Operation::InvokeWithResponseStream(reference))
         }
+        (&Method::GET, [ARCHIVES, name]) => Ok(Operation::Archive((*name).to_owned())),
         (&Method::GET, ["health"]) => Ok(Operation::Health),
         (&Method::GET, ["metrics"]) => Ok(Operation::Metrics),
         _ => control_plane::parse(method.as_str(), path, query)?

@@ -6,6 +6,7 @@ mod books;
 mod create;
 mod deployment;
 mod event_invoke;
+mod permissions;
 mod provisioned;
 mod record;
 mod update;
