@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lambent_images::ImageReference;
 
-use super::args::{Endpoint, Events, Serve};
+use super::args::{Endpoint, Events, LayerSource, Serve};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::serving::Serving;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
-use super::{interrupted, output};
+use super::{extra_layers, interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
 use crate::asynchronous::{EventInvokeConfig, EventQueue, Pace, QueueSettings, check_destination};
@@ -21,7 +21,7 @@ use crate::images::{Display, ImageRequest};
 use crate::model::FunctionConfiguration;
 use crate::pool::{PoolSettings, Pools};
 use crate::server::{Context, Server};
-use crate::service::Service;
+use crate::service::{PreparedImage, Service};
 use crate::state::StateDirectories;
 
 pub(super) async fn run(
@@ -29,6 +29,8 @@ pub(super) async fn run(
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
     let strict = command.function.strict;
+    let layers = command.function.layer.clone();
+    extra_layers::check(&layers, strict)?;
     let configuration = command.function.configuration()?;
     if strict {
         refuse_unenforced(&directories, &configuration)?;
@@ -41,7 +43,7 @@ pub(super) async fn run(
         },
     );
     let opened = tokio::select! {
-        opened = open(&command.endpoint, &command.events, configuration, &directories, &pools) => opened.map(Some),
+        opened = open(&command.endpoint, &command.events, configuration, layers, &directories, &pools) => opened.map(Some),
         _ = interrupted() => Ok(None),
     };
     match opened {
@@ -59,6 +61,7 @@ async fn open(
     command: &Endpoint,
     settings: &Events,
     configuration: FunctionConfiguration,
+    layers: Vec<LayerSource>,
     directories: &StateDirectories,
     pools: &Arc<Pools>,
 ) -> Result<Serving, CommandError> {
@@ -78,7 +81,10 @@ async fn open(
             config
                 .check(&configuration.function_name)
                 .map_err(|error| CommandError::Usage(error.to_string()))?;
-            adopt(command, image, &configuration, &config, pools, &control).await?;
+            let image_code = prepare(command, image, pools).await?;
+            let store = control.layers();
+            let code = extra_layers::attach(store, directories.persistent(), &layers, image_code)?;
+            control.adopt(&configuration, image, code, &config)?;
             Some(&configuration.function_name)
         }
         None => None,
@@ -164,16 +170,12 @@ fn check_destinations(config: &EventInvokeConfig) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Serves the image of the command line as a function, for as long as the command
-/// runs.
-async fn adopt(
+/// Fetches the image of the command line.
+async fn prepare(
     command: &Endpoint,
     reference: &ImageReference,
-    configuration: &FunctionConfiguration,
-    events: &EventInvokeConfig,
     pools: &Pools,
-    control: &ControlPlane,
-) -> Result<(), CommandError> {
+) -> Result<Arc<PreparedImage>, CommandError> {
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let request = ImageRequest {
@@ -187,6 +189,5 @@ async fn adopt(
     for warning in &image.image.warnings {
         output::diagnostic(&format!("warning: {warning}"));
     }
-    control.adopt(configuration, reference, image, events)?;
-    Ok(())
+    Ok(image)
 }

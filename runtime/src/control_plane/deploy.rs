@@ -83,7 +83,7 @@ impl ControlPlane {
         &self,
         configuration: &FunctionConfiguration,
         uri: &ImageReference,
-        image: Arc<PreparedImage>,
+        code: PreparedCode,
         events: &EventInvokeConfig,
     ) -> Result<(), ServiceError> {
         let name = &configuration.function_name;
@@ -92,7 +92,7 @@ impl ControlPlane {
             settings: settings(configuration),
             code: Code::Image {
                 uri: uri.to_string(),
-                digest: Some(image.image.manifest_digest.to_string()),
+                digest: Some(code.image.image.manifest_digest.to_string()),
             },
             state: State::Active,
             last_update: None,
@@ -110,7 +110,7 @@ impl ControlPlane {
             Ok(())
         })
         .map_err(|refusal| ServiceError::Host(refusal.message))?;
-        let code = Arc::new(PreparedCode::from(image));
+        let code = Arc::new(code);
         let _turn = self.turn();
         self.put(name, Version::Latest, &latest, &code, None);
         self.follow(name);

@@ -96,6 +96,11 @@ impl ControlPlane {
         self.lock().catalog.functions.len()
     }
 
+    /// The layers of the installation.
+    pub(crate) fn layers(&self) -> &LayerStore {
+        &self.layers
+    }
+
     /// An archive as it came, by the name in its URL.
     ///
     /// # Errors
