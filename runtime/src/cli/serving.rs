@@ -37,7 +37,7 @@ impl Serving {
             () = self.admin.stop_requested() => {}
         }
         let context = Arc::clone(self.server.context());
-        let connections = self.server.close();
+        let connections = self.server.close().await;
         {
             let done = async { tokio::join!(connections.ended(), context.events.close()) };
             tokio::select! {
