@@ -1,8 +1,6 @@
 //! What Terraform's provider and the AWS CLI call to make, read, change and remove a
 //! function, in their order: every call has an answer that they can go on with.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use lambent_e2e::serve::Served;
 use lambent_e2e::{Lambent, boto3, pillow, privileged};
 use rustix::process::Signal;

@@ -43,6 +43,9 @@ pub struct Sample {
     pub launcher: Resources,
 }
 
+/// Whose resources of a sample.
+type Holder = fn(&Sample) -> Resources;
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Outcome {
@@ -136,7 +139,7 @@ impl Outcome {
             let (answered, unique) = (self.answered, self.unique);
             return Err(format!("{answered} answers have {unique} request IDs").into());
         }
-        let highest = |samples: &[Sample], of: fn(&Sample) -> Resources| {
+        let highest = |samples: &[Sample], of: Holder| {
             let all = samples.iter().map(of);
             all.fold(Resources::default(), Resources::max)
         };
@@ -145,7 +148,7 @@ impl Outcome {
             return Err("too few samples".into());
         }
         let (early, late) = (&self.samples[quarter..half], &self.samples[half..]);
-        let parts: [(&str, fn(&Sample) -> Resources); 2] = [
+        let parts: [(&str, Holder); 2] = [
             ("service", |sample| sample.service),
             ("launcher", |sample| sample.launcher),
         ];

@@ -93,7 +93,7 @@ impl Catalog {
         let record = self.function(&reference.name, arns)?;
         let (member, _) = setting.names();
         let kept = record.without_effect.get(member).map(String::as_str);
-        let mut answer = json!({member: kept.unwrap_or(setting.values()[0])});
+        let mut answer = json!({member: kept.unwrap_or_else(|| setting.values()[0])});
         if setting == KeptSetting::RuntimeManagement {
             answer["FunctionArn"] = json!(arns.reference(reference));
         }

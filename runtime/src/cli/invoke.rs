@@ -39,9 +39,11 @@ pub(super) async fn run(
         refuse_unenforced(&directories, &function)?;
     }
     let service = Service::open(directories.clone())?;
-    let store = match layers.is_empty() {
-        true => None,
-        false => Some(LayerStore::open(&directories, service.region())?),
+    // After the service, which makes the directories.
+    let store = if layers.is_empty() {
+        None
+    } else {
+        Some(LayerStore::open(&directories, service.region())?)
     };
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;

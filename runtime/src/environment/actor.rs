@@ -250,7 +250,7 @@ impl Actor {
                     open.init_duration = elapsed;
                 }
             }
-            Effect::ReportInit(kind, status) => self.report_init(kind, status),
+            Effect::ReportInit(kind, status) => self.report_init(kind, &status),
             Effect::BeginInvoke => {
                 self.read_log_to_now();
                 self.sample_memory();
