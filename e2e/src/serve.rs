@@ -25,7 +25,15 @@ impl Served {
     /// # Panics
     /// If it ends instead.
     pub fn start(lambent: &Lambent, arguments: &[&str]) -> Self {
-        let ours = ["serve", "--listen", "127.0.0.1:0"];
+        Self::start_at(lambent, "127.0.0.1:0", arguments)
+    }
+
+    /// Starts it at an address, and waits until it says where it listens.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn start_at(lambent: &Lambent, address: &str, arguments: &[&str]) -> Self {
+        let ours = ["serve", "--listen", address];
         let mut child = lambent
             .command(ours.iter().chain(arguments))
             .spawn()

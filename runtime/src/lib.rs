@@ -11,6 +11,7 @@ pub mod cli;
 pub mod control_plane;
 mod doctor;
 mod environment;
+mod file;
 pub mod functions;
 pub mod images;
 pub mod model;

@@ -125,7 +125,7 @@ impl PreparedImage {
         match self.rootfs.lookup(path)? {
             Some(FileKind::Directory { .. }) => Ok(()),
             _ => Err(ServiceError::Image(format!(
-                "the image of the runtime has no directory {path}, over which code or layers are \
+                "the image has no directory {path}, over which code or layers are \
                  mounted: make it in the image (for example with WORKDIR {path})"
             ))),
         }

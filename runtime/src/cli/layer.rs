@@ -55,7 +55,7 @@ fn publish(
 }
 
 /// The archive; of a directory, one without a name beside the store.
-fn archive(content: &Path, beside: &Path) -> Result<File, CommandError> {
+pub(super) fn archive(content: &Path, beside: &Path) -> Result<File, CommandError> {
     let failed = |error: std::io::Error| {
         CommandError::Image(format!("cannot read {}: {error}", content.display()))
     };
@@ -122,7 +122,7 @@ fn created(answer: &Value) -> String {
 }
 
 /// `NAME:VERSION`, or an ARN.
-fn version(text: &str) -> Result<(String, u64), CommandError> {
+pub(super) fn version(text: &str) -> Result<(String, u64), CommandError> {
     if text.starts_with("arn:") {
         let arn = LayerVersionArn::parse(text).map_err(usage)?;
         return Ok((arn.name, arn.version));
@@ -138,11 +138,11 @@ fn version(text: &str) -> Result<(String, u64), CommandError> {
     })
 }
 
-fn usage(refusal: Refusal) -> CommandError {
+pub(super) fn usage(refusal: Refusal) -> CommandError {
     CommandError::Usage(refusal.message)
 }
 
-fn refused(refusal: Refusal) -> CommandError {
+pub(super) fn refused(refusal: Refusal) -> CommandError {
     match refusal.kind {
         RefusalKind::Service => CommandError::Host(refusal.message),
         _ => CommandError::Image(refusal.message),

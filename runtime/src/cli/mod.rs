@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod doctor;
 mod exit_status;
+mod extra_layers;
 mod image;
 mod invoke;
 mod layer;

@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use lambent_images::ImageReference;
 
-use super::args::{Endpoint, Events, Serve};
+use super::args::{Endpoint, Events, LayerSource, Serve};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::serving::Serving;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
-use super::{interrupted, output};
+use super::{extra_layers, interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
-use crate::asynchronous::{EventQueue, Pace, QueueSettings};
+use crate::asynchronous::{EventInvokeConfig, EventQueue, Pace, QueueSettings, check_destination};
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
-use crate::model::{FunctionConfiguration, FunctionName, FunctionReference};
+use crate::model::FunctionConfiguration;
 use crate::pool::{PoolSettings, Pools};
 use crate::server::{Context, Server};
-use crate::service::Service;
+use crate::service::{PreparedImage, Service};
 use crate::state::StateDirectories;
 
 pub(super) async fn run(
@@ -29,6 +29,8 @@ pub(super) async fn run(
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
     let strict = command.function.strict;
+    let layers = command.function.layer.clone();
+    extra_layers::check(&layers, strict)?;
     let configuration = command.function.configuration()?;
     if strict {
         refuse_unenforced(&directories, &configuration)?;
@@ -41,7 +43,7 @@ pub(super) async fn run(
         },
     );
     let opened = tokio::select! {
-        opened = open(&command.endpoint, &command.events, configuration, &directories, &pools) => opened.map(Some),
+        opened = open(&command.endpoint, &command.events, configuration, layers, &directories, &pools) => opened.map(Some),
         _ = interrupted() => Ok(None),
     };
     match opened {
@@ -59,6 +61,7 @@ async fn open(
     command: &Endpoint,
     settings: &Events,
     configuration: FunctionConfiguration,
+    layers: Vec<LayerSource>,
     directories: &StateDirectories,
     pools: &Arc<Pools>,
 ) -> Result<Serving, CommandError> {
@@ -67,29 +70,52 @@ async fn open(
     let log = Arc::new(StandardError::with_format(command.log_format));
     let sink = Arc::clone(&log);
     let runtimes = command.runtime_image.iter().cloned().collect();
+    check_destinations(&settings.config())?;
     let control = ControlPlane::open(directories, pools, &functions, sink, runtimes)?;
     for lost in control.restore().await {
         output::diagnostic(&format!("warning: {lost}"));
     }
     let name = match &command.image {
         Some(image) => {
-            adopt(command, image, &configuration, pools, &control).await?;
+            let config = settings.config();
+            config
+                .check(&configuration.function_name)
+                .map_err(|error| CommandError::Usage(error.to_string()))?;
+            let image_code = prepare(command, image, pools).await?;
+            let store = control.layers();
+            let code = extra_layers::attach(store, directories.persistent(), &layers, image_code)?;
+            control.adopt(&configuration, image, code, &config)?;
             Some(&configuration.function_name)
         }
         None => None,
     };
-    let events = event_queue(
-        settings,
-        &configuration.function_name,
-        pools,
-        &functions,
-        &log,
-    )?;
+    let defaults = match name {
+        // Its own, which clients may change.
+        Some(_) => EventInvokeConfig::default(),
+        None => settings.config(),
+    };
+    let queue = QueueSettings {
+        pace: Pace::new(settings.retry_delay),
+        defaults,
+        ..QueueSettings::default()
+    };
+    let waiting = directories.events();
+    let notices = Arc::clone(&log);
+    let events = EventQueue::open(
+        &waiting,
+        Arc::clone(pools),
+        Arc::clone(&functions),
+        queue,
+        Arc::new(move |notice: &str| notices.say(notice)),
+    );
+    let unusable =
+        |error: std::io::Error| CommandError::Host(format!("use {}: {error}", waiting.display()));
+    let events = events.map_err(unusable)?;
     let context = Context {
         functions,
         control: Arc::clone(&control),
         pools: Arc::clone(pools),
-        events,
+        events: Arc::clone(&events),
     };
     let server = Server::bind(command.listen, context)
         .await
@@ -105,6 +131,7 @@ async fn open(
     let socket = AdminSocket::bind(&sockets).await.map_err(|error| {
         CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
     })?;
+    events.resume().map_err(unusable)?;
     output::progress(&match (name, &command.image) {
         (Some(name), Some(image)) => format!(
             "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
@@ -134,51 +161,21 @@ async fn open(
     })
 }
 
-fn event_queue(
-    settings: &Events,
-    name: &FunctionName,
-    pools: &Arc<Pools>,
-    functions: &Arc<Functions>,
-    log: &Arc<StandardError>,
-) -> Result<Arc<EventQueue>, CommandError> {
-    let queue_settings = QueueSettings {
-        pace: Pace::new(settings.retry_delay),
-        ..QueueSettings::default()
-    };
-    let log = Arc::clone(log);
-    let queue = EventQueue::new(
-        Arc::clone(pools),
-        Arc::clone(functions),
-        queue_settings,
-        Arc::new(move |notice: &str| log.say(notice)),
-    );
-    let reference = FunctionReference {
-        name: name.clone(),
-        qualifier: None,
-    };
-    let config = settings.config();
-    for destination in [&config.on_failure, &config.on_success]
-        .into_iter()
-        .flatten()
-    {
-        destination
-            .check()
+fn check_destinations(config: &EventInvokeConfig) -> Result<(), CommandError> {
+    let destinations = [&config.on_failure, &config.on_success];
+    for destination in destinations.into_iter().flatten() {
+        check_destination(destination)
             .map_err(|error| CommandError::Host(format!("write to {destination}: {error}")))?;
     }
-    let configured = queue.configure(&reference, config);
-    configured.map_err(|error| CommandError::Usage(error.to_string()))?;
-    Ok(queue)
+    Ok(())
 }
 
-/// Serves the image of the command line as a function, for as long as the command
-/// runs.
-async fn adopt(
+/// Fetches the image of the command line.
+async fn prepare(
     command: &Endpoint,
     reference: &ImageReference,
-    configuration: &FunctionConfiguration,
     pools: &Pools,
-    control: &ControlPlane,
-) -> Result<(), CommandError> {
+) -> Result<Arc<PreparedImage>, CommandError> {
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let request = ImageRequest {
@@ -192,6 +189,5 @@ async fn adopt(
     for warning in &image.image.warnings {
         output::diagnostic(&format!("warning: {warning}"));
     }
-    control.adopt(configuration, reference, image)?;
-    Ok(())
+    Ok(image)
 }

@@ -37,7 +37,7 @@ impl Serving {
             () = self.admin.stop_requested() => {}
         }
         let context = Arc::clone(self.server.context());
-        let connections = self.server.close();
+        let connections = self.server.close().await;
         {
             let done = async { tokio::join!(connections.ended(), context.events.close()) };
             tokio::select! {
@@ -47,7 +47,7 @@ impl Serving {
                 _ = interrupted() => {}
             }
         }
-        report_lost_events(&context, &self.log);
+        report_waiting_events(&context, &self.log);
         context.pools.shutdown().await;
         let _in_time = tokio::time::timeout(LAST_ANSWERS, connections.ended()).await;
         // Those who follow the log get its last lines.
@@ -60,13 +60,15 @@ impl Serving {
     }
 }
 
-fn report_lost_events(context: &Context, log: &StandardError) {
+fn report_waiting_events(context: &Context, log: &StandardError) {
     let events = context.events.events();
     if events > 0 {
         let events = match events {
             1 => "1 asynchronous event has".to_owned(),
             events => format!("{events} asynchronous events have"),
         };
-        log.say(&format!("{events} not been completed and will not be"));
+        log.say(&format!(
+            "{events} not been completed, and go on with the next service of this installation"
+        ));
     }
 }

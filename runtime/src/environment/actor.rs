@@ -300,7 +300,7 @@ impl Actor {
                 }
             }
             Effect::ReportExtensions => self.report_extensions(),
-            Effect::ReportInit(kind, status) => self.report_init(kind, status),
+            Effect::ReportInit(kind, status) => self.report_init(kind, &status),
             Effect::BeginInvoke => {
                 self.read_logs_to_now();
                 self.sample_memory();

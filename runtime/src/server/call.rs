@@ -62,7 +62,7 @@ impl Call {
         types: &[InvocationType],
     ) -> Result<Self, Exception> {
         let wishes = Wishes::parse(headers, types)?;
-        let version = find(context, reference)?;
+        let version = find(context, reference).await?;
         let limit = match wishes.kind {
             InvocationType::Event => MAX_ASYNC_EVENT_BYTES,
             InvocationType::RequestResponse | InvocationType::DryRun => MAX_EVENT_BYTES,
@@ -79,7 +79,7 @@ impl Call {
     }
 }
 
-fn find(
+async fn find(
     context: &Context,
     reference: &FunctionReference,
 ) -> Result<Arc<FunctionVersion>, Exception> {
@@ -92,7 +92,12 @@ fn find(
     {
         return Ok(only);
     }
-    Err(context.control.not_invocable(reference).into())
+    // It may be active since a moment ago.
+    let (control, asked) = (Arc::clone(&context.control), reference.clone());
+    let waited = tokio::task::spawn_blocking(move || control.wait_for(&asked)).await;
+    waited.map_err(|error| Exception::service(&error.to_string()))?;
+    let found = context.functions.find(reference);
+    found.ok_or_else(|| context.control.not_invocable(reference).into())
 }
 
 impl InvocationType {

@@ -17,7 +17,7 @@ pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
-pub(super) use self::layer::{LayerCommand, ListLayers, PublishLayer, RemoveLayers};
+pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer, RemoveLayers};
 pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
 pub(super) use self::validate::{ReportFormat, Validate};
@@ -182,6 +182,12 @@ pub(super) struct FunctionSettings {
     /// skipped; can be repeated
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+
+    /// Mount a layer over /opt, which Lambda has for zip functions only: a published
+    /// one as NAME:VERSION or ARN, a directory, or a zip archive; can be repeated, the
+    /// later over the earlier
+    #[arg(long, value_name = "LAYER", requires = "image")]
+    pub(super) layer: Vec<LayerSource>,
 
     /// Replace the image's ENTRYPOINT: a program, or a JSON array of strings
     #[arg(long, value_name = "ARGS", value_parser = parse_arguments)]

@@ -41,7 +41,7 @@ impl Actor {
         record(&self.settings, &mut self.open, event);
     }
 
-    pub(super) fn report_init(&mut self, kind: InitKind, status: Status) {
+    pub(super) fn report_init(&mut self, kind: InitKind, status: &Status) {
         let duration = match kind {
             InitKind::OnDemand | InitKind::Provisioned => self
                 .runtime
