@@ -6,6 +6,7 @@
 mod admin;
 mod api;
 pub mod asynchronous;
+mod body;
 mod catalog;
 pub mod cli;
 pub mod control_plane;

@@ -106,12 +106,12 @@ fn a_cold_and_a_warm_invocation() {
 
 #[test]
 fn a_provisioned_environment_is_warm_before_its_first_invocation() {
-    let begun = [Effect::Start, Effect::Arm(Deadline::ProvisionedInit)];
+    let initialising = [Effect::Start, Effect::Arm(Deadline::ProvisionedInit)];
     let mut life = Lifecycle::default();
     let mut effects = life.on(Event::Initialise);
     effects.extend(feed(&mut life, started()));
     assert_eq!(*life.phase(), Phase::Idle);
-    assert_eq!(effects[..2], begun);
+    assert_eq!(effects[..2], initialising);
     assert_eq!(
         effects[2..],
         [

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::HOST;
 use hyper::http::request::Parts;
@@ -25,6 +25,7 @@ use self::event::{Circumstances, Head};
 use super::exception::Exception;
 use super::{Context, ResponseBody, full};
 use crate::api::ResponsePart;
+use crate::body;
 use crate::environment::Invocation;
 use crate::model::{ACCOUNT_ID, FunctionName, FunctionReference, MAX_EVENT_BYTES};
 use crate::pool::{PoolError, Throttle};
@@ -64,11 +65,9 @@ pub(super) async fn answer(
         *response.status_mut() = StatusCode::FORBIDDEN;
         return Ok(response);
     };
-    let body = Limited::new(body, MAX_EVENT_BYTES)
-        .collect()
+    let body = body::read(body, MAX_EVENT_BYTES)
         .await
-        .map_err(|_| Exception::too_large(MAX_EVENT_BYTES))?
-        .to_bytes();
+        .map_err(|_| Exception::too_large(MAX_EVENT_BYTES))?;
     let mut invocation = Invocation::new(Bytes::new());
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let now = Circumstances {
