@@ -4,6 +4,7 @@
 pub mod awscli;
 pub mod bench;
 pub mod boto3;
+pub mod extension;
 pub mod fidelity;
 pub mod fixtures;
 mod lambent;
