@@ -1,6 +1,7 @@
 //! Extensions: who is started, told and waited for when.
 
 use std::fs;
+use std::io::Read;
 
 use lambent_e2e::extension::{self, COUNTING, RUNTIME, lines, notes, program, run, sequence};
 use lambent_e2e::leftovers::{self, Leftovers};
@@ -342,10 +343,15 @@ while True:
     let runtime = format!("{RUNTIME}serve(lambda event, number: 'x' * 200000)");
     let image = extension::image(directory.path(), &runtime, &[ticking]);
     let arguments = ["--repeat", "3", "--memory", "512", "--timeout", "20"];
-    let child = lambent.start_invoke(&image, &json!({}), &arguments);
-    // The pipe takes 64 KiB: the command waits for us with the first answer.
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let run: Run = child.wait_with_output().unwrap().into();
+    let mut child = lambent.start_invoke(&image, &json!({}), &arguments);
+    // The pipe takes 64 KiB: from its first byte on, the command waits for us with the
+    // first answer.
+    let mut first = [0];
+    let output = child.stdout.as_mut().unwrap();
+    output.read_exact(&mut first).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let mut run: Run = child.wait_with_output().unwrap().into();
+    run.stdout.insert(0, first[0].into());
     assert_eq!(run.results().len(), 3, "{run:?}");
     let notes = notes(&run.stderr);
     let woken: Vec<_> = notes

@@ -136,6 +136,9 @@ fn extensions_come_first_and_are_waited_for() {
             Effect::HandOut,
         ]
     );
+    // INIT is over, and with it the time to register and to subscribe.
+    assert_eq!(life.extension(outer), Some(("outer", false)));
+    assert_eq!(life.extension(Uuid::nil()), None);
     // Asked again, the runtime gets its event again and the extensions do not.
     assert_eq!(life.on(Event::RuntimeNext), vec![Effect::HandOut]);
     assert_eq!(life.extension_next(inner).unwrap(), (1, vec![]));
