@@ -8,6 +8,7 @@ mod api;
 pub mod asynchronous;
 mod catalog;
 pub mod cli;
+mod configuration;
 pub mod control_plane;
 mod doctor;
 mod environment;
@@ -23,6 +24,7 @@ pub mod service_error;
 mod state;
 mod sys;
 pub mod telemetry;
+mod template;
 
 pub use api::{ResponsePart, StreamError};
 pub use doctor::probe::{PROBE_COMMAND, answer as answer_probe};
