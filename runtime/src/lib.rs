@@ -9,6 +9,7 @@ pub mod asynchronous;
 mod catalog;
 pub mod cli;
 mod configuration;
+mod configured;
 pub mod control_plane;
 mod doctor;
 mod environment;

@@ -376,7 +376,7 @@ impl VersionRecord {
 }
 
 impl Code {
-    fn unpacked_size(&self) -> u64 {
+    pub(super) fn unpacked_size(&self) -> u64 {
         match self {
             Self::Image { .. } => 0,
             Self::Zip { unpacked_size, .. } => *unpacked_size,

@@ -7,6 +7,7 @@
 //! | `record.rs` | what is kept of a function, as it is kept on disk |
 //! | `settings.rs` | members of requests, their defaults and their checks |
 //! | `functions.rs` | create, update, delete, publish |
+//! | `configured.rs` | functions that a configuration file wants |
 //! | `deployment.rs` | how a deployment ended |
 //! | `aliases.rs`, `attributes.rs` | names for versions; concurrency, tags, URLs |
 //! | `layers.rs` | the versions of a layer |
@@ -15,6 +16,7 @@
 
 mod aliases;
 mod attributes;
+mod configured;
 mod deployment;
 mod functions;
 mod layers;
@@ -28,12 +30,14 @@ mod tests;
 
 pub(crate) use self::aliases::{CreateAlias, UpdateAlias};
 pub(crate) use self::attributes::{UrlRequest, unqualified};
+pub(crate) use self::configured::Wanted;
 pub(crate) use self::deployment::Failed;
 pub(crate) use self::functions::{PublishVersion, UpdateCode, check_code};
 pub(crate) use self::layers::{LayerBook, LayerVersionArn, NewLayer, PublishLayer, layer_name};
 pub(crate) use self::paging::Page;
 pub(crate) use self::record::{
-    Catalog, Code, FunctionRecord, LayerUse, PackageSettings, Route, Settings, State, VersionRecord,
+    Catalog, Code, FunctionRecord, LayerUse, PackageSettings, Route, Settings, State, UrlRecord,
+    VersionRecord,
 };
 pub(crate) use self::refusal::{Refusal, RefusalKind};
 pub(crate) use self::settings::{

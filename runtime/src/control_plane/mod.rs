@@ -8,6 +8,7 @@
 mod answer;
 mod answer_layers;
 mod answer_urls;
+mod configured;
 mod deploy;
 mod file;
 mod functions_file;
@@ -20,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lambent_images::ImageReference;
 
 pub(crate) use self::answer::Answer;
+pub(crate) use self::configured::{Ready, Request};
+pub(crate) use self::deploy::ROLE;
 use self::functions_file::FunctionsFile;
 pub(crate) use self::layers::LayerStore;
 pub(crate) use self::operation::{Operation, parse};

@@ -2,11 +2,14 @@
 
 pub(crate) mod connections;
 mod control;
+mod cors;
 mod event_invoke_config;
 mod exception;
+pub(crate) mod http_api;
 mod invoke;
 mod metrics;
 mod path;
+mod payload;
 mod stream;
 mod url;
 
