@@ -13,7 +13,7 @@ use super::exit_status::CommandError;
 use super::output;
 use crate::asynchronous::{EventInvokeConfig, EventQueue};
 use crate::configuration::{Api, Configuration, EndpointSettings};
-use crate::configured::{ConfigurationFile, Listener, TOML};
+use crate::configured::{ConfigurationFile, Identity, Listener, TOML};
 use crate::control_plane::RuntimeImages;
 use crate::model::FunctionReference;
 use crate::server::http_api::HttpApi;
@@ -23,6 +23,7 @@ use crate::service::region;
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) file: ConfigurationFile,
+    pub(super) identity: Identity,
     pub(super) configuration: Configuration,
 }
 
@@ -40,9 +41,11 @@ pub(super) fn choose(command: &Endpoint) -> Result<Option<Chosen>, CommandError>
     } else {
         return Ok(None);
     };
+    let identity = file.identity();
     let configuration = file.read().map_err(CommandError::Usage)?;
     Ok(Some(Chosen {
         file,
+        identity,
         configuration,
     }))
 }
@@ -126,14 +129,14 @@ impl Fronts {
                 self.address
             )
         })?;
-        let routes = api.routes.iter();
-        let routes: Vec<String> = routes
-            .map(|route| format!("\n  {} → {}", route.key, route.function.name))
-            .collect();
-        Ok(Some(format!(
-            "HTTP API at http://{address}{}",
-            routes.concat()
-        )))
+        let mut line = format!("HTTP API at http://{address}");
+        for route in &api.routes {
+            line += &format!("\n  {} → {}", route.key, route.function.name);
+        }
+        if !address.ip().is_loopback() {
+            line = format!("{line}\n{}", reachable(address));
+        }
+        Ok(Some(line))
     }
 
     /// Lets the command line's settings of events be those of the file's functions.
@@ -151,6 +154,14 @@ impl Fronts {
         }
         Ok(())
     }
+}
+
+/// The warning about an address that is not of this machine only.
+pub(super) fn reachable(address: SocketAddr) -> String {
+    format!(
+        "warning: {address} can be reached from other machines, and whoever reaches it may make \
+         and invoke functions: signatures are not checked"
+    )
 }
 
 impl Listener for Fronts {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lambent_images::ImageReference;
 
 use super::args::{Endpoint, Events, Serve};
-use super::configured::{self, Chosen, Fronts, Settings};
+use super::configured::{self, Chosen, Fronts, Settings, reachable};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::serving::Serving;
@@ -159,15 +159,8 @@ impl Opening<'_> {
         if let Some(line) = &api {
             output::progress(line);
         }
-        let open_to_all = [(true, address), (api.is_some(), self.settings.http_api)];
-        for (_, address) in open_to_all
-            .iter()
-            .filter(|(listens, address)| *listens && !address.ip().is_loopback())
-        {
-            output::diagnostic(&format!(
-                "warning: {address} can be reached from other machines, and whoever reaches it may \
-                 make and invoke functions: signatures are not checked"
-            ));
+        if !address.ip().is_loopback() {
+            output::diagnostic(&reachable(address));
         }
         Ok(Serving {
             admin: Arc::new(AdminServer::new(
@@ -194,6 +187,7 @@ impl Opening<'_> {
         let log = Arc::clone(log);
         let start = Start {
             file: chosen.file,
+            identity: chosen.identity,
             control: Arc::clone(control),
             pools: Arc::clone(self.pools),
             say: Arc::new(move |line: &str| log.say(line)),

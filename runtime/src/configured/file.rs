@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::source;
+use super::source::{self, Identity};
 use crate::configuration::{Configuration, parse_toml};
 use crate::control_plane::ROLE;
 use crate::template;
@@ -64,6 +64,12 @@ impl ConfigurationFile {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."))
+    }
+
+    /// Whether it is what it was. Before it is read: what changes in between is then
+    /// seen as a change.
+    pub(crate) fn identity(&self) -> Identity {
+        source::file_identity(&self.path)
     }
 
     /// What it wants.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::deployer::Deployer;
 use super::file::ConfigurationFile;
-use super::source::{Identity, Source, file_identity};
+use super::source::{Identity, Source};
 use crate::configuration::Configuration;
 use crate::control_plane::ControlPlane;
 use crate::model::FunctionName;
@@ -40,6 +40,8 @@ pub(crate) trait Listener: Send + Sync {
 /// What is needed to serve a file.
 pub(crate) struct Start {
     pub(crate) file: ConfigurationFile,
+    /// Of the file before it was read.
+    pub(crate) identity: Identity,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) pools: Arc<Pools>,
     /// Says a sentence to whoever runs the service.
@@ -92,15 +94,15 @@ impl Configured {
             pools: start.pools,
             say: start.say,
             seen: Seen {
-                file: file_identity(start.file.path()),
+                file: start.identity,
                 sources: vec![],
             },
             file: start.file,
             read: configuration,
             said: BTreeSet::new(),
         };
-        // Before anything is read: what changes meanwhile is seen as a change.
-        configured.seen = configured.look().await;
+        // Before any of it is read: what changes meanwhile is seen as a change.
+        configured.seen.sources = configured.look().await.sources;
         let changes = configured.deployer.deploy(&configured.read).await;
         let changes = changes.map_err(|error| named(&configured.file, error))?;
         configured.warn(&changes.warnings);
@@ -155,7 +157,7 @@ impl Configured {
                         || read.runtime_images != self.read.runtime_images;
                     self.read = read;
                     // It may have other sources.
-                    self.seen = self.look().await;
+                    self.seen.sources = self.look().await.sources;
                 }
                 Err(error) => {
                     (self.say)(&format!("what was served before stays: {error}"));
@@ -205,7 +207,7 @@ impl Configured {
     }
 
     async fn look(&self) -> Seen {
-        let path = self.file.path().to_owned();
+        let file = self.file.clone();
         let base = self.file.base();
         let functions = self.read.functions.iter();
         let sources: BTreeSet<Source> = functions
@@ -219,7 +221,7 @@ impl Configured {
                 (source, identity)
             };
             Seen {
-                file: file_identity(&path),
+                file: file.identity(),
                 sources: sources.into_iter().map(identified).collect(),
             }
         };

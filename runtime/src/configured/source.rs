@@ -22,7 +22,7 @@ pub(super) enum Source {
 /// Tells whether a source is what it was: other content is another number, and the
 /// same content may be one, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity(u64);
+pub(crate) struct Identity(u64);
 
 impl Source {
     /// The code of a function.

@@ -175,7 +175,10 @@ impl ControlPlane {
         }
         drop(turn);
         // What the code was before, unless something still runs from it.
-        self.layers.collect().map(drop)
+        if let Err(refusal) = self.layers.collect() {
+            tracing::warn!(%refusal, "archives that nothing needs stay behind");
+        }
+        Ok(())
     }
 
     /// Where the URL of a function leads, and how it is configured; `None` if it is

@@ -37,6 +37,8 @@ fn is_function(node: &Node) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::tree::parse;
     use super::*;
 
@@ -76,6 +78,40 @@ mod tests {
             let [global, own, expected] = [global, own, expected].map(|text| parse(text).unwrap());
             let merged = merged(&global, &own);
             assert!(same(&merged, &expected), "{merged:?}\n{expected:?}");
+        }
+    }
+    /// Flow YAML of maps and scalars, without lists, which grow.
+    fn maps() -> impl Strategy<Value = String> {
+        "[a-z1-9]{1,3}".prop_recursive(3, 16, 3, |inner| {
+            proptest::collection::btree_map("[A-C]", inner, 0..3).prop_map(|members| {
+                let members: Vec<String> = members
+                    .iter()
+                    .map(|(key, value)| format!("{key}: {value}"))
+                    .collect();
+                format!("{{{}}}", members.join(", "))
+            })
+        })
+    }
+
+    /// Whether everything of `part` is in `whole`.
+    fn has(whole: &Node, part: &Node) -> bool {
+        match &part.kind {
+            Kind::Map(members) => members
+                .iter()
+                .all(|(key, node)| whole.get(key).is_some_and(|whole| has(whole, node))),
+            kind => whole.kind == *kind,
+        }
+    }
+
+    proptest! {
+        /// Its own properties win, all of them, and to say them twice changes nothing.
+        #[test]
+        fn what_a_resource_says_itself_counts(global in maps(), own in maps()) {
+            let [global, own] = [global, own].map(|text| parse(&text).unwrap());
+            let once = merged(&global, &own);
+            prop_assert!(same(&merged(&once, &own), &once));
+            prop_assert!(same(&merged(&global, &once), &once));
+            prop_assert!(has(&once, &own), "{:?} {:?}", once, own);
         }
     }
 }

@@ -7,14 +7,18 @@
 //! | file | what |
 //! |---|---|
 //! | `tree.rs` | YAML with CloudFormation's short tags |
-//! | `resolve.rs` | intrinsic functions, parameters, conditions |
+//! | `resolve.rs` | intrinsic functions |
+//! | `names.rs` | what names refer to |
+//! | `condition.rs` | conditions |
 //! | `globals.rs` | what `Globals` adds to a resource |
 //! | `function.rs` | the properties of a function |
 //! | `events.rs` | its HTTP events, and the CORS of HTTP APIs |
 
+mod condition;
 mod events;
 mod function;
 mod globals;
+mod names;
 mod resolve;
 mod tree;
 

@@ -7,15 +7,11 @@ use serde_json::{Map, Value};
 
 use super::tree::{Kind, Node, is_null};
 use crate::configuration::{ConfigurationError, Place};
-use crate::model::{ACCOUNT_ID, FunctionName, function_arn};
 
-type Result<T> = std::result::Result<T, ConfigurationError>;
-
-/// `AWS::StackName`: what `sam local` says, too.
-const STACK: &str = "local";
+pub(super) type Result<T> = std::result::Result<T, ConfigurationError>;
 
 /// How deep references may lead: further is a circle.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// What names in a template refer to.
 pub(super) struct Scope<'a> {
@@ -25,10 +21,6 @@ pub(super) struct Scope<'a> {
     pub(super) region: &'a str,
     warnings: RefCell<BTreeSet<String>>,
 }
-
-/// A type of resource, and which of its properties is its name.
-const FUNCTION: &str = "AWS::Serverless::Function";
-const LAYER: &str = "AWS::Serverless::LayerVersion";
 
 impl<'a> Scope<'a> {
     /// Of a template, with the values of some of its parameters.
@@ -65,38 +57,7 @@ impl<'a> Scope<'a> {
         self.value(node, place, 0)
     }
 
-    /// Whether a condition of the template holds.
-    ///
-    /// # Errors
-    /// There is none of that name, or it is none.
-    pub(super) fn condition(&self, name: &str, place: &Place) -> Result<bool> {
-        self.named_condition(name, place, 0)
-    }
-
-    /// The name of a function: `FunctionName`, else the resource's.
-    ///
-    /// # Errors
-    /// It is no function name.
-    pub(super) fn function_name(&self, logical: &str) -> Result<FunctionName> {
-        self.name_of_function(logical, 0)
-    }
-
-    /// The name of a layer: `LayerName`, else the resource's.
-    ///
-    /// # Errors
-    /// The property is not a text.
-    pub(super) fn layer_name(&self, logical: &str) -> Result<String> {
-        Ok(self
-            .name_property(logical, "LayerName", 0)?
-            .unwrap_or_else(|| logical.to_owned()))
-    }
-
-    /// The ARN by which functions of the template refer to one of its layers.
-    pub(super) fn layer_arn(&self, name: &str) -> String {
-        format!("arn:aws:lambda:{}:{ACCOUNT_ID}:layer:{name}:1", self.region)
-    }
-
-    fn value(&self, node: &Node, place: &Place, depth: usize) -> Result<Option<Value>> {
+    pub(super) fn value(&self, node: &Node, place: &Place, depth: usize) -> Result<Option<Value>> {
         let place = &place.clone().at(node.line);
         if depth > MAX_DEPTH {
             return Err(place.error("the references lead in a circle"));
@@ -197,102 +158,6 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn reference(&self, name: &str, place: &Place, depth: usize) -> Result<Option<Value>> {
-        let region = self.region;
-        let pseudo = match name {
-            "AWS::NoValue" => return Ok(None),
-            "AWS::Region" => region.to_owned(),
-            "AWS::AccountId" => ACCOUNT_ID.to_owned(),
-            "AWS::Partition" => "aws".to_owned(),
-            "AWS::StackName" => STACK.to_owned(),
-            "AWS::StackId" => {
-                format!("arn:aws:cloudformation:{region}:{ACCOUNT_ID}:stack/{STACK}/0")
-            }
-            "AWS::URLSuffix" => "amazonaws.com".to_owned(),
-            other if other.starts_with("AWS::") => {
-                return Err(place.error(format!("{other} is not known here")));
-            }
-            _ => return self.named(name, place, depth).map(Some),
-        };
-        Ok(Some(pseudo.into()))
-    }
-
-    /// A parameter or a resource.
-    fn named(&self, name: &str, place: &Place, depth: usize) -> Result<Value> {
-        let parameters = self.root.get("Parameters");
-        if let Some(parameter) = parameters.and_then(|all| all.get(name)) {
-            return self.parameter(name, parameter, place);
-        }
-        match self.resource_type(name) {
-            Some(FUNCTION) => Ok(self.name_of_function(name, depth)?.as_str().into()),
-            Some(LAYER) => Ok(self.layer_arn(&self.layer_name(name)?).into()),
-            Some(other) => {
-                self.warn(
-                    place,
-                    &format!("{name} ({other}) is not made here: its Ref is \"{name}\""),
-                );
-                Ok(name.into())
-            }
-            None => Err(place.error(format!(
-                "there is neither a parameter nor a resource \"{name}\""
-            ))),
-        }
-    }
-
-    fn parameter(&self, name: &str, parameter: &Node, place: &Place) -> Result<Value> {
-        let default = || parameter.get("Default").and_then(Node::text);
-        let text = self.given.get(name).map(String::as_str).or_else(default);
-        let Some(text) = text else {
-            return Err(place.error(format!(
-                "the parameter {name} has no value: give it with --parameter {name}=VALUE"
-            )));
-        };
-        if let Some(Kind::List(allowed)) = parameter.get("AllowedValues").map(|node| &node.kind) {
-            let allowed: Vec<&str> = allowed.iter().filter_map(Node::text).collect();
-            if !allowed.contains(&text) {
-                return Err(place.error(format!(
-                    "the parameter {name} is \"{text}\", which is none of {}",
-                    allowed.join(", ")
-                )));
-            }
-        }
-        let kind = parameter.get("Type").and_then(Node::text);
-        if kind.is_some_and(|kind| kind == "CommaDelimitedList" || kind.starts_with("List<")) {
-            return Ok(text
-                .split(',')
-                .map(|item| Value::from(item.trim()))
-                .collect());
-        }
-        Ok(text.into())
-    }
-
-    fn get_att(
-        &self,
-        resource: &str,
-        attribute: &str,
-        place: &Place,
-        depth: usize,
-    ) -> Result<Value> {
-        match (self.resource_type(resource), attribute) {
-            (Some(FUNCTION), "Arn") => {
-                let name = self.name_of_function(resource, depth)?;
-                Ok(function_arn(self.region, &name).into())
-            }
-            (Some(LAYER), "LayerVersionArn" | "Arn") => {
-                Ok(self.layer_arn(&self.layer_name(resource)?).into())
-            }
-            (Some(other), _) => {
-                let text = format!("{resource}.{attribute}");
-                self.warn(
-                    place,
-                    &format!("{text} of {other} is not known here: it is \"{text}\""),
-                );
-                Ok(text.into())
-            }
-            (None, _) => Err(place.error(format!("there is no resource \"{resource}\""))),
-        }
-    }
-
     /// `RESOURCE.ATTRIBUTE`, or the two in a list.
     fn attribute(&self, node: &Node, place: &Place, depth: usize) -> Result<(String, String)> {
         let wrong = || place.error("Fn::GetAtt takes RESOURCE.ATTRIBUTE");
@@ -358,90 +223,25 @@ impl<'a> Scope<'a> {
         self.value(found, place, depth)
     }
 
-    fn named_condition(&self, name: &str, place: &Place, depth: usize) -> Result<bool> {
-        let node = self.root.get("Conditions").and_then(|all| all.get(name));
-        let node = node.ok_or_else(|| place.error(format!("there is no condition \"{name}\"")))?;
-        let place = Place::default().part("Conditions").part(name).at(node.line);
-        self.holds(node, &place, depth + 1)
-    }
-
-    fn holds(&self, node: &Node, place: &Place, depth: usize) -> Result<bool> {
-        if depth > MAX_DEPTH {
-            return Err(place.error("the references lead in a circle"));
-        }
-        let [(name, argument)] = node.members() else {
-            return Err(place.error("is no condition"));
-        };
-        let all = |count: std::ops::RangeInclusive<usize>| match &argument.kind {
-            Kind::List(items) if count.contains(&items.len()) => items
-                .iter()
-                .map(|item| self.holds(item, place, depth + 1))
-                .collect::<Result<Vec<bool>>>(),
-            _ => Err(place.error(format!("{name} takes a list of conditions"))),
-        };
-        match name.as_str() {
-            "Condition" => {
-                let name = self.literal(argument, "Condition", place)?;
-                self.named_condition(name, place, depth)
-            }
-            "Fn::Equals" => {
-                let [one, other] = items(argument, name, place)?;
-                let one = self.value(one, place, depth)?;
-                let other = self.value(other, place, depth)?;
-                Ok(match (as_text(one.as_ref()), as_text(other.as_ref())) {
-                    (Some(one), Some(other)) => one == other,
-                    _ => one == other,
-                })
-            }
-            "Fn::Not" => Ok(!all(1..=1)?.into_iter().any(|holds| holds)),
-            "Fn::And" => Ok(all(1..=10)?.into_iter().all(|holds| holds)),
-            "Fn::Or" => Ok(all(1..=10)?.into_iter().any(|holds| holds)),
-            other => Err(place.error(format!("{other} is no condition"))),
-        }
-    }
-
-    fn name_of_function(&self, logical: &str, depth: usize) -> Result<FunctionName> {
-        let name = self.name_property(logical, "FunctionName", depth)?;
-        let name = name.unwrap_or_else(|| logical.to_owned());
-        name.parse()
-            .map_err(|error: crate::model::InvalidFunctionName| {
-                Place::default()
-                    .part("Resources")
-                    .part(logical)
-                    .error(error.to_string())
-            })
-    }
-
-    fn name_property(&self, logical: &str, property: &str, depth: usize) -> Result<Option<String>> {
-        let node = self
-            .root
-            .get("Resources")
-            .and_then(|all| all.get(logical)?.get("Properties")?.get(property));
-        let Some(node) = node else { return Ok(None) };
-        let place = Place::default().part("Resources").part(logical);
-        let place = place.part("Properties").part(property).at(node.line);
-        let value = self.value(node, &place, depth + 1)?;
-        match value {
-            None => Ok(None),
-            some => as_text(some.as_ref())
-                .map(Some)
-                .ok_or_else(|| place.error("is not a text")),
-        }
-    }
-
-    fn resource_type(&self, logical: &str) -> Option<&'a str> {
-        let resource = self.root.get("Resources")?.get(logical)?;
-        resource.get("Type")?.text()
-    }
-
     /// A text that is not worked out.
-    fn literal<'n>(&self, node: &'n Node, function: &str, place: &Place) -> Result<&'n str> {
+    pub(super) fn literal<'n>(
+        &self,
+        node: &'n Node,
+        function: &str,
+        place: &Place,
+    ) -> Result<&'n str> {
         let _ = self;
         node.text()
             .ok_or_else(|| place.error(format!("{function} takes a text")))
     }
 
-    fn text(&self, node: &Node, function: &str, place: &Place, depth: usize) -> Result<String> {
+    pub(super) fn text(
+        &self,
+        node: &Node,
+        function: &str,
+        place: &Place,
+        depth: usize,
+    ) -> Result<String> {
         let value = self.value(node, place, depth)?;
         as_text(value.as_ref()).ok_or_else(|| place.error(format!("{function}: not a text")))
     }
@@ -464,7 +264,7 @@ impl<'a> Scope<'a> {
 }
 
 /// A list of so many items.
-fn items<'n, const N: usize>(
+pub(super) fn items<'n, const N: usize>(
     node: &'n Node,
     function: &str,
     place: &Place,
@@ -570,6 +370,12 @@ Resources:
             ("{'Fn::GetAtt': [F, Arn]}", json!(arn)),
             ("!GetAtt T.StreamArn", json!("T.StreamArn")),
             (
+                "!Sub 'https://${ServerlessHttpApi}/'",
+                json!("https://ServerlessHttpApi/"),
+            ),
+            ("!GetAtt FUrl.FunctionUrl", json!("FUrl.FunctionUrl")),
+            ("!Ref G.Alias", json!("G.Alias")),
+            (
                 "!Sub '${Stage}-${!Literal}-${F.Arn}'",
                 json!(format!("dev-${{Literal}}-{arn}")),
             ),
@@ -610,6 +416,7 @@ Resources:
                 "!Ref Nobody",
                 "neither a parameter nor a resource \"Nobody\"",
             ),
+            (&[], "!GetAtt TRole.Arn", "no resource \"TRole\""),
             (&[], "!GetAtt Nobody.Arn", "no resource \"Nobody\""),
             (&[], "!GetAtt F", "RESOURCE.ATTRIBUTE"),
             (&[], "!Sub '${Stage'", "without its }"),
