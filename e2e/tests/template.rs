@@ -105,7 +105,7 @@ fn write_image(path: &Path, mark: &str) {
         .layer(LayerBuilder::new().directory("var/task", 0o755).file_from(
             "var/task/bootstrap",
             0o755,
-            &fixtures::demo_function(),
+            fixtures::demo_function(),
         ))
         .write_oci_archive(&part, "latest")
         .unwrap();

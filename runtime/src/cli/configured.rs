@@ -129,14 +129,13 @@ impl Fronts {
                 self.address
             )
         })?;
-        let mut line = format!("HTTP API at http://{address}");
-        for route in &api.routes {
-            line += &format!("\n  {} → {}", route.key, route.function.name);
-        }
+        let mut lines = vec![format!("HTTP API at http://{address}")];
+        let routes = api.routes.iter();
+        lines.extend(routes.map(|route| format!("  {} → {}", route.key, route.function.name)));
         if !address.ip().is_loopback() {
-            line = format!("{line}\n{}", reachable(address));
+            lines.push(reachable(address));
         }
-        Ok(Some(line))
+        Ok(Some(lines.join("\n")))
     }
 
     /// Lets the command line's settings of events be those of the file's functions.

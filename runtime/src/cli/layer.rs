@@ -28,7 +28,7 @@ pub(super) fn run(
 
 fn publish(store: &LayerStore, command: PublishLayer) -> Result<ExitStatus, CommandError> {
     let name = layer_name(&command.name).map_err(usage)?;
-    let archive = store.archive(&command.content)?;
+    let archive = store.archive_of(&command.content)?;
     let request = Request {
         description: Some(command.description),
         compatible_runtimes: Some(command.compatible_runtime),

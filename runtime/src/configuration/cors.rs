@@ -15,7 +15,7 @@ pub(crate) struct Cors {
 }
 
 impl Cors {
-    /// From Lambda's and CloudFormation's members.
+    /// From Lambda's and `CloudFormation`'s members.
     ///
     /// # Errors
     /// The member that is not what it has to be.

@@ -201,13 +201,11 @@ impl RouteKey {
 
 impl std::fmt::Display for RouteKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.path {
-            None => formatter.write_str("$default"),
-            Some(_) => {
-                let method = self.method.as_deref().unwrap_or("ANY");
-                write!(formatter, "{method} {}", self.path())
-            }
+        if self.path.is_none() {
+            return formatter.write_str("$default");
         }
+        let method = self.method.as_deref().unwrap_or("ANY");
+        write!(formatter, "{method} {}", self.path())
     }
 }
 
@@ -405,7 +403,7 @@ mod tests {
             };
             prop_assert_eq!(key(&one), key(&other));
             if let Some((key, parameters)) = key(&one) {
-                let mut written = key.split_once(' ').map_or(path.to_owned(), |(_, path)| path.to_owned());
+                let mut written = key.split_once(' ').map_or(path, |(_, path)| path).to_owned();
                 for (name, value) in parameters {
                     written = written.replace(&format!("{{{name}}}"), &value);
                     written = written.replace(&format!("{{{name}+}}"), &value);

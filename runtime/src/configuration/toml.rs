@@ -18,7 +18,7 @@ type Result<T> = std::result::Result<T, ConfigurationError>;
 
 /// Keys of the file.
 const FILE: [&str; 4] = ["endpoint", "functions", "layers", "runtime_images"];
-const ENDPOINT: [&str; 4] = ["grace", "http_api", "idle", "listen"];
+const ENDPOINT: [&str; 5] = ["cors", "grace", "http_api", "idle", "listen"];
 const LAYER: [&str; 2] = ["content", "name"];
 const URL: [&str; 3] = ["auth_type", "cors", "invoke_mode"];
 
@@ -77,6 +77,13 @@ pub(crate) fn parse(text: &str, role: &str) -> Result<Configuration> {
         endpoint: endpoint(file.get("endpoint"), &root.part("endpoint"))?,
         ..Configuration::default()
     };
+    let http_cors = file
+        .get("endpoint")
+        .and_then(|endpoint| endpoint.get("cors"));
+    if let Some(value) = http_cors {
+        let place = root.part("endpoint.cors");
+        configuration.api.cors = Some(cors(value, &place)?.1);
+    }
     if let Some(images) = file.get("runtime_images") {
         let place = root.part("runtime_images");
         for (runtime, image) in table(images, &place)? {
@@ -224,7 +231,8 @@ impl Function<'_> {
             }
         }
         if let Some(value) = table.get("cors") {
-            url.insert("Cors".to_owned(), cors(value, &place.part("cors"))?);
+            let (members, _) = cors(value, &place.part("cors"))?;
+            url.insert("Cors".to_owned(), members);
         }
         Ok(Some(Json::Object(url)))
     }
@@ -321,8 +329,8 @@ fn layers(value: Option<&Value>, place: &Place) -> Result<BTreeMap<String, Strin
     Ok(layers)
 }
 
-/// The members of `Cors` from their keys.
-fn cors(value: &Value, place: &Place) -> Result<Json> {
+/// The members of `Cors` from their keys, and what they mean.
+fn cors(value: &Value, place: &Place) -> Result<(Json, Cors)> {
     const KEYS: [(&str, &str); 6] = [
         ("allow_credentials", "AllowCredentials"),
         ("allow_headers", "AllowHeaders"),
@@ -344,8 +352,8 @@ fn cors(value: &Value, place: &Place) -> Result<Json> {
             members.insert(member.to_owned(), value);
         }
     }
-    Cors::from_members(&members).map_err(|error| place.error(error))?;
-    Ok(Json::Object(members))
+    let cors = Cors::from_members(&members).map_err(|error| place.error(error))?;
+    Ok((Json::Object(members), cors))
 }
 
 /// Variables are texts; numbers and truth values become what they look like.
@@ -408,6 +416,7 @@ mod tests {
             [endpoint]
             listen = "127.0.0.1:9001"
             idle = 60
+            cors = { allow_origins = ["https://page"] }
             [runtime_images]
             "python3.12" = "python.tar"
             [[layers]]
@@ -432,6 +441,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(configuration.endpoint.idle, Some(60));
+        let cors = configuration.api.cors.unwrap();
+        assert_eq!(cors.allow_origins, ["https://page"]);
         assert_eq!(configuration.runtime_images["python3.12"], "python.tar");
         let [image, zip] = configuration.functions.as_slice() else {
             panic!("{configuration:?}");

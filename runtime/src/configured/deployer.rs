@@ -120,9 +120,10 @@ impl Deployer {
             ..Changes::default()
         };
         for made in &ready {
-            let list = match self.served.contains_key(&made.name) {
-                true => &mut changes.updated,
-                false => &mut changes.added,
+            let list = if self.served.contains_key(&made.name) {
+                &mut changes.updated
+            } else {
+                &mut changes.added
             };
             list.push(made.name.clone());
             let warnings = made.warnings().iter();
@@ -218,7 +219,7 @@ fn gather(
         alias: function.alias.as_deref(),
         url: function.url.as_ref(),
     };
-    control.want(request, code, layers).map_err(refused)
+    ControlPlane::want(request, code, layers).map_err(refused)
 }
 
 fn published(control: &ControlPlane, arn: &str) -> Result<LayerUse, ServiceError> {

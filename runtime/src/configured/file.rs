@@ -63,7 +63,7 @@ impl ConfigurationFile {
         self.path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."))
+            .unwrap_or_else(|| Path::new("."))
     }
 
     /// Whether it is what it was. Before it is read: what changes in between is then

@@ -49,7 +49,7 @@ impl ControlPlane {
     /// # Errors
     /// It cannot be read, or Lambda would not take it.
     pub(crate) fn pack(&self, content: &Path) -> Result<PackageLease, ServiceError> {
-        let archive = self.layers.archive(content)?;
+        let archive = self.layers.archive_of(content)?;
         let named = |refusal: Refusal| {
             ServiceError::Image(format!("{}: {}", content.display(), refusal.message))
         };
@@ -83,7 +83,6 @@ impl ControlPlane {
     /// # Errors
     /// The first of Lambda's rules that it breaks.
     pub(crate) fn want(
-        &self,
         request: Request<'_>,
         code: Code,
         layers: Vec<LayerUse>,

@@ -66,7 +66,7 @@ impl LayerStore {
     ///
     /// # Errors
     /// It cannot be read, or has what an archive cannot have.
-    pub(crate) fn archive(&self, content: &Path) -> Result<File, ServiceError> {
+    pub(crate) fn archive_of(&self, content: &Path) -> Result<File, ServiceError> {
         let unreadable = |error: std::io::Error| {
             ServiceError::Image(format!("cannot read {}: {error}", content.display()))
         };

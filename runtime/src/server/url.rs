@@ -103,18 +103,17 @@ pub(super) async fn answer(
     invocation.stream = Some(sender).filter(|_| url.streams);
     let pools = Arc::clone(&context.pools);
     let running = tokio::spawn(async move { pools.invoke(&version, invocation).await });
-    let mut response = match parts.recv().await {
-        Some(first) => stream(first, parts).await,
-        None => {
-            let result = running.await.unwrap_or_else(|_| Err(PoolError::lost()));
-            respond(match result {
-                Ok(result) if result.function_error().is_none() => {
-                    Answer::of(&result.payload()).unwrap_or_else(failed)
-                }
-                Err(PoolError::Throttled(reason)) => throttled(reason),
-                _ => failed(),
-            })
-        }
+    let mut response = if let Some(first) = parts.recv().await {
+        stream(first, parts).await
+    } else {
+        let result = running.await.unwrap_or_else(|_| Err(PoolError::lost()));
+        respond(match result {
+            Ok(result) if result.function_error().is_none() => {
+                Answer::of(&result.payload()).unwrap_or_else(failed)
+            }
+            Err(PoolError::Throttled(reason)) => throttled(reason),
+            _ => failed(),
+        })
     };
     if let Some(cors) = &url.cors {
         cors::add(cors, &head.headers, response.headers_mut());

@@ -172,12 +172,11 @@ impl<'a> Scope<'a> {
     }
 
     fn sub(&self, argument: &Node, place: &Place, depth: usize) -> Result<Value> {
-        let (template, own) = match &argument.kind {
-            Kind::Scalar { text, .. } => (text.as_str(), None),
-            _ => {
-                let [template, own] = items(argument, "Fn::Sub", place)?;
-                (self.literal(template, "Fn::Sub", place)?, Some(own))
-            }
+        let (template, own) = if let Some(text) = argument.text() {
+            (text, None)
+        } else {
+            let [template, own] = items(argument, "Fn::Sub", place)?;
+            (self.literal(template, "Fn::Sub", place)?, Some(own))
         };
         let mut text = String::new();
         let mut rest = template;
@@ -188,7 +187,9 @@ impl<'a> Scope<'a> {
                 .ok_or_else(|| place.error("Fn::Sub: there is a ${ without its }"))?;
             rest = after;
             if let Some(literal) = name.strip_prefix('!') {
-                text += &format!("${{{literal}}}");
+                text += "${";
+                text += literal;
+                text += "}";
                 continue;
             }
             let name = name.trim();
@@ -276,7 +277,7 @@ pub(super) fn items<'n, const N: usize>(
     list.ok_or_else(|| place.error(format!("{function} takes a list of {N}")))
 }
 
-/// Numbers and truth values as CloudFormation writes them into texts.
+/// Numbers and truth values as `CloudFormation` writes them into texts.
 pub(super) fn as_text(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) => Some(text.clone()),

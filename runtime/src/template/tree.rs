@@ -1,4 +1,4 @@
-//! YAML (and so JSON) as a tree that knows its lines. CloudFormation's short tags
+//! YAML (and so JSON) as a tree that knows its lines. `CloudFormation`'s short tags
 //! become what they stand for: `!Ref x` is `{"Ref": x}`.
 
 use std::collections::HashMap;
@@ -7,8 +7,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use crate::configuration::{ConfigurationError, Place};
 
-/// Nodes of a template, those that aliases repeat counted each time: CloudFormation
-/// takes 1 MB of text.
+/// Nodes of a template, those that aliases repeat counted each time: it is
+/// 1 MB of text at most.
 const MAX_NODES: usize = 200_000;
 
 /// How deep it may be.
@@ -307,13 +307,13 @@ mod tests {
 
     #[test]
     fn what_grows_without_end_is_refused() {
-        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]".to_owned()];
         for n in 1..9 {
             let before = n - 1;
             let nine = vec![format!("*a{before}"); 9].join(", ");
-            bomb += &format!("a{n}: &a{n} [{nine}]\n");
+            bomb.push(format!("a{n}: &a{n} [{nine}]"));
         }
-        let error = parse(&bomb).unwrap_err().to_string();
+        let error = parse(&bomb.join("\n")).unwrap_err().to_string();
         assert!(error.contains("too many values"), "{error}");
         let deep = "[".repeat(80) + &"]".repeat(80);
         let error = parse(&deep).unwrap_err().to_string();
