@@ -441,7 +441,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(configuration.endpoint.idle, Some(60));
-        let cors = configuration.api.cors.unwrap();
+        let cors = configuration.api.cors.as_ref().unwrap();
         assert_eq!(cors.allow_origins, ["https://page"]);
         assert_eq!(configuration.runtime_images["python3.12"], "python.tar");
         let [image, zip] = configuration.functions.as_slice() else {

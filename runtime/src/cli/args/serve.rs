@@ -107,7 +107,7 @@ pub(in super::super) struct Endpoint {
     /// code and their images are followed as they change
     #[arg(
         long,
-        short = 'T',
+        visible_alias = "template-file",
         value_name = "FILE",
         conflicts_with_all = [
             "image", "config", "memory", "timeout", "tmp", "env", "env_file", "entrypoint", "cmd",
