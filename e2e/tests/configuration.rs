@@ -211,3 +211,66 @@ out["container"] = echo({container:?}, 1)
         );
     }
 }
+
+/// A function that streams: a URL that is not for streams has all of it at once.
+#[test]
+fn privileged_urls_stream_only_if_they_are_to() {
+    if !privileged() {
+        return;
+    }
+    let code = r#"
+import http.client, json
+c = http.client.HTTPConnection("127.0.0.1", 9001)
+while True:
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    r = c.getresponse()
+    i = r.headers["lambda-runtime-aws-request-id"]
+    r.read()
+    head = json.dumps({"statusCode": 201, "headers": {"content-type": "text/plain"}})
+    parts = iter([head.encode() + b"\0" * 8 + b"first ", b"last"])
+    c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", parts, {"Lambda-Runtime-Function-Response-Mode": "streaming",
+        "Content-Type": "application/vnd.awslambda.http-integration-response", "Transfer-Encoding": "chunked"}, encode_chunked=True)
+    c.getresponse().read()
+"#;
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let function = |name: &str, url: &str| {
+        let image = Fixture::PythonOciArchive.reference();
+        // A JSON text is a TOML one, too.
+        let code = json!(code);
+        format!(
+            "[functions.{name}]\nimage = {image:?}\nmemory_size = 1024\ntimeout = 60\n\
+             entry_point = [\"/usr/bin/python3\", \"-c\"]\ncommand = [{code}]\nurl = {url}\n"
+        )
+    };
+    let buffered = function("buffered", "true");
+    let streamed = function("streamed", "{ invoke_mode = \"RESPONSE_STREAM\" }");
+    write(directory.path(), &(buffered + &streamed));
+    let served = Served::start_in(directory.path(), &lambent, &[]);
+    let address = served.address().to_string();
+    let out = client(
+        &served,
+        &format!(
+            r#"
+def get(name):
+    h = http.client.HTTPConnection({address:?})
+    h.request("GET", f"/lambda-url/{{name}}/")
+    r = h.getresponse()
+    return [r.status, r.getheader("transfer-encoding"), r.read().decode()]
+out["streamed"] = get("streamed")
+out["buffered"] = get("buffered")
+"#
+        ),
+    );
+    assert_eq!(
+        out["streamed"],
+        json!([201, "chunked", "first last"]),
+        "{}",
+        served.log()
+    );
+    let head = "{\"statusCode\": 201, \"headers\": {\"content-type\": \"text/plain\"}}";
+    assert_eq!(
+        out["buffered"],
+        json!([200, null, format!("{head}{}first last", "\0".repeat(8))])
+    );
+}
