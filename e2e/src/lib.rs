@@ -4,11 +4,14 @@
 pub mod awscli;
 pub mod bench;
 pub mod boto3;
+pub mod control;
 pub mod fidelity;
 pub mod fixtures;
 mod lambent;
 pub mod leftovers;
+pub mod load;
 pub mod pillow;
+pub mod resources;
 pub mod script;
 pub mod serve;
 pub mod vm;

@@ -26,7 +26,7 @@ impl Served {
     /// # Panics
     /// If it ends instead.
     pub fn start(lambent: &Lambent, arguments: &[&str]) -> Self {
-        Self::start_in(Path::new("."), lambent, arguments)
+        Self::launch(Path::new("."), lambent, "127.0.0.1:0", arguments)
     }
 
     /// The same in another working directory.
@@ -34,7 +34,19 @@ impl Served {
     /// # Panics
     /// If it ends instead.
     pub fn start_in(directory: &Path, lambent: &Lambent, arguments: &[&str]) -> Self {
-        let ours = ["serve", "--listen", "127.0.0.1:0"];
+        Self::launch(directory, lambent, "127.0.0.1:0", arguments)
+    }
+
+    /// Starts it at an address, and waits until it says where it listens.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn start_at(lambent: &Lambent, address: &str, arguments: &[&str]) -> Self {
+        Self::launch(Path::new("."), lambent, address, arguments)
+    }
+
+    fn launch(directory: &Path, lambent: &Lambent, address: &str, arguments: &[&str]) -> Self {
+        let ours = ["serve", "--listen", address];
         let mut child = lambent
             .command(ours.iter().chain(arguments))
             .current_dir(directory)

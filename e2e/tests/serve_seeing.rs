@@ -470,12 +470,9 @@ fn privileged_commands_need_a_service() {
     let run = lambent.run(["serve", &image, "--listen", "127.0.0.1:0"]);
     assert_eq!(run.status, 4, "{run:?}");
     assert!(run.stderr.contains("another `lambent serve`"), "{run:?}");
-    let all = lambent.run(["ps", "--output", "json"]);
-    let all: Value = serde_json::from_str(&all.stdout).unwrap();
-    let name = all["services"][0]["service"].as_str().unwrap();
-    assert_eq!(lambent.run(["logs", "--service", name]).status, 0);
+    assert_eq!(lambent.run(["logs"]).status, 0);
     assert_eq!(lambent.run(["logs", "nobody"]).status, 4);
-    assert_eq!(lambent.run(["stop", "--all"]).status, 0);
+    assert_eq!(lambent.run(["stop"]).status, 0);
     assert!(!leftovers::alive(one.pid()));
     is_gone(&lambent);
 }

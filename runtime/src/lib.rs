@@ -13,6 +13,7 @@ mod configured;
 pub mod control_plane;
 mod doctor;
 mod environment;
+mod file;
 pub mod functions;
 pub mod images;
 pub mod model;

@@ -1,16 +1,16 @@
 //! The facade that commands use: images in, execution environments out.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use lambent_images::{Attachment, FileKind, Image, PackageLease, PackageStore, Rootfs};
 
-use crate::doctor::{Finding, probe, unenforced};
+use crate::doctor::{Facts, Finding, probe, unenforced};
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
-    FunctionConfiguration, FunctionName, Identity, Package, Version, function_arn,
-    function_environment,
+    FunctionConfiguration, FunctionName, Identity, InitializationType, Package, Version,
+    function_arn, function_environment,
 };
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
@@ -33,6 +33,8 @@ pub struct Service {
     launcher: Launcher,
     _lock: ServiceLock,
     region: String,
+    /// What this host is like, once something is to run.
+    facts: OnceLock<Facts>,
 }
 
 /// An image that is ready to run: imported, with its layers held in the store.
@@ -113,7 +115,7 @@ impl PreparedImage {
         match self.rootfs.lookup(path)? {
             Some(FileKind::Directory { .. }) => Ok(()),
             _ => Err(ServiceError::Image(format!(
-                "the image of the runtime has no directory {path}, over which code or layers are \
+                "the image has no directory {path}, over which code or layers are \
                  mounted: make it in the image (for example with WORKDIR {path})"
             ))),
         }
@@ -162,6 +164,7 @@ impl Service {
             launcher,
             _lock: lock,
             region: region(),
+            facts: OnceLock::new(),
         })
     }
 
@@ -210,8 +213,8 @@ impl Service {
         function_arn(&self.region, name)
     }
 
-    /// A new execution environment of a function. Nothing runs in it until its
-    /// first invocation.
+    /// A new execution environment of a function. Nothing runs in it until it is
+    /// initialised or gets its first invocation.
     ///
     /// # Errors
     /// The image has nothing to run, or the host cannot make its `/tmp`.
@@ -219,6 +222,7 @@ impl Service {
         &self,
         code: Arc<PreparedCode>,
         function: FunctionConfiguration,
+        initialization_type: InitializationType,
         sink: Arc<dyn Sink>,
     ) -> Result<FunctionEnvironment, ServiceError> {
         let tmp_bytes = function.ephemeral_storage.bytes();
@@ -230,6 +234,7 @@ impl Service {
             region: self.region.clone(),
             runtime_api: RUNTIME_API.to_string(),
             log_stream_name: log_stream_name(function.version),
+            initialization_type,
         };
         let spec = SandboxSpec {
             root: code.image.rootfs.mount().clone(),
@@ -242,16 +247,19 @@ impl Service {
             visible_cpus: function.memory_size.visible_cpus(),
             tmp_bytes,
         };
-        let facts = probe::look_around(&self.directories);
+        let facts = self
+            .facts
+            .get_or_init(|| probe::look_around(&self.directories));
         let settings = EnvironmentSettings {
-            warnings: unenforced(&facts, &function)
+            warnings: unenforced(facts, &function)
                 .iter()
                 .map(Finding::short)
                 .collect(),
-            function_arn: function.arn(&self.region),
+            function_arn: self.function_arn(&function.function_name),
             function,
             spec,
             sink,
+            warm: Arc::default(),
         };
         Ok(FunctionEnvironment {
             environment: ExecutionEnvironment::new(&self.launcher, settings),

@@ -44,6 +44,8 @@ pub(crate) struct Environment {
     pub(crate) id: u64,
     pub(crate) version: String,
     pub(crate) state: EnvironmentState,
+    /// Whether provisioned concurrency keeps it.
+    pub(crate) provisioned: bool,
     /// How long it has been idle.
     pub(crate) idle_seconds: Option<u64>,
     pub(crate) age_seconds: u64,
@@ -52,10 +54,13 @@ pub(crate) struct Environment {
     pub(crate) tmp_used_mb: u64,
 }
 
-/// Whether it has an invocation.
+/// What it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum EnvironmentState {
+    /// Its INIT, ahead of invocations.
+    Initialising,
+    /// An invocation.
     Busy,
     Idle,
 }

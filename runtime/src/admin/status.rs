@@ -1,11 +1,11 @@
 //! A service at this moment, from what its parts say.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::protocol::{Environment, EnvironmentState, FunctionStatus};
 use crate::model::FunctionName;
-use crate::pool::EnvironmentStatus;
+use crate::pool::{Activity, EnvironmentStatus};
 use crate::server::Context;
 
 const MEGABYTE: u64 = 1024 * 1024;
@@ -42,14 +42,17 @@ pub(super) fn functions(context: &Context) -> Vec<FunctionStatus> {
 }
 
 fn environment(found: &EnvironmentStatus, now: SystemTime) -> Environment {
+    let (state, idle_seconds) = match found.activity {
+        Activity::Initialising => (EnvironmentState::Initialising, None),
+        Activity::Busy => (EnvironmentState::Busy, None),
+        Activity::Idle(idle) => (EnvironmentState::Idle, Some(idle.as_secs())),
+    };
     Environment {
         id: found.id,
         version: found.version.clone(),
-        state: match found.idle {
-            Some(_) => EnvironmentState::Idle,
-            None => EnvironmentState::Busy,
-        },
-        idle_seconds: found.idle.as_ref().map(Duration::as_secs),
+        state,
+        provisioned: found.provisioned,
+        idle_seconds,
         // The clock may have been set back.
         age_seconds: now
             .duration_since(found.created)
@@ -66,6 +69,8 @@ fn environment(found: &EnvironmentStatus, now: SystemTime) -> Environment {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::MemorySize;
 
@@ -78,7 +83,8 @@ mod tests {
             version: "$LATEST".to_owned(),
             memory_size: MemorySize::MIN,
             created: now - Duration::from_secs(9),
-            idle: Some(Duration::from_millis(2_500)),
+            activity: Activity::Idle(Duration::from_millis(2_500)),
+            provisioned: true,
             invocations: 4,
             max_memory_used: 129 * MEGABYTE,
             tmp_used: MEGABYTE - 10_000,
@@ -87,6 +93,7 @@ mod tests {
             id: 3,
             version: "$LATEST".to_owned(),
             state: EnvironmentState::Idle,
+            provisioned: true,
             idle_seconds: Some(2),
             age_seconds: 9,
             invocations: 4,
@@ -94,7 +101,7 @@ mod tests {
             tmp_used_mb: 1,
         };
         assert_eq!(environment(&found, now), expected);
-        found.idle = None;
+        found.activity = Activity::Busy;
         let busy = environment(&found, found.created - Duration::from_secs(1));
         assert_eq!(
             (busy.state, busy.idle_seconds, busy.age_seconds),

@@ -105,12 +105,15 @@ impl Catalog {
             return Err(Refusal::revision());
         }
         request.apply(&mut alias, record, function, arns)?;
+        if record.provisioned.contains_key(name) {
+            record.check_provisionable(name, &alias.route)?;
+        }
         alias.revision_id.clone_from(&moment.revision_id);
         record.aliases.insert(name.to_owned(), alias);
         Ok(())
     }
 
-    /// Removes an alias, if it is there, with its URL.
+    /// Removes an alias, if it is there, with what is configured for it.
     ///
     /// # Errors
     /// There is no such function.
@@ -123,6 +126,9 @@ impl Catalog {
         let record = self.function_mut(function, arns)?;
         record.aliases.remove(name);
         record.urls.remove(name);
+        record.provisioned.remove(name);
+        record.event_invoke.remove(name);
+        record.policies.remove(name);
         Ok(())
     }
 

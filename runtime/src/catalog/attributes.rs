@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Moment;
+use super::provisioned::provisioned_beyond_reserved;
 use super::record::{Catalog, UrlRecord};
 use super::refusal::Refusal;
 use super::settings::required;
@@ -14,7 +15,7 @@ use super::shape::Arns;
 use crate::model::{FunctionName, FunctionReference};
 
 /// Executions that Lambda keeps for functions without a reservation.
-const UNRESERVED_MIN: usize = 100;
+pub(super) const UNRESERVED_MIN: usize = 100;
 
 /// Executions of an account.
 pub(super) const ACCOUNT_CONCURRENCY: usize = 1_000;
@@ -29,10 +30,16 @@ pub(crate) struct UrlRequest {
 }
 
 impl Catalog {
-    /// Executions that no function has reserved.
+    /// Executions that no function has reserved or provisioned.
     pub(crate) fn unreserved(&self) -> usize {
-        let reserved = self.functions.values().filter_map(|record| record.reserved);
-        ACCOUNT_CONCURRENCY.saturating_sub(reserved.sum())
+        let functions = self.functions.values();
+        let taken = functions.map(|record| {
+            // What is provisioned is part of what is reserved.
+            record
+                .reserved
+                .unwrap_or_else(|| record.provisioned_in_all())
+        });
+        ACCOUNT_CONCURRENCY.saturating_sub(taken.sum())
     }
 
     /// Sets or (with `None`) takes away a function's reserved concurrency.
@@ -46,7 +53,10 @@ impl Catalog {
         arns: &Arns,
     ) -> Result<(), Refusal> {
         unqualified(reference)?;
-        let own = self.function(&reference.name, arns)?.reserved.unwrap_or(0);
+        let record = self.function(&reference.name, arns)?;
+        let own = record
+            .reserved
+            .unwrap_or_else(|| record.provisioned_in_all());
         let left = self.unreserved() + own;
         let concurrency = concurrency
             .map(|value| {
@@ -65,7 +75,11 @@ impl Catalog {
                  UnreservedConcurrentExecution below its minimum value of [{UNRESERVED_MIN}]."
             )));
         }
-        self.function_mut(&reference.name, arns)?.reserved = concurrency;
+        let record = self.function_mut(&reference.name, arns)?;
+        if concurrency.is_some_and(|wanted| wanted < record.provisioned_in_all()) {
+            return Err(provisioned_beyond_reserved());
+        }
+        record.reserved = concurrency;
         Ok(())
     }
 

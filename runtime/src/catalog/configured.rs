@@ -63,8 +63,8 @@ impl Catalog {
             )));
         }
         check_size(wanted.code.unpacked_size(), &wanted.settings.layers)?;
-        let mut record = FunctionRecord::of_command_line(wanted.record(moment));
-        record.tags.clone_from(&wanted.tags);
+        let mut record = FunctionRecord::new(wanted.record(moment), wanted.tags.clone());
+        record.transient = true;
         if let Some(old) = &old {
             record.last_version = old.last_version;
             record.versions.clone_from(&old.versions);

@@ -14,6 +14,8 @@ pub(crate) enum RefusalKind {
     InvalidContent,
     /// `ResourceNotFoundException`.
     NotFound,
+    /// `ProvisionedConcurrencyConfigNotFoundException`.
+    NotProvisioned,
     /// `ResourceConflictException`.
     Conflict,
     /// `PreconditionFailedException`.

@@ -11,11 +11,9 @@ use std::sync::Arc;
 use super::args::Endpoint;
 use super::exit_status::CommandError;
 use super::output;
-use crate::asynchronous::{EventInvokeConfig, EventQueue};
 use crate::configuration::{Api, Configuration, EndpointSettings};
 use crate::configured::{ConfigurationFile, Identity, Listener, TOML};
 use crate::control_plane::RuntimeImages;
-use crate::model::FunctionReference;
 use crate::server::http_api::HttpApi;
 use crate::service::region;
 
@@ -106,13 +104,10 @@ pub(super) fn runtime_images(
     Ok(images)
 }
 
-/// What follows the file beside the functions: HTTP routes, and what happens to the
-/// events of functions that nobody has said anything else of.
+/// What follows the file beside the functions: HTTP routes.
 pub(super) struct Fronts {
     pub(super) http_api: Arc<HttpApi>,
     pub(super) address: SocketAddr,
-    pub(super) events: Arc<EventQueue>,
-    pub(super) config: EventInvokeConfig,
 }
 
 impl Fronts {
@@ -137,22 +132,6 @@ impl Fronts {
         }
         Ok(Some(lines.join("\n")))
     }
-
-    /// Lets the command line's settings of events be those of the file's functions.
-    pub(super) fn configure_events(&self, configuration: &Configuration) -> Result<(), String> {
-        for function in &configuration.functions {
-            let reference = FunctionReference {
-                name: function.name.clone(),
-                qualifier: None,
-            };
-            if self.events.configured(&reference).is_none() {
-                self.events
-                    .configure(&reference, self.config.clone())
-                    .map_err(|error| error.to_string())?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The warning about an address that is not of this machine only.
@@ -169,8 +148,7 @@ impl Listener for Fronts {
         configuration: &'a Configuration,
     ) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
         Box::pin(async move {
-            let events = self.configure_events(configuration);
-            match events.and(self.open(&configuration.api).await) {
+            match self.open(&configuration.api).await {
                 Ok(line) => line,
                 Err(error) => Some(format!("warning: {error}")),
             }

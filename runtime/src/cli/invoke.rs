@@ -9,13 +9,15 @@ use bytes::Bytes;
 
 use super::args::{Invoke, OutputFormat};
 use super::exit_status::{CommandError, ExitStatus};
+use super::extra_layers;
 use super::progress::ProgressDisplay;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
 use super::{interrupted, output};
+use crate::control_plane::LayerStore;
 use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
-use crate::model::{Failure, MAX_EVENT_BYTES};
+use crate::model::{Failure, InitializationType, MAX_EVENT_BYTES};
 use crate::service::Service;
 use crate::state::StateDirectories;
 
@@ -29,12 +31,18 @@ pub(super) async fn run(
         name: None,
     };
     let strict = command.function.strict;
+    let layers = command.function.layer.clone();
+    extra_layers::check(&layers, strict)?;
     let function = command.function.configuration()?;
     let event = event(command.event.as_deref(), command.payload)?;
     if strict {
         refuse_unenforced(&directories, &function)?;
     }
-    let service = Service::open(directories)?;
+    let service = Service::open(directories.clone())?;
+    let store = match layers.is_empty() {
+        true => None,
+        false => Some(LayerStore::open(&directories, service.region())?),
+    };
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let invoking = async {
@@ -47,7 +55,14 @@ pub(super) async fn run(
         }
         let log = Arc::new(StandardError::new());
         let sink = Arc::clone(&log);
-        let function = service.environment(Arc::new(Arc::new(image).into()), function, sink)?;
+        let image = Arc::new(image);
+        let code = match &store {
+            Some(store) => extra_layers::attach(store, &layers, image)?,
+            None => image.into(),
+        };
+        let code = Arc::new(code);
+        let on_demand = InitializationType::OnDemand;
+        let function = service.environment(code, function, on_demand, sink)?;
         let environment = &function.environment;
         let invocation = || command.caller.describe(Invocation::new(event.clone()));
         let invoked = invoke(
@@ -69,6 +84,9 @@ pub(super) async fn run(
     // However it ended: the command returns when nothing is left.
     progress.finish();
     service.shutdown().await;
+    if let Some(Err(refusal)) = store.map(|store| store.collect()) {
+        output::diagnostic(&format!("warning: layers stay in the store: {refusal}"));
+    }
     result
 }
 

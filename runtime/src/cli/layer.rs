@@ -97,7 +97,7 @@ fn created(answer: &Value) -> String {
 }
 
 /// `NAME:VERSION`, or an ARN.
-fn version(text: &str) -> Result<(String, u64), CommandError> {
+pub(super) fn version(text: &str) -> Result<(String, u64), CommandError> {
     if text.starts_with("arn:") {
         let arn = LayerVersionArn::parse(text).map_err(usage)?;
         return Ok((arn.name, arn.version));
@@ -113,11 +113,11 @@ fn version(text: &str) -> Result<(String, u64), CommandError> {
     })
 }
 
-fn usage(refusal: Refusal) -> CommandError {
+pub(super) fn usage(refusal: Refusal) -> CommandError {
     CommandError::Usage(refusal.message)
 }
 
-fn refused(refusal: Refusal) -> CommandError {
+pub(super) fn refused(refusal: Refusal) -> CommandError {
     match refusal.kind {
         RefusalKind::Service => CommandError::Host(refusal.message),
         _ => CommandError::Image(refusal.message),

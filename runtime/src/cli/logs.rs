@@ -5,7 +5,7 @@ use serde_json::json;
 use super::args::{Logs, OutputFormat};
 use super::exit_status::{CommandError, ExitStatus};
 use super::output;
-use super::running::{choose, services};
+use super::running::service;
 use crate::admin::client::LogQuery;
 use crate::admin::protocol::LogRecord;
 use crate::state::StateDirectories;
@@ -14,7 +14,7 @@ pub(super) async fn run(
     command: Logs,
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
-    let service = choose(services(&directories).await?, &command.choice)?;
+    let service = service(&directories).await?;
     let query = LogQuery {
         function: command
             .function

@@ -5,6 +5,7 @@ mod configured;
 mod demo;
 mod doctor;
 mod exit_status;
+mod extra_layers;
 mod image;
 mod invoke;
 mod layer;
@@ -51,7 +52,7 @@ pub fn main() -> ExitCode {
             Command::Serve(command) => block_on(serve::run(*command, directories)),
             Command::Ps(command) => block_on(ps::run(command, directories)),
             Command::Logs(command) => block_on(logs::run(command, directories)),
-            Command::Stop(command) => block_on(stop::run(command, directories)),
+            Command::Stop => block_on(stop::run(directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Layer(command) => layer::run(command, &directories),
             Command::Doctor(command) => doctor::run(&command, &directories),

@@ -1,11 +1,11 @@
-//! `lambent ps`: what running services hold.
+//! `lambent ps`: what the running service holds.
 
 use serde_json::json;
 
 use super::args::{OutputFormat, Ps};
 use super::exit_status::{CommandError, ExitStatus};
 use super::output;
-use super::running::services;
+use super::running::service;
 use crate::admin::protocol::{Environment, EnvironmentState, FunctionStatus, ServiceStatus};
 use crate::state::StateDirectories;
 
@@ -16,16 +16,13 @@ pub(super) async fn run(
     command: Ps,
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
-    let mut all = vec![];
-    for service in services(&directories).await? {
-        all.push(service.status().await?);
-    }
+    let status = service(&directories).await?.status().await?;
     match command.output {
         OutputFormat::Json => {
-            output::json_document(&json!({"version": JSON_VERSION, "services": all}))?;
+            output::json_document(&json!({"version": JSON_VERSION, "services": [status]}))?;
         }
         OutputFormat::Text => {
-            for line in as_text(&all) {
+            for line in as_text(&status) {
                 output::line(&line)?;
             }
         }
@@ -33,32 +30,28 @@ pub(super) async fn run(
     Ok(ExitStatus::Success)
 }
 
-/// For each service a line, its functions and its environments.
-fn as_text(services: &[ServiceStatus]) -> Vec<String> {
-    let mut lines = vec![];
-    for service in services {
-        if !lines.is_empty() {
-            lines.push(String::new());
-        }
-        let events = match service.asynchronous_events {
-            0 => String::new(),
-            1 => ", with 1 asynchronous event".to_owned(),
-            events => format!(", with {events} asynchronous events"),
-        };
-        lines.push(format!(
+/// A line for the service, its functions and its environments.
+fn as_text(service: &ServiceStatus) -> Vec<String> {
+    let events = match service.asynchronous_events {
+        0 => String::new(),
+        1 => ", with 1 asynchronous event".to_owned(),
+        events => format!(", with {events} asynchronous events"),
+    };
+    let mut lines = vec![
+        format!(
             "{} at {}, process {}, for {}{events}",
             service.service,
             service.endpoint,
             service.pid,
             span(service.uptime_seconds)
-        ));
+        ),
+        String::new(),
+    ];
+    lines.extend(output::table(&functions(&service.functions)));
+    let environments = environments(&service.functions);
+    if environments.len() > 1 {
         lines.push(String::new());
-        lines.extend(output::table(&functions(&service.functions)));
-        let environments = environments(&service.functions);
-        if environments.len() > 1 {
-            lines.push(String::new());
-            lines.extend(output::table(&environments));
-        }
+        lines.extend(output::table(&environments));
     }
     lines
 }
@@ -119,15 +112,26 @@ fn row(function: &str, environment: &Environment) -> [String; 7] {
     [
         environment.id.to_string(),
         format!("{function}:{}", environment.version),
-        match environment.idle_seconds {
-            Some(seconds) => format!("idle for {}", span(seconds)),
-            None => "busy".to_owned(),
-        },
+        state(environment),
         span(environment.age_seconds),
         environment.invocations.to_string(),
         format!("{} MB", environment.max_memory_used_mb),
         format!("{} MB", environment.tmp_used_mb),
     ]
+}
+
+fn state(environment: &Environment) -> String {
+    let state = match (environment.state, environment.idle_seconds) {
+        (EnvironmentState::Initialising, _) => "initialising".to_owned(),
+        (EnvironmentState::Idle, Some(seconds)) => format!("idle for {}", span(seconds)),
+        (EnvironmentState::Idle, None) => "idle".to_owned(),
+        (EnvironmentState::Busy, _) => "busy".to_owned(),
+    };
+    if environment.provisioned {
+        format!("{state}, provisioned")
+    } else {
+        state
+    }
 }
 
 /// A span of time in its largest unit.
@@ -154,6 +158,7 @@ mod tests {
                 EnvironmentState::Busy
             },
             idle_seconds: idle,
+            provisioned: id == 1,
             age_seconds: 130,
             invocations: 4,
             max_memory_used_mb: 33,
@@ -181,22 +186,20 @@ mod tests {
     }
 
     #[test]
-    fn services_are_told_in_tables() {
+    fn a_service_is_told_in_tables() {
         let busy = service(vec![environment(0, None), environment(1, Some(9))]);
-        let lines = as_text(&[busy, service(vec![])]);
         let expected = [
             "0123abcd at http://127.0.0.1:9000, process 12, for 2 h, with 1 asynchronous event",
             "",
             "FUNCTION   MEMORY   BUSY   IDLE   INVOCATIONS   ERRORS   THROTTLES   COLD STARTS",
             "f          128 MB   1      1      8             1        0           2",
             "",
-            "ENVIRONMENT   FUNCTION    STATE          AGE     INVOCATIONS   MAX MEMORY USED   /TMP",
-            "0             f:$LATEST   busy           2 min   4             33 MB             1 MB",
-            "1             f:$LATEST   idle for 9 s   2 min   4             33 MB             1 MB",
-            "",
+            "ENVIRONMENT   FUNCTION    STATE                       AGE     INVOCATIONS   MAX MEMORY USED   /TMP",
+            "0             f:$LATEST   busy                        2 min   4             33 MB             1 MB",
+            "1             f:$LATEST   idle for 9 s, provisioned   2 min   4             33 MB             1 MB",
         ];
-        assert_eq!(lines[..9], expected);
+        assert_eq!(as_text(&busy), expected);
         // Without environments there is no second table.
-        assert_eq!(lines.len(), 9 + 4);
+        assert_eq!(as_text(&service(vec![])).len(), 4);
     }
 }

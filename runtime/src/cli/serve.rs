@@ -5,26 +5,26 @@ use std::time::Duration;
 
 use lambent_images::ImageReference;
 
-use super::args::{Endpoint, Events, Serve};
+use super::args::{Endpoint, Events, LayerSource, Serve};
 use super::configured::{self, Chosen, Fronts, Settings, reachable};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::serving::Serving;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
-use super::{interrupted, output};
+use super::{extra_layers, interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
-use crate::asynchronous::{EventQueue, Pace, QueueSettings};
+use crate::asynchronous::{EventInvokeConfig, EventQueue, Pace, QueueSettings, check_destination};
 use crate::configured::{Configured, Start};
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
-use crate::model::{FunctionConfiguration, FunctionName, FunctionReference};
+use crate::model::FunctionConfiguration;
 use crate::pool::{PoolSettings, Pools};
 use crate::server::http_api::HttpApi;
 use crate::server::{Context, Server};
-use crate::service::Service;
+use crate::service::{PreparedImage, Service};
 use crate::state::StateDirectories;
 
 pub(super) async fn run(
@@ -32,6 +32,8 @@ pub(super) async fn run(
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
     let strict = command.function.strict;
+    let layers = command.function.layer.clone();
+    extra_layers::check(&layers, strict)?;
     let configuration = command.function.configuration()?;
     let chosen = configured::choose(&command.endpoint)?;
     if strict && chosen.is_none() {
@@ -50,6 +52,7 @@ pub(super) async fn run(
         settings,
         events: &command.events,
         configuration,
+        layers,
         strict,
         directories: &directories,
         pools: &pools,
@@ -76,6 +79,7 @@ struct Opening<'a> {
     events: &'a Events,
     /// Of the image of the command line.
     configuration: FunctionConfiguration,
+    layers: Vec<LayerSource>,
     strict: bool,
     directories: &'a StateDirectories,
     pools: &'a Arc<Pools>,
@@ -88,19 +92,32 @@ impl Opening<'_> {
         let log = Arc::new(StandardError::with_format(command.log_format));
         let sink = Arc::clone(&log);
         let runtimes = configured::runtime_images(command, chosen.as_ref())?;
+        check_destinations(&self.events.config())?;
         let control = ControlPlane::open(self.directories, pools, &functions, sink, runtimes)?;
         for lost in control.restore().await {
             output::diagnostic(&format!("warning: {lost}"));
         }
         if let Some(image) = &command.image {
-            adopt(command, image, &self.configuration, pools, &control).await?;
+            self.adopt(image, &control).await?;
         }
         let configured = match chosen {
             None => None,
             Some(chosen) => Some(self.configure(chosen, &control, &functions, &log).await?),
         };
         let name = &self.configuration.function_name;
-        let events = event_queue(self.events, name, pools, &functions, &log)?;
+        let waiting = self.directories.events();
+        let unusable = |error: std::io::Error| {
+            CommandError::Host(format!("use {}: {error}", waiting.display()))
+        };
+        let notices = Arc::clone(&log);
+        let events = EventQueue::open(
+            &waiting,
+            Arc::clone(pools),
+            Arc::clone(&functions),
+            self.queue_settings(),
+            Arc::new(move |notice: &str| notices.say(notice)),
+        );
+        let events = events.map_err(unusable)?;
         let context = Context {
             functions,
             control: Arc::clone(&control),
@@ -119,15 +136,10 @@ impl Opening<'_> {
         let fronts = Arc::new(Fronts {
             http_api: HttpApi::new(Arc::clone(server.context())),
             address: self.settings.http_api,
-            events,
-            config: self.events.config(),
         });
         let mut api = None;
         if let Some(configured) = &configured {
             let configuration = configured.configuration();
-            fronts
-                .configure_events(configuration)
-                .map_err(CommandError::Usage)?;
             api = fronts
                 .open(&configuration.api)
                 .await
@@ -137,6 +149,7 @@ impl Opening<'_> {
         let socket = AdminSocket::bind(&sockets).await.map_err(|error| {
             CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
         })?;
+        events.resume().map_err(unusable)?;
         output::progress(&match &command.image {
             Some(image) => format!(
                 "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
@@ -176,6 +189,35 @@ impl Opening<'_> {
         })
     }
 
+    fn queue_settings(&self) -> QueueSettings {
+        QueueSettings {
+            pace: Pace::new(self.events.retry_delay),
+            defaults: match &self.command.image {
+                // Its own, which clients may change.
+                Some(_) => EventInvokeConfig::default(),
+                None => self.events.config(),
+            },
+            ..QueueSettings::default()
+        }
+    }
+
+    /// Serves the image of the command line as a function, for as long as the command
+    /// runs.
+    async fn adopt(
+        &self,
+        image: &ImageReference,
+        control: &ControlPlane,
+    ) -> Result<(), CommandError> {
+        let config = self.events.config();
+        config
+            .check(&self.configuration.function_name)
+            .map_err(|error| CommandError::Usage(error.to_string()))?;
+        let image_code = prepare(self.command, image, self.pools).await?;
+        let code = extra_layers::attach(control.layers(), &self.layers, image_code)?;
+        control.adopt(&self.configuration, image, code, &config)?;
+        Ok(())
+    }
+
     /// Serves the functions of a configuration file.
     async fn configure(
         &self,
@@ -202,51 +244,21 @@ impl Opening<'_> {
     }
 }
 
-fn event_queue(
-    settings: &Events,
-    name: &FunctionName,
-    pools: &Arc<Pools>,
-    functions: &Arc<Functions>,
-    log: &Arc<StandardError>,
-) -> Result<Arc<EventQueue>, CommandError> {
-    let queue_settings = QueueSettings {
-        pace: Pace::new(settings.retry_delay),
-        ..QueueSettings::default()
-    };
-    let log = Arc::clone(log);
-    let queue = EventQueue::new(
-        Arc::clone(pools),
-        Arc::clone(functions),
-        queue_settings,
-        Arc::new(move |notice: &str| log.say(notice)),
-    );
-    let reference = FunctionReference {
-        name: name.clone(),
-        qualifier: None,
-    };
-    let config = settings.config();
-    for destination in [&config.on_failure, &config.on_success]
-        .into_iter()
-        .flatten()
-    {
-        destination
-            .check()
+fn check_destinations(config: &EventInvokeConfig) -> Result<(), CommandError> {
+    let destinations = [&config.on_failure, &config.on_success];
+    for destination in destinations.into_iter().flatten() {
+        check_destination(destination)
             .map_err(|error| CommandError::Host(format!("write to {destination}: {error}")))?;
     }
-    let configured = queue.configure(&reference, config);
-    configured.map_err(|error| CommandError::Usage(error.to_string()))?;
-    Ok(queue)
+    Ok(())
 }
 
-/// Serves the image of the command line as a function, for as long as the command
-/// runs.
-async fn adopt(
+/// Fetches the image of the command line.
+async fn prepare(
     command: &Endpoint,
     reference: &ImageReference,
-    configuration: &FunctionConfiguration,
     pools: &Pools,
-    control: &ControlPlane,
-) -> Result<(), CommandError> {
+) -> Result<Arc<PreparedImage>, CommandError> {
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let request = ImageRequest {
@@ -260,6 +272,5 @@ async fn adopt(
     for warning in &image.image.warnings {
         output::diagnostic(&format!("warning: {warning}"));
     }
-    control.adopt(configuration, reference, image)?;
-    Ok(())
+    Ok(image)
 }

@@ -49,7 +49,7 @@ impl Serving {
         }
         let context = Arc::clone(self.server.context());
         let http_api = &self.fronts.http_api;
-        let connections = self.server.close();
+        let connections = self.server.close().await;
         http_api.close();
         {
             let done = async {
@@ -66,7 +66,7 @@ impl Serving {
                 _ = interrupted() => {}
             }
         }
-        report_lost_events(&context, &self.log);
+        report_waiting_events(&context, &self.log);
         context.pools.shutdown().await;
         let _in_time = tokio::time::timeout(LAST_ANSWERS, async {
             tokio::join!(connections.ended(), http_api.ended())
@@ -82,13 +82,15 @@ impl Serving {
     }
 }
 
-fn report_lost_events(context: &Context, log: &StandardError) {
+fn report_waiting_events(context: &Context, log: &StandardError) {
     let events = context.events.events();
     if events > 0 {
         let events = match events {
             1 => "1 asynchronous event has".to_owned(),
             events => format!("{events} asynchronous events have"),
         };
-        log.say(&format!("{events} not been completed and will not be"));
+        log.say(&format!(
+            "{events} not been completed, and go on with the next service of this installation"
+        ));
     }
 }

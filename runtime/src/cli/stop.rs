@@ -1,20 +1,10 @@
 //! `lambent stop`: ends what `lambent serve` began, and waits for it.
 
-use super::args::Stop;
 use super::exit_status::{CommandError, ExitStatus};
-use super::running::{choose, services};
+use super::running::service;
 use crate::state::StateDirectories;
 
-pub(super) async fn run(
-    command: Stop,
-    directories: StateDirectories,
-) -> Result<ExitStatus, CommandError> {
-    let mut services = services(&directories).await?;
-    if !command.all {
-        services = vec![choose(services, &command.choice)?];
-    }
-    for service in services {
-        service.stop().await?;
-    }
+pub(super) async fn run(directories: StateDirectories) -> Result<ExitStatus, CommandError> {
+    service(&directories).await?.stop().await?;
     Ok(ExitStatus::Success)
 }

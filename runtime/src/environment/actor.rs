@@ -8,6 +8,7 @@ mod reports;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,7 +19,10 @@ use tokio::task::JoinHandle;
 use super::log::FunctionLog;
 use super::meter::{self, Meter, Tmp};
 use super::thrash::Thrash;
-use super::{Command, EnvironmentGone, EnvironmentSettings, Invocation, InvocationResult, Outcome};
+use super::{
+    Command, EnvironmentGone, EnvironmentSettings, InitFailure, Invocation, InvocationResult,
+    Outcome,
+};
 use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
 use crate::doctor::tmp_is_charged;
 use crate::model::{
@@ -30,6 +34,10 @@ use crate::telemetry;
 
 /// Lambda's limit for an on-demand INIT.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Lambda's limit for an INIT with provisioned concurrency, unless the function's
+/// timeout is longer.
+const PROVISIONED_INIT_LIMIT: Duration = Duration::from_secs(130);
 
 /// How often memory is looked at while something runs.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
@@ -63,6 +71,7 @@ pub(super) async fn run(
         tmp_empty: None,
         deadline: None,
         open: None,
+        initialised: None,
         host_failure: None,
     };
     let mut sampler = tokio::time::interval(SAMPLE_INTERVAL);
@@ -70,12 +79,16 @@ pub(super) async fn run(
     let mut ending = false;
     while actor.phase != Phase::Gone {
         actor.accept_waiting();
-        let busy = actor.phase.has_invocation();
+        let busy = actor.phase.is_active();
         let deadline = actor.deadline;
         tokio::select! {
             command = commands.recv(), if !ending => match command {
                 Some(Command::Invoke(invocation, reply)) => {
                     actor.waiting.push_back((invocation, reply));
+                }
+                Some(Command::Initialise(reply)) => {
+                    actor.initialised = Some(reply);
+                    actor.handle(Event::Initialise);
                 }
                 None => {
                     ending = true;
@@ -137,6 +150,8 @@ struct Actor {
     tmp_empty: Option<u64>,
     deadline: Option<Instant>,
     open: Option<OpenInvocation>,
+    /// Who waits for an INIT ahead of invocations.
+    initialised: Option<oneshot::Sender<Result<(), InitFailure>>>,
     /// Why the host failed, for the caller.
     host_failure: Option<String>,
 }
@@ -204,6 +219,8 @@ impl Actor {
         let (phase, effects) = phase.on(event);
         tracing::debug!(?phase, ?effects, "phase");
         self.phase = phase;
+        let warm = self.phase.is_warm();
+        self.settings.warm.store(warm, Ordering::Relaxed);
         for effect in effects {
             self.perform(effect);
         }
@@ -368,6 +385,10 @@ impl Actor {
     }
 
     fn fail_host(&mut self, reason: String) {
+        if let Some(waiting) = self.initialised.take() {
+            // Whoever asked may be gone.
+            let _ = waiting.send(Err(InitFailure::Host(reason.clone())));
+        }
         self.host_failure = Some(reason);
         self.handle(Event::HostFailed);
     }
@@ -408,6 +429,9 @@ impl Actor {
         let now = Instant::now();
         let limit = match deadline {
             Deadline::Init => INIT_LIMIT,
+            Deadline::ProvisionedInit => {
+                PROVISIONED_INIT_LIMIT.max(self.settings.function.timeout.duration())
+            }
             Deadline::Invoke => {
                 if let Some(open) = &mut self.open {
                     open.started = Some(now);

@@ -11,6 +11,9 @@ use crate::model::{ClientContext, CognitoIdentity, Failure, Report, RequestId, T
 pub struct Invocation {
     /// Identifies it everywhere.
     pub request_id: RequestId,
+    /// The version or alias by which the caller named the function, if any: it is
+    /// in the ARN that the function is told.
+    pub qualifier: Option<String>,
     /// The event.
     pub payload: Bytes,
     /// The X-Ray header.
@@ -28,6 +31,7 @@ impl Invocation {
     pub fn new(payload: Bytes) -> Self {
         Self {
             request_id: RequestId::random(),
+            qualifier: None,
             payload,
             trace_id: TraceId::random(),
             client_context: None,

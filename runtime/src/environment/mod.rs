@@ -9,6 +9,7 @@ mod thrash;
 mod tmp_mappings;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -24,11 +25,14 @@ use crate::telemetry::Sink;
 #[derive(Debug)]
 pub(crate) struct EnvironmentSettings {
     pub(crate) function: FunctionConfiguration,
+    /// Without a qualifier.
     pub(crate) function_arn: String,
     pub(crate) spec: SandboxSpec,
     pub(crate) sink: Arc<dyn Sink>,
     /// What this host cannot promise, known before anything runs.
     pub(crate) warnings: Vec<String>,
+    /// Told whether an invocation finds it initialised.
+    pub(crate) warm: Arc<AtomicBool>,
 }
 
 /// A handle on one execution environment. It serves one invocation at a time
@@ -37,10 +41,23 @@ pub(crate) struct EnvironmentSettings {
 pub struct ExecutionEnvironment {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
+    warm: Arc<AtomicBool>,
+}
+
+/// Why an environment could not be initialised ahead of invocations.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InitFailure {
+    /// The function did not get through its INIT.
+    #[error("the function's INIT failed")]
+    Function,
+    /// This host could not run it.
+    #[error("{0}")]
+    Host(String),
 }
 
 #[derive(Debug)]
 enum Command {
+    Initialise(oneshot::Sender<Result<(), InitFailure>>),
     Invoke(
         Invocation,
         oneshot::Sender<Result<InvocationResult, EnvironmentGone>>,
@@ -51,8 +68,30 @@ impl ExecutionEnvironment {
     pub(crate) fn new(launcher: &Launcher, settings: EnvironmentSettings) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let (sandbox, events) = launcher.sandbox();
+        let warm = Arc::clone(&settings.warm);
         let task = tokio::spawn(actor::run(settings, sandbox, events, receiver));
-        Self { commands, task }
+        Self {
+            commands,
+            task,
+            warm,
+        }
+    }
+
+    /// Initialises it before its first invocation, and waits for that.
+    ///
+    /// # Errors
+    /// It did not work, and the environment has ended.
+    pub async fn initialise(&self) -> Result<(), InitFailure> {
+        let gone = || InitFailure::Host(EnvironmentGone::ended().to_string());
+        let (sender, result) = oneshot::channel();
+        let command = Command::Initialise(sender);
+        self.commands.send(command).await.map_err(|_| gone())?;
+        result.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Whether an invocation finds it initialised.
+    pub fn is_warm(&self) -> bool {
+        !self.task.is_finished() && self.warm.load(Ordering::Relaxed)
     }
 
     /// Runs one invocation to its end, after those before it.

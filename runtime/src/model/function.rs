@@ -58,17 +58,6 @@ pub struct FunctionConfiguration {
     pub version: Version,
 }
 
-impl FunctionConfiguration {
-    /// The function's ARN; a published version is its qualifier.
-    pub fn arn(&self, region: &str) -> String {
-        let arn = function_arn(region, &self.function_name);
-        match self.version {
-            Version::Latest => arn,
-            Version::Number(number) => format!("{arn}:{number}"),
-        }
-    }
-}
-
 /// The ARN of a function without a qualifier.
 pub fn function_arn(region: &str, name: &FunctionName) -> String {
     format!("arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{name}")

@@ -4,6 +4,7 @@
 //! documentation and from recorded behaviour of the service.
 
 mod client_context;
+mod event_invoke_config;
 mod failure;
 mod function;
 mod function_reference;
@@ -16,6 +17,9 @@ mod variables;
 mod version;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
+pub use event_invoke_config::{
+    Destination, EventInvokeConfig, InvalidSetting, MaximumEventAge, MaximumRetryAttempts,
+};
 pub use failure::{ExitStatus, Failure};
 pub use function::{ACCOUNT_ID, FunctionConfiguration, ImageConfig, Package, function_arn};
 pub use function_reference::{
@@ -28,7 +32,8 @@ pub use phase::{AfterStop, Answer, Deadline, Effect, Event, InitKind, Phase};
 pub use report::{Report, Status};
 pub use runtime_state::{RuntimeCall, RuntimeState, StateTransitionError};
 pub use variables::{
-    EnvironmentError, Identity, function_environment, parse_assignment, validate_user_environment,
+    EnvironmentError, Identity, InitializationType, function_environment, parse_assignment,
+    validate_user_environment,
 };
 pub use version::{InvalidVersion, Version};
 

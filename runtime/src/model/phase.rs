@@ -7,6 +7,9 @@
 //!                   Init(suppressed) ◄─invoke── Down ◄──────────────────┘           Invoking
 //! ```
 //!
+//! An environment of provisioned concurrency goes from `Fresh` to `Idle` before any
+//! invocation (`Init(Provisioned)`), and ends if that fails.
+//!
 //! `Stopping` lies between a decision to kill the runtime and the news that it
 //! is gone. The environment's actor turns what happens into an [`Event`] and
 //! performs the [`Effect`]s, in order; it decides nothing by itself.
@@ -20,6 +23,9 @@ pub enum InitKind {
     OnDemand,
     /// After a failure, inside the invocation and its timeout.
     Suppressed,
+    /// Ahead of invocations, with a limit of its own (130 s or more). If it fails,
+    /// the environment ends: the next one tries again.
+    Provisioned,
 }
 
 /// Where an execution environment is in its life.
@@ -64,6 +70,8 @@ pub enum AfterStop {
 pub enum Event {
     /// An invocation was assigned to it.
     Invoke,
+    /// It shall be initialised before it gets an invocation.
+    Initialise,
     /// The runtime asked for the next event.
     RuntimeNext,
     /// The invocation was answered.
@@ -98,6 +106,9 @@ pub enum Answer {
 pub enum Deadline {
     /// 10 s for the on-demand INIT.
     Init,
+    /// 130 s, or the function timeout if that is longer, for an INIT ahead of
+    /// invocations.
+    ProvisionedInit,
     /// The function timeout. The clock of the invocation starts with it.
     Invoke,
 }
@@ -121,7 +132,8 @@ pub enum Effect {
     Disarm,
     /// The on-demand INIT succeeded: its duration belongs to this invocation.
     InitSucceeded,
-    /// Log how an INIT failed.
+    /// Log how an INIT ended: that it failed, and in any case if nobody's
+    /// invocation tells of it.
     ReportInit(InitKind, Status),
     /// Log the START of the invocation.
     BeginInvoke,
@@ -144,10 +156,21 @@ impl Phase {
     /// Whether an invocation is open.
     pub fn has_invocation(&self) -> bool {
         match self {
+            Self::Init(InitKind::Provisioned) => false,
             Self::Init(_) | Self::Invoking | Self::Answered => true,
             Self::Stopping { then, finish } => *then == AfterStop::InitAgain || finish.is_some(),
             Self::Fresh | Self::Idle | Self::Down | Self::Gone => false,
         }
+    }
+
+    /// Whether the runtime may be doing something.
+    pub fn is_active(&self) -> bool {
+        matches!(self, Self::Init(_)) || self.has_invocation()
+    }
+
+    /// Whether an invocation finds it initialised.
+    pub fn is_warm(&self) -> bool {
+        matches!(self, Self::Idle | Self::Invoking | Self::Answered)
     }
 
     /// The phase after `event`, and what has to be done.
@@ -158,7 +181,7 @@ impl Phase {
     pub fn on(self, event: Event) -> (Self, Vec<Effect>) {
         use Effect as Do;
         use Event as On;
-        use InitKind::{OnDemand, Suppressed};
+        use InitKind::{OnDemand, Provisioned, Suppressed};
         match (self, event) {
             (Self::Gone, _) => (Self::Gone, vec![]),
             (phase, On::HostFailed) => {
@@ -177,6 +200,10 @@ impl Phase {
             (Self::Fresh, On::Invoke) => (
                 Self::Init(OnDemand),
                 vec![Do::StartRuntime, Do::Arm(Deadline::Init)],
+            ),
+            (Self::Fresh, On::Initialise) => (
+                Self::Init(Provisioned),
+                vec![Do::StartRuntime, Do::Arm(Deadline::ProvisionedInit)],
             ),
             (Self::Down, On::Invoke) => (
                 Self::Init(Suppressed),
@@ -257,6 +284,35 @@ impl Phase {
                     Do::Reply(Answer::Failure(failure.clone())),
                     Do::EndInvoke(error(&failure)),
                 ],
+            ),
+
+            (Self::Init(Provisioned), On::RuntimeNext) => (
+                Self::Idle,
+                vec![
+                    Do::Disarm,
+                    Do::LimitCpu,
+                    Do::Freeze,
+                    Do::ReportInit(Provisioned, Status::Success),
+                ],
+            ),
+            (Self::Init(Provisioned), On::DeadlinePassed) => (
+                Self::stopping(AfterStop::End, None),
+                vec![
+                    Do::ReportInit(Provisioned, Status::Timeout),
+                    Do::KillRuntime,
+                ],
+            ),
+            (Self::Init(Provisioned), On::RuntimeInitError(error_type)) => (
+                Self::stopping(AfterStop::End, None),
+                vec![
+                    Do::Disarm,
+                    Do::ReportInit(Provisioned, Status::Error(error_type)),
+                    Do::KillRuntime,
+                ],
+            ),
+            (Self::Init(Provisioned), On::RuntimeEnded(failure)) => (
+                Self::Gone,
+                vec![Do::Disarm, Do::ReportInit(Provisioned, error(&failure))],
             ),
 
             // The runtime lost its connection and asks again: the same event.

@@ -123,6 +123,26 @@ pub fn validate_user_environment(
     Ok(())
 }
 
+/// Why an environment is initialised: `AWS_LAMBDA_INITIALIZATION_TYPE`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InitializationType {
+    /// For an invocation that waits.
+    #[default]
+    OnDemand,
+    /// Ahead of invocations.
+    ProvisionedConcurrency,
+}
+
+impl InitializationType {
+    /// Lambda's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::ProvisionedConcurrency => "provisioned-concurrency",
+        }
+    }
+}
+
 /// What of a function's environment does not come from its configuration.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -132,6 +152,8 @@ pub struct Identity {
     pub runtime_api: String,
     /// `AWS_LAMBDA_LOG_STREAM_NAME`.
     pub log_stream_name: String,
+    /// Why the environment is initialised.
+    pub initialization_type: InitializationType,
 }
 
 /// The environment of a function's runtime: the image's `ENV`, then the function's
@@ -181,7 +203,10 @@ pub fn function_environment(
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory_size),
         ("AWS_LAMBDA_FUNCTION_NAME", function.function_name.as_str()),
         ("AWS_LAMBDA_FUNCTION_VERSION", &version),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        (
+            "AWS_LAMBDA_INITIALIZATION_TYPE",
+            identity.initialization_type.as_str(),
+        ),
         ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
         ("AWS_LAMBDA_LOG_STREAM_NAME", &identity.log_stream_name),
         ("AWS_LAMBDA_RUNTIME_API", &identity.runtime_api),
@@ -267,6 +292,7 @@ mod tests {
             region: "us-east-1".to_owned(),
             runtime_api: "127.0.0.1:9001".to_owned(),
             log_stream_name: "s".to_owned(),
+            initialization_type: InitializationType::OnDemand,
         };
         let of = |runtime: &str, image: &[&str]| {
             let function = FunctionConfiguration {
@@ -333,6 +359,7 @@ mod tests {
             region: "us-east-1".to_owned(),
             runtime_api: "127.0.0.1:9001".to_owned(),
             log_stream_name: "2026/01/01/[$LATEST]0".to_owned(),
+            initialization_type: InitializationType::ProvisionedConcurrency,
         };
         let image: Vec<String> = [
             "PATH=/bin",
@@ -352,6 +379,7 @@ mod tests {
             "AWS_SESSION_TOKEN=mine",
             "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001",
             "AWS_EXECUTION_ENV=AWS_Lambda_Image",
+            "AWS_LAMBDA_INITIALIZATION_TYPE=provisioned-concurrency",
         ] {
             assert!(
                 environment.iter().any(|entry| entry == expected),

@@ -25,6 +25,11 @@ pub struct Numbers {
     pub async_events_dropped: u64,
     /// `DestinationDeliveryFailures`.
     pub destination_delivery_failures: u64,
+    /// `ProvisionedConcurrencyInvocations`: those that found a provisioned
+    /// environment.
+    pub provisioned_invocations: u64,
+    /// `ProvisionedConcurrencySpilloverInvocations`: those that found none left.
+    pub provisioned_spillover: u64,
     /// CPU time of all invocations.
     pub cpu: Duration,
     /// Time in which they wanted CPU and had used their share.
@@ -64,7 +69,7 @@ impl Counters {
                 numbers.max_memory_used = numbers.max_memory_used.max(report.max_memory_used);
                 numbers.tmp_used = report.tmp_used;
             }
-            Event::InitFailed { .. } | Event::Start { .. } | Event::Function(_) => {}
+            Event::InitReport { .. } | Event::Start { .. } | Event::Function(_) => {}
         }
     }
 
@@ -74,6 +79,17 @@ impl Counters {
 
     pub(crate) fn async_event_dropped(&self) {
         self.lock().async_events_dropped += 1;
+    }
+
+    /// An invocation of a version with provisioned concurrency was given one of its
+    /// environments, or another one.
+    pub(crate) fn provisioned_concurrency_used(&self, provisioned: bool) {
+        let mut numbers = self.lock();
+        if provisioned {
+            numbers.provisioned_invocations += 1;
+        } else {
+            numbers.provisioned_spillover += 1;
+        }
     }
 
     pub(crate) fn destination_delivery_failed(&self) {

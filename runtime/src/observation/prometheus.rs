@@ -24,6 +24,12 @@ pub struct Environments {
     pub busy: usize,
     /// Warm, without one.
     pub idle: usize,
+    /// Provisioned ones that are being initialised.
+    pub initialising: usize,
+    /// Provisioned ones that are ready, with and without an invocation.
+    pub provisioned: usize,
+    /// Those of them with one: `ProvisionedConcurrentExecutions`.
+    pub provisioned_busy: usize,
     /// Configured memory, if the function is deployed.
     pub memory_size: Option<MemorySize>,
 }
@@ -31,7 +37,7 @@ pub struct Environments {
 type Value = fn(&FunctionMetrics) -> String;
 
 /// Counters and gauges: name, type, help, value.
-const SINGLE: [(&str, &str, &str, Value); 11] = [
+const SINGLE: [(&str, &str, &str, Value); 15] = [
     (
         "lambda_invocations_total",
         "counter",
@@ -55,6 +61,30 @@ const SINGLE: [(&str, &str, &str, Value); 11] = [
         "gauge",
         "ConcurrentExecutions: invocations that run now",
         |f| f.environments.busy.to_string(),
+    ),
+    (
+        "lambda_provisioned_concurrent_executions",
+        "gauge",
+        "ProvisionedConcurrentExecutions: those of them on provisioned concurrency",
+        |f| f.environments.provisioned_busy.to_string(),
+    ),
+    (
+        "lambda_provisioned_concurrency_invocations_total",
+        "counter",
+        "ProvisionedConcurrencyInvocations: invocations on provisioned concurrency",
+        |f| f.numbers.provisioned_invocations.to_string(),
+    ),
+    (
+        "lambda_provisioned_concurrency_spillover_invocations_total",
+        "counter",
+        "ProvisionedConcurrencySpilloverInvocations: invocations beyond it",
+        |f| f.numbers.provisioned_spillover.to_string(),
+    ),
+    (
+        "lambent_provisioned_environments",
+        "gauge",
+        "Execution environments of provisioned concurrency that are ready",
+        |f| f.environments.provisioned.to_string(),
     ),
     (
         "lambda_async_events_received_total",
@@ -159,8 +189,17 @@ pub fn metrics(functions: &[FunctionMetrics]) -> String {
         "Execution environments",
     );
     for function in functions {
-        let Environments { busy, idle, .. } = function.environments;
-        for (state, count) in [("busy", busy), ("idle", idle)] {
+        let Environments {
+            busy,
+            idle,
+            initialising,
+            ..
+        } = function.environments;
+        for (state, count) in [
+            ("busy", busy),
+            ("idle", idle),
+            ("initialising", initialising),
+        ] {
             let labels = format!("{},state=\"{state}\"", label(function));
             line(
                 &mut text,
@@ -222,6 +261,9 @@ mod tests {
             environments: Environments {
                 busy: 1,
                 idle: 2,
+                initialising: 3,
+                provisioned: 2,
+                provisioned_busy: 1,
                 memory_size: Some(MemorySize::MIN),
             },
         }
@@ -242,6 +284,10 @@ mod tests {
             "lambda_invocations_total{function_name=\"g\"} 0",
             "lambda_errors_total{function_name=\"f\"} 1",
             "lambda_concurrent_executions{function_name=\"f\"} 1",
+            "lambda_provisioned_concurrent_executions{function_name=\"f\"} 1",
+            "lambda_provisioned_concurrency_invocations_total{function_name=\"f\"} 0",
+            "lambent_provisioned_environments{function_name=\"g\"} 2",
+            "lambent_environments{function_name=\"f\",state=\"initialising\"} 3",
             "# TYPE lambda_duration_seconds histogram",
             "lambda_duration_seconds_bucket{function_name=\"f\",le=\"0.002\"} 0",
             "lambda_duration_seconds_bucket{function_name=\"f\",le=\"0.005\"} 1",

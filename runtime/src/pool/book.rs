@@ -4,6 +4,9 @@
 //! environment of its function that was used last, so that the others grow old
 //! and go; without one it gets a new environment, as long as the function's
 //! reserved concurrency, the account's limit and the host's memory allow it.
+//!
+//! Provisioned environments are made before anybody asks for them, are taken before
+//! others, and stay: they neither grow old nor make room. They count for every limit.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -63,8 +66,47 @@ pub(crate) struct Capacity {
 pub(crate) struct Needs {
     /// Of each environment.
     pub(crate) memory_mb: u64,
-    /// Reserved concurrency.
+    /// What is left to it of its function's reserved concurrency.
     pub(crate) reserved: Option<usize>,
+}
+
+/// The environments of a version at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// With an invocation, on demand.
+    pub busy: usize,
+    /// Warm without one, on demand.
+    pub idle: usize,
+    /// Provisioned, with an invocation.
+    pub provisioned_busy: usize,
+    /// Provisioned, initialised and without one.
+    pub provisioned_idle: usize,
+    /// Provisioned, being initialised.
+    pub starting: usize,
+}
+
+impl Counts {
+    /// What counts against reserved concurrency: what was provisioned is taken from
+    /// it, be it used or not.
+    pub fn reserving(self) -> usize {
+        self.busy + self.provisioned_busy + self.provisioned_idle + self.starting
+    }
+
+    /// Provisioned environments that have been initialised.
+    pub fn ready(self) -> usize {
+        self.provisioned_busy + self.provisioned_idle
+    }
+}
+
+/// An environment's place in the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is being initialised ahead of invocations.
+    Starting,
+    /// It has an invocation.
+    Busy,
+    /// It is warm, since then.
+    Idle(Instant),
 }
 
 /// The book. `K` names a version of a function.
@@ -81,6 +123,54 @@ struct Function {
     busy: Vec<SlotId>,
     /// In the order of their last use.
     idle: Vec<(SlotId, Instant)>,
+    /// How many provisioned environments there should be.
+    target: usize,
+    /// Those that there are; the last used is the last.
+    provisioned: Vec<(SlotId, Place)>,
+}
+
+impl Function {
+    fn new(memory_mb: u64) -> Self {
+        Self {
+            memory_mb,
+            busy: vec![],
+            idle: vec![],
+            target: 0,
+            provisioned: vec![],
+        }
+    }
+
+    fn environments(&self) -> usize {
+        self.busy.len() + self.idle.len() + self.provisioned.len()
+    }
+
+    fn counts(&self) -> Counts {
+        let count = |wanted: fn(&Place) -> bool| {
+            let places = self.provisioned.iter();
+            places.filter(|(_, place)| wanted(place)).count()
+        };
+        Counts {
+            busy: self.busy.len(),
+            idle: self.idle.len(),
+            provisioned_busy: count(|place| matches!(place, Place::Busy)),
+            provisioned_idle: count(|place| matches!(place, Place::Idle(_))),
+            starting: count(|place| matches!(place, Place::Starting)),
+        }
+    }
+
+    /// The provisioned environment that was used last and has nothing to do.
+    fn take_provisioned(&mut self) -> Option<SlotId> {
+        let mut places = self.provisioned.iter_mut().rev();
+        let (slot, place) = places.find(|(_, place)| matches!(place, Place::Idle(_)))?;
+        *place = Place::Busy;
+        Some(*slot)
+    }
+
+    /// Whether there is no room in what is reserved.
+    fn is_full(&self, needs: Needs) -> bool {
+        let reserved = needs.reserved;
+        reserved.is_some_and(|reserved| self.counts().reserving() >= reserved)
+    }
 }
 
 impl<K: Clone + Eq + Hash> Book<K> {
@@ -94,38 +184,109 @@ impl<K: Clone + Eq + Hash> Book<K> {
 
     /// Admits a request, or says why not.
     pub(crate) fn admit(&mut self, key: &K, needs: Needs) -> Result<Admission, Throttle> {
-        let busy = self.busy(key);
-        if needs.reserved.is_some_and(|reserved| busy >= reserved) {
+        let function = self.functions.get_mut(key);
+        let mut full = needs.reserved == Some(0);
+        if let Some(function) = function {
+            if let Some(slot) = function.take_provisioned() {
+                return Ok(Admission::Reuse(slot));
+            }
+            full = full || function.is_full(needs);
+            if !full && let Some((slot, _)) = function.idle.pop() {
+                function.busy.push(slot);
+                return Ok(Admission::Reuse(slot));
+            }
+        }
+        if full {
             return Err(Throttle::Reserved);
         }
-        if let Some(function) = self.functions.get_mut(key)
-            && let Some((slot, _)) = function.idle.pop()
-        {
-            function.busy.push(slot);
-            return Ok(Admission::Reuse(slot));
-        }
         let evicted = self.make_room(needs.memory_mb)?;
-        let slot = SlotId(self.next);
-        self.next += 1;
-        let function = self.functions.entry(key.clone()).or_insert(Function {
-            memory_mb: needs.memory_mb,
-            busy: vec![],
-            idle: vec![],
-        });
-        function.busy.push(slot);
+        let slot = self.slot();
+        self.function(key, needs).busy.push(slot);
         Ok(Admission::Create(slot, evicted))
     }
 
-    /// The environment is idle again, or (`keep` unset) gone.
-    pub(crate) fn release(&mut self, key: &K, slot: SlotId, now: Instant, keep: bool) {
+    /// The environment is idle again, or (`keep` unset) gone. False if it shall end
+    /// all the same: there are more provisioned ones than are asked for.
+    pub(crate) fn release(&mut self, key: &K, slot: SlotId, now: Instant, keep: bool) -> bool {
         let Some(function) = self.functions.get_mut(key) else {
-            return;
+            return false;
         };
-        function.busy.retain(|busy| *busy != slot);
-        if keep {
-            function.idle.push((slot, now));
-        }
+        let provisioned = function.provisioned.iter();
+        let position = provisioned.clone().position(|(other, _)| *other == slot);
+        let kept = if let Some(position) = position {
+            let kept = keep && function.provisioned.len() <= function.target;
+            function.provisioned.remove(position);
+            if kept {
+                let place = Place::Idle(now);
+                function.provisioned.push((slot, place));
+            }
+            kept
+        } else {
+            function.busy.retain(|busy| *busy != slot);
+            if keep {
+                function.idle.push((slot, now));
+            }
+            keep
+        };
         self.forget_empty();
+        kept
+    }
+
+    /// Asks for so many provisioned environments. Returns those without work that
+    /// are too many.
+    pub(crate) fn set_target(&mut self, key: &K, needs: Needs, target: usize) -> Vec<SlotId> {
+        let function = self.function(key, needs);
+        function.target = target;
+        let mut excess = function.provisioned.len().saturating_sub(target);
+        let mut ended = vec![];
+        function.provisioned.retain(|(slot, place)| {
+            let end = excess > 0 && matches!(place, Place::Idle(_));
+            if end {
+                excess -= 1;
+                ended.push(*slot);
+            }
+            !end
+        });
+        self.forget_empty();
+        ended
+    }
+
+    /// The next provisioned environment to initialise, with those that make room for
+    /// it; `None` if there are enough. [`Book::release`] says that it is ready, or
+    /// that it failed.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(crate) fn provision(
+        &mut self,
+        key: &K,
+        needs: Needs,
+    ) -> Result<Option<(SlotId, Vec<SlotId>)>, Throttle> {
+        let Some(function) = self.functions.get(key) else {
+            return Ok(None);
+        };
+        if function.provisioned.len() >= function.target {
+            return Ok(None);
+        }
+        if function.is_full(needs) || needs.reserved == Some(0) {
+            return Err(Throttle::Reserved);
+        }
+        let evicted = self.make_room(needs.memory_mb)?;
+        let slot = self.slot();
+        let function = self.function(key, needs);
+        function.provisioned.push((slot, Place::Starting));
+        Ok(Some((slot, evicted)))
+    }
+
+    fn slot(&mut self) -> SlotId {
+        let slot = SlotId(self.next);
+        self.next += 1;
+        slot
+    }
+
+    fn function(&mut self, key: &K, needs: Needs) -> &mut Function {
+        let function = self.functions.entry(key.clone());
+        function.or_insert_with(|| Function::new(needs.memory_mb))
     }
 
     /// Takes out the environments that have been idle for so long.
@@ -133,34 +294,59 @@ impl<K: Clone + Eq + Hash> Book<K> {
         self.take_idle(|_, since| now.saturating_duration_since(since) >= idle_limit)
     }
 
-    /// Takes out the idle environments of functions that match.
+    /// Takes out the idle environments of functions that match, for which nothing is
+    /// provisioned any more.
     pub(crate) fn retire(&mut self, matches: impl Fn(&K) -> bool) -> Vec<SlotId> {
-        self.take_idle(|key, _| matches(key))
+        let mut taken = vec![];
+        for (key, function) in &mut self.functions {
+            if matches(key) {
+                function.target = 0;
+                function.provisioned.retain(|(slot, place)| {
+                    let idle = matches!(place, Place::Idle(_));
+                    if idle {
+                        taken.push(*slot);
+                    }
+                    !idle
+                });
+            }
+        }
+        taken.extend(self.take_idle(|key, _| matches(key)));
+        taken
     }
 
-    /// How many environments of a function are busy.
-    pub(crate) fn busy(&self, key: &K) -> usize {
-        self.functions
-            .get(key)
-            .map_or(0, |function| function.busy.len())
+    /// The environments of a version.
+    pub(crate) fn of(&self, key: &K) -> Counts {
+        let function = self.functions.get(key);
+        function.map_or_else(Counts::default, Function::counts)
     }
 
-    /// Environments of each function: busy and idle.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (&K, usize, usize)> {
-        self.functions
-            .iter()
-            .map(|(key, function)| (key, function.busy.len(), function.idle.len()))
+    /// The environments of each version.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&K, Counts)> {
+        let functions = self.functions.iter();
+        functions.map(|(key, function)| (key, function.counts()))
     }
 
-    /// Every environment: its function, and since when it is idle.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (&K, SlotId, Option<Instant>)> {
+    /// Whether an environment is a provisioned one.
+    pub(crate) fn is_provisioned(&self, key: &K, slot: SlotId) -> bool {
+        let function = self.functions.get(key);
+        function.is_some_and(|function| {
+            let mut provisioned = function.provisioned.iter();
+            provisioned.any(|(other, _)| *other == slot)
+        })
+    }
+
+    /// Every environment: its function, its place, and whether it is provisioned.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&K, SlotId, Place, bool)> {
         self.functions.iter().flat_map(|(key, function)| {
-            let busy = function.busy.iter().map(|slot| (*slot, None));
-            let idle = function
-                .idle
-                .iter()
-                .map(|(slot, since)| (*slot, Some(*since)));
-            busy.chain(idle).map(move |(slot, idle)| (key, slot, idle))
+            let busy = function.busy.iter();
+            let busy = busy.map(|slot| (*slot, Place::Busy, false));
+            let idle = function.idle.iter();
+            let idle = idle.map(|(slot, since)| (*slot, Place::Idle(*since), false));
+            let provisioned = function.provisioned.iter();
+            let provisioned = provisioned.map(|(slot, place)| (*slot, *place, true));
+            busy.chain(idle)
+                .chain(provisioned)
+                .map(move |(slot, place, provisioned)| (key, slot, place, provisioned))
         })
     }
 
@@ -219,7 +405,7 @@ impl<K: Clone + Eq + Hash> Book<K> {
         self.functions
             .values()
             .fold((0, 0), |(count, memory), function| {
-                let environments = function.busy.len() + function.idle.len();
+                let environments = function.environments();
                 (
                     count + environments,
                     memory + environments as u64 * function.memory_mb,
@@ -229,7 +415,7 @@ impl<K: Clone + Eq + Hash> Book<K> {
 
     fn forget_empty(&mut self) {
         self.functions
-            .retain(|_, function| !(function.busy.is_empty() && function.idle.is_empty()));
+            .retain(|_, function| function.environments() > 0 || function.target > 0);
     }
 }
 
@@ -329,79 +515,231 @@ mod tests {
         assert_eq!(book.counts().count(), 0);
     }
 
+    fn provisioned(book: &mut Book<u8>, key: u8, needs: Needs) -> SlotId {
+        match book.provision(&key, needs) {
+            Ok(Some((slot, evicted))) if evicted.is_empty() => slot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn provisioned_environments_are_taken_first_and_stay() {
+        let mut book = book(10, 10_000);
+        let now = Instant::now();
+        let on_demand = created(book.admit(&1, SMALL));
+        assert!(book.release(&1, on_demand, now, true));
+        assert_eq!(book.set_target(&1, SMALL, 2), []);
+        let (a, b) = (
+            provisioned(&mut book, 1, SMALL),
+            provisioned(&mut book, 1, SMALL),
+        );
+        assert_eq!(book.provision(&1, SMALL), Ok(None), "two are enough");
+        assert!(book.release(&1, a, now, true));
+        // The other one is not ready yet.
+        assert_eq!(book.admit(&1, SMALL), Ok(Admission::Reuse(a)));
+        assert_eq!(book.admit(&1, SMALL), Ok(Admission::Reuse(on_demand)));
+        assert!(book.release(&1, b, now, true));
+        assert!(book.release(&1, a, now, true));
+        let limit = Duration::from_secs(300);
+        assert_eq!(book.expire(now + limit, limit), []);
+        // One that died is replaced.
+        assert_eq!(book.admit(&1, SMALL), Ok(Admission::Reuse(a)));
+        assert!(!book.release(&1, a, now, false));
+        assert_ne!(provisioned(&mut book, 1, SMALL), a);
+        // Fewer: what is idle goes at once, what is not when it is done.
+        assert_eq!(book.set_target(&1, SMALL, 0), [b]);
+        assert_eq!(book.of(&1).starting, 1);
+    }
+
+    #[test]
+    fn provisioned_environments_make_no_room() {
+        let mut book = book(10, 384);
+        let now = Instant::now();
+        let idle = created(book.admit(&2, SMALL));
+        book.release(&2, idle, now, true);
+        book.set_target(&1, SMALL, 4);
+        for _ in 0..2 {
+            let slot = provisioned(&mut book, 1, SMALL);
+            book.release(&1, slot, now, true);
+        }
+        // What is provisioned takes the place of what is idle.
+        let Ok(Some((_, evicted))) = book.provision(&1, SMALL) else {
+            panic!("there is room");
+        };
+        assert_eq!(evicted, [idle]);
+        assert_eq!(book.provision(&1, SMALL), Err(Throttle::Account));
+        assert_eq!(book.admit(&2, SMALL), Err(Throttle::Account));
+    }
+
+    #[test]
+    fn provisioned_concurrency_is_taken_from_the_reserved() {
+        let mut book = book(10, 10_000);
+        let two = Needs {
+            reserved: Some(2),
+            ..SMALL
+        };
+        book.set_target(&1, two, 2);
+        let a = provisioned(&mut book, 1, two);
+        let on_demand = created(book.admit(&1, two));
+        assert_eq!(book.provision(&1, two), Err(Throttle::Reserved));
+        assert_eq!(book.admit(&1, two), Err(Throttle::Reserved));
+        book.release(&1, on_demand, Instant::now(), false);
+        provisioned(&mut book, 1, two);
+        // Neither is ready, and there is nothing beside them.
+        assert_eq!(book.admit(&1, two), Err(Throttle::Reserved));
+        book.release(&1, a, Instant::now(), true);
+        assert_eq!(book.admit(&1, two), Ok(Admission::Reuse(a)));
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Admit(u8),
+        /// An invocation, or an INIT ahead of invocations, ends.
         Release(usize, bool),
         Expire,
         Retire(u8),
+        Target(u8, usize),
+        Provision(u8),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (0..4_u8).prop_map(Step::Admit),
-            3 => (any::<usize>(), any::<bool>()).prop_map(|(n, keep)| Step::Release(n, keep)),
+            5 => (any::<usize>(), any::<bool>()).prop_map(|(n, keep)| Step::Release(n, keep)),
             1 => Just(Step::Expire),
             1 => (0..4_u8).prop_map(Step::Retire),
+            1 => (0..4_u8, 0..4_usize).prop_map(|(key, target)| Step::Target(key, target)),
+            3 => (0..4_u8).prop_map(Step::Provision),
         ]
     }
 
+    /// What really goes on.
+    #[derive(Debug, Default)]
+    struct World {
+        /// With work: an invocation, or their INIT.
+        busy: Vec<(u8, SlotId)>,
+        idle: Vec<(u8, SlotId)>,
+        provisioned: Vec<SlotId>,
+        targets: [usize; 4],
+    }
+
+    impl World {
+        fn all(&self) -> impl Iterator<Item = &(u8, SlotId)> {
+            self.busy.iter().chain(&self.idle)
+        }
+
+        fn provisioned_of(&self, key: u8) -> usize {
+            let all = self.all();
+            all.filter(|(of, slot)| *of == key && self.provisioned.contains(slot))
+                .count()
+        }
+    }
+
     proptest! {
-        /// Whatever happens: no slot is used twice or lost, and no limit is passed.
+        /// Whatever happens: no slot is used twice or lost, no limit is passed, and
+        /// what is provisioned ends only when it fails or is not asked for any more.
         #[test]
         fn the_books_balance(steps in proptest::collection::vec(step(), 0..200)) {
             let capacity = Capacity { environments: 6, memory_mb: 1_500 };
             let mut book: Book<u8> = Book::new(capacity);
             let needs = |key: u8| Needs {
                 memory_mb: 128 * u64::from(key + 1),
-                reserved: (key == 3).then_some(1),
+                reserved: (key == 3).then_some(2),
             };
             let mut now = Instant::now();
-            let mut busy: Vec<(u8, SlotId)> = vec![];
-            let mut idle: Vec<(u8, SlotId)> = vec![];
+            let mut world = World::default();
             for step in steps {
                 now += Duration::from_secs(60);
+                let mut may_end_provisioned = None;
+                let mut new = None;
                 let gone = match step {
                     Step::Admit(key) => match book.admit(&key, needs(key)) {
                         Ok(Admission::Reuse(slot)) => {
-                            prop_assert!(idle.contains(&(key, slot)));
-                            idle.retain(|(_, other)| *other != slot);
-                            busy.push((key, slot));
+                            prop_assert!(world.idle.contains(&(key, slot)));
+                            let better = world.idle.iter().any(|(of, other)| {
+                                *of == key && world.provisioned.contains(other)
+                            });
+                            prop_assert!(world.provisioned.contains(&slot) || !better);
+                            world.idle.retain(|(_, other)| *other != slot);
+                            world.busy.push((key, slot));
                             vec![]
                         }
                         Ok(Admission::Create(slot, evicted)) => {
-                            let known = busy.iter().chain(&idle).any(|(_, other)| *other == slot);
-                            prop_assert!(!known);
-                            busy.push((key, slot));
+                            prop_assert!(!world.idle.iter().any(|(of, _)| *of == key));
+                            new = Some((key, slot));
                             evicted
                         }
                         Err(_) => vec![],
                     },
-                    Step::Release(number, keep) if !busy.is_empty() => {
-                        let (key, slot) = busy.remove(number % busy.len());
-                        book.release(&key, slot, now, keep);
-                        if keep {
-                            idle.push((key, slot));
+                    Step::Release(number, keep) if !world.busy.is_empty() => {
+                        let (key, slot) = world.busy.remove(number % world.busy.len());
+                        let many = world.provisioned_of(key) + usize::from(world.provisioned.contains(&slot));
+                        let surplus = world.provisioned.contains(&slot)
+                            && many > world.targets[usize::from(key)];
+                        let kept = book.release(&key, slot, now, keep);
+                        prop_assert_eq!(kept, keep && !surplus);
+                        if kept {
+                            world.idle.push((key, slot));
                         }
                         vec![]
                     }
                     Step::Release(..) => vec![],
                     Step::Expire => book.expire(now, Duration::from_secs(600)),
                     Step::Retire(key) => {
+                        world.targets[usize::from(key)] = 0;
+                        may_end_provisioned = Some(key);
                         let gone = book.retire(|other| *other == key);
-                        prop_assert_eq!(gone.len(), idle.iter().filter(|(of, _)| *of == key).count());
+                        prop_assert_eq!(gone.len(), world.idle.iter().filter(|(of, _)| *of == key).count());
                         gone
+                    }
+                    Step::Target(key, target) => {
+                        world.targets[usize::from(key)] = target;
+                        may_end_provisioned = Some(key);
+                        book.set_target(&key, needs(key), target)
+                    }
+                    Step::Provision(key) => {
+                        let missing = world.provisioned_of(key) < world.targets[usize::from(key)];
+                        match book.provision(&key, needs(key)) {
+                            Ok(Some((slot, evicted))) => {
+                                prop_assert!(missing);
+                                new = Some((key, slot));
+                                world.provisioned.push(slot);
+                                evicted
+                            }
+                            Ok(None) => {
+                                prop_assert!(!missing);
+                                vec![]
+                            }
+                            Err(_) => {
+                                prop_assert!(missing);
+                                vec![]
+                            }
+                        }
                     }
                 };
                 for slot in gone {
-                    prop_assert!(idle.iter().any(|(_, other)| *other == slot));
-                    idle.retain(|(_, other)| *other != slot);
+                    let found = world.idle.iter().find(|(_, other)| *other == slot).copied();
+                    prop_assert!(found.is_some(), "{slot:?} was not idle");
+                    if world.provisioned.contains(&slot) {
+                        prop_assert_eq!(found.map(|(key, _)| key), may_end_provisioned);
+                    }
+                    world.idle.retain(|(_, other)| *other != slot);
                 }
-                let memory: u64 = busy.iter().chain(&idle).map(|(key, _)| needs(*key).memory_mb).sum();
-                prop_assert_eq!(book.used(), (busy.len() + idle.len(), memory));
-                prop_assert!(busy.len() + idle.len() <= capacity.environments);
+                if let Some((key, slot)) = new {
+                    prop_assert!(!world.all().any(|(_, other)| *other == slot));
+                    world.busy.push((key, slot));
+                }
+                let memory: u64 = world.all().map(|(key, _)| needs(*key).memory_mb).sum();
+                let environments = world.all().count();
+                prop_assert_eq!(book.used(), (environments, memory));
+                prop_assert_eq!(book.slots().count(), environments);
+                prop_assert!(environments <= capacity.environments);
                 prop_assert!(memory <= capacity.memory_mb);
-                prop_assert!(book.busy(&3) <= 1);
+                for key in 0..4 {
+                    let counts = book.of(&key);
+                    prop_assert_eq!(counts.ready() + counts.starting, world.provisioned_of(key));
+                }
+                prop_assert!(book.of(&3).reserving() <= 2);
             }
         }
     }

@@ -20,14 +20,27 @@ pub struct EnvironmentStatus {
     pub memory_size: MemorySize,
     /// When it was made.
     pub created: SystemTime,
-    /// How long it has had nothing to do; none while it has.
-    pub idle: Option<Duration>,
+    /// What it does.
+    pub activity: Activity,
+    /// Whether it is kept by provisioned concurrency.
+    pub provisioned: bool,
     /// Invocations that have ended.
     pub invocations: u64,
     /// Highest memory use in bytes, as of the last invocation that ended.
     pub max_memory_used: u64,
     /// Bytes in `/tmp`, as of the last invocation that ended.
     pub tmp_used: u64,
+}
+
+/// What an environment does at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// Its INIT, ahead of invocations.
+    Initialising,
+    /// An invocation.
+    Busy,
+    /// Nothing, for so long.
+    Idle(Duration),
 }
 
 /// The sink of one environment: takes note, and passes on to the function's.
@@ -60,7 +73,12 @@ impl Life {
         }
     }
 
-    pub(super) fn status(&self, id: u64, idle: Option<Duration>) -> EnvironmentStatus {
+    pub(super) fn status(
+        &self,
+        id: u64,
+        activity: Activity,
+        provisioned: bool,
+    ) -> EnvironmentStatus {
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         EnvironmentStatus {
             id,
@@ -68,7 +86,8 @@ impl Life {
             version: self.version.clone(),
             memory_size: self.memory_size,
             created: self.created,
-            idle,
+            activity,
+            provisioned,
             invocations: done.invocations,
             max_memory_used: done.max_memory_used,
             tmp_used: done.tmp_used,

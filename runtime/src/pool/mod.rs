@@ -1,23 +1,28 @@
 //! Warm environments of all functions, shared by whoever invokes.
 //!
 //! [`Book`] decides; this module does what it says: makes environments, runs
-//! invocations on them, ends them. An invocation runs to its end even if its
+//! invocations on them, ends them; `provision.rs` does so ahead of invocations. An
+//! invocation runs to its end even if its
 //! caller has gone, as on Lambda.
 
 mod book;
 mod life;
+mod provision;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::book::Counts;
 pub use self::book::Throttle;
-use self::book::{Admission, Book, Capacity, Needs, SlotId};
-pub use self::life::EnvironmentStatus;
+use self::book::{Admission, Book, Capacity, Needs, Place, SlotId};
 use self::life::Life;
+pub use self::life::{Activity, EnvironmentStatus};
+use self::provision::Provision;
+pub use self::provision::Provisioned;
 use crate::environment::{EnvironmentGone, Invocation, InvocationResult};
-use crate::model::{FunctionConfiguration, FunctionName};
+use crate::model::{FunctionConfiguration, FunctionName, InitializationType};
 use crate::observation::Observer;
 use crate::service::{FunctionEnvironment, PreparedCode, Service};
 use crate::service_error::ServiceError;
@@ -81,13 +86,12 @@ impl FunctionVersion {
         self.reserved() == Some(0)
     }
 
-    /// What this version needs while the function's others have so many busy
-    /// environments: the reservation is the function's.
-    fn needs(&self, busy_elsewhere: usize) -> Needs {
+    /// What this version needs while so much of what is reserved is used elsewhere.
+    fn needs(&self, elsewhere: usize) -> Needs {
         let reserved = self.reserved();
         Needs {
             memory_mb: self.configuration.memory_size.get().into(),
-            reserved: reserved.map(|reserved| reserved.saturating_sub(busy_elsewhere)),
+            reserved: reserved.map(|reserved| reserved.saturating_sub(elsewhere)),
         }
     }
 }
@@ -150,6 +154,7 @@ struct State {
     book: Book<Key>,
     idle: HashMap<SlotId, FunctionEnvironment>,
     lives: HashMap<SlotId, Arc<Life>>,
+    provisions: HashMap<Key, Provision>,
     next_version: u64,
     closed: bool,
 }
@@ -168,6 +173,7 @@ impl Pools {
                 }),
                 idle: HashMap::new(),
                 lives: HashMap::new(),
+                provisions: HashMap::new(),
                 next_version: 0,
                 closed: false,
             }),
@@ -178,6 +184,7 @@ impl Pools {
                 tokio::time::sleep(EXPIRY_INTERVAL).await;
                 let Some(pools) = weak.upgrade() else { return };
                 pools.expire();
+                pools.replenish();
             }
         });
         pools
@@ -220,6 +227,7 @@ impl Pools {
     pub fn retire(&self, version: &FunctionVersion) {
         version.retired.store(true, Ordering::Relaxed);
         let mut state = self.lock();
+        state.provisions.remove(&version.key());
         let slots = state.book.retire(|key| key.number == version.number);
         let ended = state.take(&slots);
         drop(state);
@@ -259,17 +267,20 @@ impl Pools {
             return Err(EnvironmentGone::ended().into());
         }
         let key = version.key();
-        let elsewhere = state
-            .book
-            .counts()
-            .filter(|(other, ..)| other.function == key.function && **other != key)
-            .map(|(_, busy, _)| busy)
-            .sum();
-        let admission = state.book.admit(&key, version.needs(elsewhere));
+        let needs = state.needs(version);
+        let admission = state.book.admit(&key, needs);
         let admission = admission.map_err(|reason| {
             version.sink.emit(&Event::Throttled);
             PoolError::Throttled(reason)
         })?;
+        if state.provisions.contains_key(&key) {
+            let slot = match &admission {
+                Admission::Reuse(slot) | Admission::Create(slot, _) => *slot,
+            };
+            let provisioned = state.book.is_provisioned(&key, slot);
+            let counters = self.observer.function(&key.function);
+            counters.provisioned_concurrency_used(provisioned);
+        }
         let (slot, evicted) = match admission {
             Admission::Reuse(slot) => match state.idle.remove(&slot) {
                 Some(environment) => return Ok((slot, environment)),
@@ -286,6 +297,7 @@ impl Pools {
         let made = self.service.environment(
             Arc::clone(&version.code),
             version.configuration.clone(),
+            InitializationType::OnDemand,
             life,
         );
         match made {
@@ -299,19 +311,24 @@ impl Pools {
     }
 
     fn give_back(
-        &self,
+        self: &Arc<Self>,
         version: &FunctionVersion,
         slot: SlotId,
         environment: FunctionEnvironment,
         usable: bool,
     ) {
+        let key = version.key();
         let mut state = self.lock();
+        // A provisioned one that would initialise again is replaced.
+        let provisioned = state.book.is_provisioned(&key, slot);
+        let usable = usable && (environment.environment.is_warm() || !provisioned);
         let keep = usable && !state.closed && !version.retired.load(Ordering::Relaxed);
-        state
-            .book
-            .release(&version.key(), slot, Instant::now(), keep);
-        if keep {
+        if state.book.release(&key, slot, Instant::now(), keep) {
             state.idle.insert(slot, environment);
+        }
+        drop(state);
+        if provisioned && !usable {
+            self.replenish();
         }
     }
 
@@ -323,12 +340,12 @@ impl Pools {
         drop(ended);
     }
 
-    /// Environments of each function: its name, busy, idle.
-    pub fn counts(&self) -> Vec<(FunctionName, usize, usize)> {
+    /// Environments of each version, with the name of its function.
+    pub fn counts(&self) -> Vec<(FunctionName, Counts)> {
         let state = self.lock();
         let counts = state.book.counts();
         counts
-            .map(|(key, busy, idle)| (key.function.clone(), busy, idle))
+            .map(|(key, counts)| (key.function.clone(), counts))
             .collect()
     }
 
@@ -339,9 +356,14 @@ impl Pools {
         let mut all: Vec<_> = state
             .book
             .slots()
-            .filter_map(|(_, slot, idle)| {
-                let idle = idle.map(|since| now.saturating_duration_since(since));
-                Some(state.lives.get(&slot)?.status(slot.number(), idle))
+            .filter_map(|(_, slot, place, provisioned)| {
+                let activity = match place {
+                    Place::Starting => Activity::Initialising,
+                    Place::Busy => Activity::Busy,
+                    Place::Idle(since) => Activity::Idle(now.saturating_duration_since(since)),
+                };
+                let life = state.lives.get(&slot)?;
+                Some(life.status(slot.number(), activity, provisioned))
             })
             .collect();
         all.sort_unstable_by_key(|environment| environment.id);
@@ -353,6 +375,7 @@ impl Pools {
         {
             let mut state = self.lock();
             state.closed = true;
+            state.provisions.clear();
             state.book.retire(|_| true);
             // Ended by the launcher, with those that are busy.
             state.idle.clear();
@@ -367,6 +390,18 @@ impl Pools {
 }
 
 impl State {
+    /// What a version needs while its function's others have what they have: the
+    /// reservation is the function's.
+    fn needs(&self, version: &FunctionVersion) -> Needs {
+        let key = version.key();
+        let others = self.book.counts();
+        let elsewhere = others
+            .filter(|(other, _)| other.function == key.function && **other != key)
+            .map(|(_, counts)| counts.reserving())
+            .sum();
+        version.needs(elsewhere)
+    }
+
     /// Remembers the life of a new environment, and forgets those that are over.
     fn keep_life(&mut self, slot: SlotId, life: &Arc<Life>) {
         // The environment's actor holds the other reference.

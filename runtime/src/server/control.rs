@@ -21,6 +21,7 @@ const REQUEST_LIMIT: usize = 70_167_211;
 pub(super) async fn answer(
     context: &Context,
     operation: Operation,
+    host: Option<&str>,
     body: Incoming,
 ) -> Result<Response<ResponseBody>, Exception> {
     let body = match Limited::new(body, REQUEST_LIMIT).collect().await {
@@ -39,12 +40,28 @@ pub(super) async fn answer(
         Err(error) => return Err(Refusal::body(&error.to_string()).into()),
     };
     let control = Arc::clone(&context.control);
+    let host = host.map(str::to_owned);
     // It goes on when the caller leaves, and it may take its time.
-    let work = tokio::task::spawn_blocking(move || control.answer(&operation, &body));
+    let work =
+        tokio::task::spawn_blocking(move || control.answer(&operation, &body, host.as_deref()));
     match work.await {
         Ok(answer) => Ok(respond(answer?)),
         Err(error) => Err(Exception::service(&error.to_string())),
     }
+}
+
+/// Answers with an archive of a function or layer.
+pub(super) async fn archive(
+    context: &Context,
+    name: String,
+) -> Result<Response<ResponseBody>, Exception> {
+    let control = Arc::clone(&context.control);
+    let read = tokio::task::spawn_blocking(move || control.archive(&name)).await;
+    let bytes = read.map_err(|error| Exception::service(&error.to_string()))??;
+    let mut response = Response::new(full(bytes.into()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    Ok(response)
 }
 
 fn respond(answer: Answer) -> Response<ResponseBody> {

@@ -21,11 +21,14 @@ pub(super) fn metrics(context: &Context) -> Response<ResponseBody> {
 
 fn functions(context: &Context) -> Vec<FunctionMetrics> {
     let mut environments: BTreeMap<FunctionName, Environments> = BTreeMap::new();
-    for (name, busy, idle) in context.pools.counts() {
+    for (name, counts) in context.pools.counts() {
         // Versions of one function are counted together.
-        let counts = environments.entry(name).or_default();
-        counts.busy += busy;
-        counts.idle += idle;
+        let all = environments.entry(name).or_default();
+        all.busy += counts.busy + counts.provisioned_busy;
+        all.idle += counts.idle + counts.provisioned_idle;
+        all.initialising += counts.starting;
+        all.provisioned += counts.ready();
+        all.provisioned_busy += counts.provisioned_busy;
     }
     for version in context.functions.latest() {
         let configuration = &version.configuration;

@@ -14,18 +14,19 @@ use hyper::{Response, StatusCode};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use super::call::{Call, InvocationType, encoded_log_tail, respond, set};
 use super::exception::Exception;
-use super::invoke::{
-    Call, InvocationType, encoded_log_tail, enumeration, event, find, respond, set,
-};
 use super::{Context, ResponseBody, full};
 use crate::api::ResponsePart;
-use crate::environment::{Invocation, InvocationResult, Outcome};
-use crate::model::{FunctionReference, MAX_EVENT_BYTES};
+use crate::environment::{InvocationResult, Outcome};
+use crate::model::FunctionReference;
 use crate::pool::PoolError;
 
 /// Parts that may wait for a slow client before the function has to.
 const PARTS: usize = 16;
+
+/// Somebody has to read the stream, so there is no `Event`.
+const TYPES: [InvocationType; 2] = [InvocationType::RequestResponse, InvocationType::DryRun];
 
 /// Answers an `InvokeWithResponseStream` request.
 pub(super) async fn invoke(
@@ -34,20 +35,10 @@ pub(super) async fn invoke(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Response<ResponseBody>, Exception> {
-    let call = Call::parse(headers)?;
-    let version = find(context, reference)?;
-    let payload = event(body, MAX_EVENT_BYTES).await?;
-    let mut invocation = Invocation::new(payload);
-    invocation.client_context = call.client_context;
-    match call.kind {
-        InvocationType::RequestResponse => {}
-        InvocationType::DryRun => {
-            return Ok(respond(StatusCode::NO_CONTENT, &invocation, Bytes::new()));
-        }
-        InvocationType::Event => {
-            let values = "[RequestResponse, DryRun]";
-            return Err(enumeration("invocationType", "Event", values));
-        }
+    let call = Call::receive(context, reference, headers, body, &TYPES).await?;
+    let (version, mut invocation) = (call.version, call.invocation);
+    if call.kind == InvocationType::DryRun {
+        return Ok(respond(StatusCode::NO_CONTENT, &invocation, Bytes::new()));
     }
     let mut response = respond(StatusCode::OK, &invocation, Bytes::new());
     let headers = response.headers_mut();

@@ -8,13 +8,14 @@ use crate::model::{InitKind, Report, RequestId, Status, Version};
 /// Something that happened, in the order in which it happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// An INIT phase failed (`platform.initReport`; Lambda logs only failures).
-    InitFailed {
+    /// An INIT phase ended (`platform.initReport`). Lambda logs failures, and the end
+    /// of those ahead of invocations.
+    InitReport {
         /// Which INIT.
         kind: InitKind,
         /// How long it took.
         duration: Duration,
-        /// How it failed.
+        /// How it ended.
         status: Status,
     },
     /// An invocation began (`platform.start`).

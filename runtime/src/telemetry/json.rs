@@ -7,13 +7,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::Event;
-use crate::model::{InitKind, Report, RequestId, Status, Version};
+use crate::model::{InitKind, InitializationType, Report, RequestId, Status, Version};
 
 /// The log lines of an event that happened at `at`, each ending in a newline.
 pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
     let lines = match event {
         Event::Function(line) => vec![("function", function(line))],
-        Event::InitFailed {
+        Event::InitReport {
             kind,
             duration,
             status,
@@ -54,13 +54,14 @@ fn start(request_id: RequestId, version: Version) -> Value {
 }
 
 fn init_report(kind: InitKind, duration: Duration, status: &Status) -> Value {
-    let phase = match kind {
-        InitKind::OnDemand => "init",
-        InitKind::Suppressed => "invoke",
+    let (initialization, phase) = match kind {
+        InitKind::OnDemand => (InitializationType::OnDemand, "init"),
+        InitKind::Suppressed => (InitializationType::OnDemand, "invoke"),
+        InitKind::Provisioned => (InitializationType::ProvisionedConcurrency, "init"),
     };
     with_status(
         json!({
-            "initializationType": "on-demand",
+            "initializationType": initialization.as_str(),
             "phase": phase,
             "metrics": {"durationMs": milliseconds(duration)},
         }),
@@ -173,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn failed_inits_and_starts() {
-        let failed = Event::InitFailed {
+    fn inits_and_starts() {
+        let failed = Event::InitReport {
             kind: InitKind::Suppressed,
             duration: Duration::from_micros(118_020),
             status: Status::Timeout,
@@ -184,6 +185,16 @@ mod tests {
             "metrics": {"durationMs": 118.02},
         });
         assert_eq!(lines(&failed)[0]["record"], record);
+        let provisioned = Event::InitReport {
+            kind: InitKind::Provisioned,
+            duration: Duration::from_millis(7),
+            status: Status::Success,
+        };
+        let record = json!({
+            "initializationType": "provisioned-concurrency", "phase": "init",
+            "status": "success", "metrics": {"durationMs": 7.0},
+        });
+        assert_eq!(lines(&provisioned)[0]["record"], record);
         let request_id = RequestId::random();
         let record = json!({"requestId": request_id.to_string(), "version": "7"});
         let version = "7".parse().unwrap();

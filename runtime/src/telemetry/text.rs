@@ -12,7 +12,7 @@ use crate::model::{InitKind, Report, RequestId, Status};
 pub fn log_lines(event: &Event) -> Vec<u8> {
     match event {
         Event::Function(line) => [line.as_slice(), b"\n"].concat(),
-        Event::InitFailed {
+        Event::InitReport {
             kind,
             duration,
             status,
@@ -33,7 +33,7 @@ pub fn log_lines(event: &Event) -> Vec<u8> {
 
 fn init_report(kind: InitKind, duration: Duration, status: &Status) -> String {
     let phase = match kind {
-        InitKind::OnDemand => "init",
+        InitKind::OnDemand | InitKind::Provisioned => "init",
         InitKind::Suppressed => "invoke",
     };
     let duration = milliseconds(duration);
@@ -126,6 +126,14 @@ mod tests {
                 &Status::Timeout
             ),
             "INIT_REPORT Init Duration: 9999.79 ms\tPhase: init\tStatus: timeout\n"
+        );
+        assert_eq!(
+            init_report(
+                InitKind::Provisioned,
+                Duration::from_micros(120_330),
+                &Status::Success
+            ),
+            "INIT_REPORT Init Duration: 120.33 ms\tPhase: init\tStatus: success\n"
         );
         assert_eq!(
             init_report(

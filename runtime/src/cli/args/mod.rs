@@ -16,8 +16,8 @@ pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
-pub(super) use self::layer::{LayerCommand, ListLayers, PublishLayer, RemoveLayers};
-pub(super) use self::running::{Logs, Ps, ServiceChoice, Since, Stop};
+pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer, RemoveLayers};
+pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
 use super::exit_status::CommandError;
 use crate::model::{
@@ -68,7 +68,7 @@ pub(super) enum Command {
     /// Serve functions to the AWS SDKs and the AWS CLI
     #[command(after_help = EXIT_STATUSES)]
     Serve(Box<Serve>),
-    /// Show the services that run, their functions and environments
+    /// Show the service that runs, its functions and environments
     #[command(after_help = EXIT_STATUSES)]
     Ps(Ps),
     /// Show the log of a running service's functions
@@ -76,7 +76,7 @@ pub(super) enum Command {
     Logs(Logs),
     /// End a running service, and wait until nothing is left of it
     #[command(after_help = EXIT_STATUSES)]
-    Stop(Stop),
+    Stop,
     /// Manage the images that are kept
     #[command(subcommand)]
     Image(Box<ImageCommand>),
@@ -177,6 +177,12 @@ pub(super) struct FunctionSettings {
     /// skipped; can be repeated
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+
+    /// Mount a layer over /opt, which Lambda has for zip functions only: a published
+    /// one as NAME:VERSION or ARN, a directory, or a zip archive; can be repeated, the
+    /// later over the earlier
+    #[arg(long, value_name = "LAYER", requires = "image")]
+    pub(super) layer: Vec<LayerSource>,
 
     /// Replace the image's ENTRYPOINT: a program, or a JSON array of strings
     #[arg(long, value_name = "ARGS", value_parser = parse_arguments)]

@@ -32,31 +32,9 @@ pub(in super::super) struct Logs {
     #[arg(long, value_name = "TIME")]
     pub(in super::super) since: Option<Since>,
 
-    #[command(flatten)]
-    pub(in super::super) choice: ServiceChoice,
-
     /// What to print: lines, or one JSON object for each
     #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
     pub(in super::super) output: OutputFormat,
-}
-
-/// `lambent stop`.
-#[derive(Debug, Args)]
-pub(in super::super) struct Stop {
-    #[command(flatten)]
-    pub(in super::super) choice: ServiceChoice,
-
-    /// Stop all services that run
-    #[arg(long, conflicts_with = "service")]
-    pub(in super::super) all: bool,
-}
-
-/// Which of the services that run.
-#[derive(Debug, Args)]
-pub(in super::super) struct ServiceChoice {
-    /// The service, if several run: `lambent ps` shows their names
-    #[arg(long, value_name = "NAME")]
-    pub(in super::super) service: Option<String>,
 }
 
 /// A time, or how long ago.

@@ -12,7 +12,7 @@ use super::super::exit_status::CommandError;
 use super::super::sink::Quiet;
 use crate::environment::{Invocation, InvocationResult};
 use crate::images::ImageRequest;
-use crate::model::FunctionConfiguration;
+use crate::model::{FunctionConfiguration, InitializationType};
 use crate::service::{FunctionEnvironment, PreparedImage, Service};
 
 /// The file name of the sample function's program.
@@ -65,7 +65,9 @@ impl<'a> Stage<'a> {
         function: FunctionConfiguration,
     ) -> Result<FunctionEnvironment, CommandError> {
         let code = Arc::new(Arc::clone(&self.image).into());
-        Ok(self.service.environment(code, function, Arc::new(Quiet))?)
+        let on_demand = InitializationType::OnDemand;
+        let quiet = Arc::new(Quiet);
+        Ok(self.service.environment(code, function, on_demand, quiet)?)
     }
 }
 

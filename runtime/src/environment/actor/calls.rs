@@ -114,7 +114,10 @@ impl Actor {
                 request_id: open.invocation.request_id,
                 invocation_id: RequestId::random().to_string(),
                 deadline: deadline_on_the_clock(self.deadline),
-                function_arn: settings.function_arn.clone(),
+                function_arn: match &open.invocation.qualifier {
+                    Some(qualifier) => format!("{}:{qualifier}", settings.function_arn),
+                    None => settings.function_arn.clone(),
+                },
                 trace_id: open.invocation.trace_id.as_str().to_owned(),
                 client_context: open.invocation.client_context.clone(),
                 cognito_identity: open.invocation.cognito_identity.clone(),

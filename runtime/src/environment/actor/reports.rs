@@ -1,6 +1,6 @@
 //! What an environment says: the function's lines, and Lambda's about it.
 
-use super::super::{EnvironmentGone, EnvironmentSettings, InvocationResult};
+use super::super::{EnvironmentGone, EnvironmentSettings, InitFailure, InvocationResult};
 use super::{Actor, OpenInvocation};
 use crate::model::{InitKind, Report, Status};
 use crate::telemetry;
@@ -30,7 +30,7 @@ impl Actor {
 
     pub(super) fn report_init(&mut self, kind: InitKind, status: Status) {
         let duration = match kind {
-            InitKind::OnDemand => self
+            InitKind::OnDemand | InitKind::Provisioned => self
                 .runtime
                 .as_ref()
                 .map(|runtime| runtime.init_started.elapsed()),
@@ -40,11 +40,19 @@ impl Actor {
                 .and_then(|open| open.started)
                 .map(|started| started.elapsed()),
         };
-        self.emit(&telemetry::Event::InitFailed {
+        self.emit(&telemetry::Event::InitReport {
             kind,
             duration: duration.unwrap_or_default(),
-            status,
+            status: status.clone(),
         });
+        if let Some(waiting) = self.initialised.take() {
+            let result = match status {
+                Status::Success => Ok(()),
+                _ => Err(InitFailure::Function),
+            };
+            // Whoever asked may be gone.
+            let _ = waiting.send(result);
+        }
     }
 
     pub(super) fn end_invoke(&mut self, status: Status) {

@@ -100,10 +100,45 @@ fn after_a_timeout_the_next_invocation_initialises_inside_itself() {
     );
 }
 
+#[test]
+fn a_provisioned_environment_is_warm_before_its_first_invocation() {
+    use Event::{Initialise, Invoke, RuntimeNext};
+    let begun = [Effect::StartRuntime, Effect::Arm(Deadline::ProvisionedInit)];
+    let (phase, effects) = run(&[Initialise, RuntimeNext]);
+    assert_eq!(phase, Phase::Idle);
+    assert_eq!(effects[..2], begun);
+    assert_eq!(
+        effects[2..],
+        [
+            Effect::Disarm,
+            Effect::LimitCpu,
+            Effect::Freeze,
+            Effect::ReportInit(InitKind::Provisioned, Status::Success),
+        ]
+    );
+    let (phase, effects) = phase.on(Invoke);
+    assert_eq!(phase, Phase::Invoking);
+    assert_eq!(effects[0], Effect::Thaw);
+    for (failure, status) in [
+        (Event::DeadlinePassed, Status::Timeout),
+        (
+            Event::RuntimeInitError("Runtime.ImportModuleError".to_owned()),
+            Status::Error("Runtime.ImportModuleError".to_owned()),
+        ),
+        (exited(), Status::Error("Runtime.ExitError".to_owned())),
+    ] {
+        let (phase, effects) = run(&[Initialise, failure.clone(), exited()]);
+        assert_eq!(phase, Phase::Gone, "{failure:?}");
+        let report = Effect::ReportInit(InitKind::Provisioned, status);
+        assert!(effects.contains(&report), "{failure:?}: {effects:?}");
+    }
+}
+
 /// Mostly what a working function does, so that long lives come about.
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         20 => Just(Event::Invoke),
+        6 => Just(Event::Initialise),
         20 => Just(Event::RuntimeNext),
         16 => Just(Event::RuntimeAnswered(Answer::Runtime)),
         4 => Just(Event::RuntimeAnswered(Answer::Failure(
