@@ -22,6 +22,8 @@ pub(crate) struct Wanted {
     pub(crate) code: Code,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) reserved: Option<i64>,
+    /// Environments of the alias that are kept initialised.
+    pub(crate) provisioned: Option<i64>,
     /// Leads to a version that is published of what is served.
     pub(crate) alias: Option<String>,
     /// Of the alias, if there is one.
@@ -85,6 +87,9 @@ impl Catalog {
                 .map_err(|error| Refusal::service(error.to_string()))?;
             self.create_alias(name, &request, arns, moment)?;
             published = Some(number);
+            if let Some(wanted) = wanted.provisioned {
+                self.provision(&reference(Some(alias)), wanted, arns, moment)?;
+            }
         }
         // Earlier ones would stay for as long as somebody saves files.
         self.function_mut(name, arns)?
@@ -145,6 +150,7 @@ mod tests {
             },
             tags: BTreeMap::new(),
             reserved: Some(3),
+            provisioned: alias.map(|_| 2),
             alias: alias.map(str::to_owned),
             url: serde_json::from_value(json!({"AuthType": "NONE"})).unwrap(),
         }
@@ -191,7 +197,12 @@ mod tests {
             (Ok(None), vec![], None, (None, "d".to_owned()))
         );
         assert_eq!(catalog.functions[&name].reserved, Some(3));
+        assert_eq!(catalog.functions[&name].provisioned_in_all(), 0);
         assert!(catalog.functions[&name].transient);
+        let live = wanted("sha256:2", Some("live"));
+        let published = catalog.configure(&name, &live, "e", &arns, &moment());
+        assert_eq!(published, Ok(Some(3)));
+        assert_eq!(catalog.functions[&name].provisioned_in_all(), 2);
         catalog.withdraw(&name);
         assert_eq!(catalog, Catalog::default());
     }

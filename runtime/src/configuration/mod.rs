@@ -58,6 +58,8 @@ pub(crate) struct ConfiguredFunction {
     pub(crate) code: CodeSource,
     pub(crate) layers: Vec<LayerSource>,
     pub(crate) reserved: Option<i64>,
+    /// Environments of the alias that are kept initialised.
+    pub(crate) provisioned: Option<i64>,
     /// An alias that leads to a version of what is served.
     pub(crate) alias: Option<String>,
     /// Members of `CreateFunctionUrlConfig`.

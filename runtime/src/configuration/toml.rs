@@ -33,7 +33,7 @@ const MEMBERS: [(&str, &str); 7] = [
     ("runtime", "Runtime"),
 ];
 /// All of them.
-const FUNCTION: [&str; 19] = [
+const FUNCTION: [&str; 20] = [
     "architecture",
     "auto_publish_alias",
     "code",
@@ -46,6 +46,7 @@ const FUNCTION: [&str; 19] = [
     "image",
     "layers",
     "memory_size",
+    "provisioned_concurrent_executions",
     "reserved_concurrent_executions",
     "role",
     "routes",
@@ -186,9 +187,20 @@ impl Function<'_> {
             code,
             layers: self.layers()?,
             reserved: self.integer("reserved_concurrent_executions")?,
+            provisioned: self.provisioned()?,
             alias: self.string("auto_publish_alias")?,
             url: self.url()?,
         })
+    }
+
+    fn provisioned(&self) -> Result<Option<i64>> {
+        const KEY: &str = "provisioned_concurrent_executions";
+        let provisioned = self.integer(KEY)?;
+        if provisioned.is_some() && !self.table.contains_key("auto_publish_alias") {
+            let place = self.place.part(KEY);
+            return Err(place.error("is of an alias: set auto_publish_alias too"));
+        }
+        Ok(provisioned)
     }
 
     fn layers(&self) -> Result<Vec<LayerSource>> {
@@ -435,6 +447,7 @@ mod tests {
             environment = { STAGE = "local", N = 3, DEBUG = true }
             layers = ["pillow", "arn:aws:lambda:us-east-1:123456789012:layer:x:1"]
             auto_publish_alias = "live"
+            provisioned_concurrent_executions = 2
             url = { cors = { allow_origins = ["*"], max_age = 60 } }
             "#,
             ROLE,
@@ -459,7 +472,10 @@ mod tests {
             })
         );
         assert_eq!(zip.code, CodeSource::Files("src".to_owned()));
-        assert_eq!(zip.alias.as_deref(), Some("live"));
+        assert_eq!(
+            (zip.alias.as_deref(), zip.provisioned),
+            (Some("live"), Some(2))
+        );
         assert_eq!(
             zip.request["Environment"],
             json!({"Variables": {"STAGE": "local", "N": "3", "DEBUG": "true"}})
@@ -504,6 +520,10 @@ mod tests {
             (
                 "[functions.f]\nimage = \"a\"\n[functions.f.url.cors]\nallow_origin = 1",
                 "did you mean allow_origins?",
+            ),
+            (
+                "[functions.f]\nimage = \"a\"\nprovisioned_concurrent_executions = 1",
+                "set auto_publish_alias",
             ),
             ("[endpoint]\nlisten = \"9000\"", "endpoint.listen: \"9000\""),
             ("a = [\nb", "line 2"),

@@ -216,6 +216,7 @@ fn gather(
     let request = Request {
         members: &function.request,
         reserved: function.reserved,
+        provisioned: function.provisioned,
         alias: function.alias.as_deref(),
         url: function.url.as_ref(),
     };

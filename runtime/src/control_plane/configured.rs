@@ -23,6 +23,7 @@ pub(crate) struct Request<'a> {
     /// Members of `CreateFunction`, without its code and layers.
     pub(crate) members: &'a Value,
     pub(crate) reserved: Option<i64>,
+    pub(crate) provisioned: Option<i64>,
     pub(crate) alias: Option<&'a str>,
     /// Members of `CreateFunctionUrlConfig`.
     pub(crate) url: Option<&'a Value>,
@@ -106,6 +107,7 @@ impl ControlPlane {
             code,
             tags: create.tags,
             reserved: request.reserved,
+            provisioned: request.provisioned,
             alias: request.alias.map(str::to_owned),
             url,
         })

@@ -74,6 +74,7 @@ pub(super) async fn answer(
         .map_err(|_| Exception::too_large(MAX_EVENT_BYTES))?
         .to_bytes();
     let mut invocation = Invocation::new(Bytes::new());
+    invocation.qualifier.clone_from(&reference.qualifier);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let now = Circumstances {
         account: ACCOUNT_ID,

@@ -14,7 +14,7 @@ use crate::configuration::{
 type Result<T> = std::result::Result<T, ConfigurationError>;
 
 /// Properties that have an effect.
-const EFFECTIVE: [&str; 21] = [
+const EFFECTIVE: [&str; 22] = [
     "Architectures",
     "AutoPublishAlias",
     "CodeUri",
@@ -31,6 +31,7 @@ const EFFECTIVE: [&str; 21] = [
     "Layers",
     "MemorySize",
     "PackageType",
+    "ProvisionedConcurrencyConfig",
     "ReservedConcurrentExecutions",
     "Role",
     "Runtime",
@@ -40,7 +41,7 @@ const EFFECTIVE: [&str; 21] = [
 
 /// Properties that SAM knows and that have none: without IAM, a network, tracing,
 /// deployments.
-const INEFFECTIVE: [&str; 28] = [
+const INEFFECTIVE: [&str; 27] = [
     "AssumeRolePolicyDocument",
     "AutoPublishAliasAllProperties",
     "AutoPublishCodeSha256",
@@ -57,7 +58,6 @@ const INEFFECTIVE: [&str; 28] = [
     "PermissionsBoundary",
     "Policies",
     "PropagateTags",
-    "ProvisionedConcurrencyConfig",
     "PublishToLatestPublished",
     "RecursiveLoop",
     "RolePath",
@@ -201,6 +201,7 @@ impl<'a> Function<'a> {
             code,
             layers: self.layers(layers)?,
             reserved: self.integer("ReservedConcurrentExecutions")?,
+            provisioned: self.provisioned()?,
             alias: self.text("AutoPublishAlias")?,
             url: self.url()?,
         })
@@ -247,6 +248,21 @@ impl<'a> Function<'a> {
         let role = self.properties.get("Role").and_then(Node::text);
         role.filter(|role| role.starts_with("arn:"))
             .unwrap_or(self.role)
+    }
+
+    /// Provisioned concurrency is the alias's, as SAM has it.
+    fn provisioned(&self) -> Result<Option<i64>> {
+        const MEMBER: &str = "ProvisionedConcurrentExecutions";
+        let Some(value) = self.value("ProvisionedConcurrencyConfig")? else {
+            return Ok(None);
+        };
+        let place = self.at("ProvisionedConcurrencyConfig");
+        if self.text("AutoPublishAlias")?.is_none() {
+            return Err(place.error("is of an alias: there is no AutoPublishAlias"));
+        }
+        let number = value.get(MEMBER).and_then(integer_of);
+        let wrong = || place.part(MEMBER).error("is not a whole number");
+        number.map(Some).ok_or_else(wrong)
     }
 
     fn environment(&self) -> Result<Option<Map<String, Value>>> {

@@ -59,6 +59,7 @@ Resources:
       Policies: [AWSLambdaBasicExecutionRole]
       VpcConfig: {SubnetIds: [a]}
       AutoPublishAlias: live
+      ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 2}
       ReservedConcurrentExecutions: 5
       FunctionUrlConfig:
         AuthType: NONE
@@ -122,6 +123,7 @@ fn a_template_becomes_functions() {
     );
     assert_eq!(thumbnail.reserved, Some(5));
     assert_eq!(thumbnail.alias.as_deref(), Some("live"));
+    assert_eq!(thumbnail.provisioned, Some(2));
     assert_eq!(
         thumbnail.url,
         Some(json!({"AuthType": "NONE", "Cors": {"AllowOrigins": ["*"], "MaxAge": 60}}))
@@ -183,7 +185,7 @@ fn nothing_is_dropped_in_silence() {
     for part in [
         "Resources.Thumbnail.Properties (line 27): without effect here: Policies, VpcConfig",
         "Variables.TABLE (line 33): Table (AWS::DynamoDB::Table) is not made here",
-        "Events.Queue (line 44): events of SQS",
+        "Events.Queue (line 45): events of SQS",
         "Resources: not made here: Table (AWS::DynamoDB::Table)",
     ] {
         let found = warnings.iter().filter(|text| text.contains(part)).count();
@@ -231,6 +233,12 @@ fn what_cannot_run_is_an_error_with_its_place() {
         (
             function("{CodeUri: a, Events: {E: {Type: HttpApi}, G: {Type: HttpApi}}}"),
             "$default is the route $default of F already",
+        ),
+        (
+            function(
+                "{CodeUri: a, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 1}}",
+            ),
+            "ProvisionedConcurrencyConfig (line 5): is of an alias",
         ),
         (
             format!(

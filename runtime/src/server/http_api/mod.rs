@@ -166,6 +166,8 @@ impl HttpApi {
         let body = Limited::new(body, MAX_EVENT_BYTES).collect().await;
         let body = body.map_err(|_| Failure::TooLarge)?.to_bytes();
         let mut invocation = Invocation::new(Bytes::new());
+        let qualifier = &route.function.qualifier;
+        invocation.qualifier.clone_from(qualifier);
         let event = event(taken, head, &body, client, &invocation);
         if event.len() > MAX_EVENT_BYTES {
             return Err(Failure::TooLarge);
