@@ -9,6 +9,8 @@ pub mod asynchronous;
 mod body;
 mod catalog;
 pub mod cli;
+mod configuration;
+mod configured;
 pub mod control_plane;
 mod doctor;
 mod environment;
@@ -25,6 +27,7 @@ pub mod service_error;
 mod state;
 mod sys;
 pub mod telemetry;
+mod template;
 mod validate;
 
 pub use api::{ResponsePart, StreamError};

@@ -293,7 +293,7 @@ impl FunctionRecord {
         }
     }
 
-    fn new(latest: VersionRecord, tags: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(latest: VersionRecord, tags: BTreeMap<String, String>) -> Self {
         Self {
             latest,
             previous: None,
@@ -388,7 +388,7 @@ impl VersionRecord {
 }
 
 impl Code {
-    fn unpacked_size(&self) -> u64 {
+    pub(super) fn unpacked_size(&self) -> u64 {
         match self {
             Self::Image { .. } => 0,
             Self::Zip { unpacked_size, .. } => *unpacked_size,

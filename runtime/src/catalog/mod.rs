@@ -7,6 +7,7 @@
 //! | `record.rs` | what is kept of a function, as it is kept on disk |
 //! | `settings.rs` | members of requests, their defaults and their checks |
 //! | `functions.rs` | create, update, delete, publish |
+//! | `configured.rs` | functions that a configuration file wants |
 //! | `deployment.rs` | how a deployment ended |
 //! | `aliases.rs`, `attributes.rs` | names for versions; concurrency, tags, URLs |
 //! | `event_invoke.rs` | what happens to asynchronous events |
@@ -19,6 +20,7 @@
 
 mod aliases;
 mod attributes;
+mod configured;
 mod deployment;
 mod event_invoke;
 mod functions;
@@ -36,6 +38,7 @@ mod without_effect;
 
 pub(crate) use self::aliases::{CreateAlias, UpdateAlias};
 pub(crate) use self::attributes::{UrlRequest, unqualified};
+pub(crate) use self::configured::Wanted;
 pub(crate) use self::deployment::Failed;
 pub(crate) use self::event_invoke::EventInvokeRequest;
 pub(crate) use self::functions::{PublishVersion, UpdateCode, check_code};
@@ -43,7 +46,8 @@ pub(crate) use self::layers::{LayerBook, LayerVersionArn, NewLayer, PublishLayer
 pub(crate) use self::paging::Page;
 pub(crate) use self::provisioned::Ready;
 pub(crate) use self::record::{
-    Catalog, Code, FunctionRecord, LayerUse, PackageSettings, Route, Settings, State, VersionRecord,
+    Catalog, Code, FunctionRecord, LayerUse, PackageSettings, Route, Settings, State, UrlRecord,
+    VersionRecord,
 };
 pub(crate) use self::refusal::{Refusal, RefusalKind};
 pub(crate) use self::settings::{

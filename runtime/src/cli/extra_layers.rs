@@ -1,11 +1,10 @@
 //! `--layer`: layers on a function of an image, where Lambda has none.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::args::LayerSource;
 use super::exit_status::CommandError;
-use super::layer::{archive, refused, usage, version};
+use super::layer::{refused, usage, version};
 use super::output;
 use crate::catalog::check_layer_count;
 use crate::control_plane::LayerStore;
@@ -37,7 +36,6 @@ pub(super) fn check(layers: &[LayerSource], strict: bool) -> Result<(), CommandE
 /// The image with these layers. Reads and writes files.
 pub(super) fn attach(
     store: &LayerStore,
-    directory: &Path,
     layers: &[LayerSource],
     image: Arc<PreparedImage>,
 ) -> Result<PreparedCode, CommandError> {
@@ -51,7 +49,7 @@ pub(super) fn attach(
                 leases.extend(resolved.into_iter().map(|(_, lease)| lease));
             }
             LayerSource::Path(path) => {
-                let archive = archive(path, directory)?;
+                let archive = store.archive_of(path)?;
                 leases.push(store.unpack(archive).map_err(refused)?);
             }
         }

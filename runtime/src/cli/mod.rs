@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit status out. One file per command.
 
 mod args;
+mod configured;
 mod demo;
 mod doctor;
 mod exit_status;

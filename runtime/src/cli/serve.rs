@@ -6,6 +6,7 @@ use std::time::Duration;
 use lambent_images::ImageReference;
 
 use super::args::{Endpoint, Events, LayerSource, Serve};
+use super::configured::{self, Chosen, Fronts, Settings, reachable};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::serving::Serving;
@@ -15,11 +16,13 @@ use super::{extra_layers, interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
 use crate::asynchronous::{EventInvokeConfig, EventQueue, Pace, QueueSettings, check_destination};
+use crate::configured::{Configured, Start};
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
 use crate::model::FunctionConfiguration;
 use crate::pool::{PoolSettings, Pools};
+use crate::server::http_api::HttpApi;
 use crate::server::{Context, Server};
 use crate::service::{PreparedImage, Service};
 use crate::state::StateDirectories;
@@ -32,18 +35,30 @@ pub(super) async fn run(
     let layers = command.function.layer.clone();
     extra_layers::check(&layers, strict)?;
     let configuration = command.function.configuration()?;
-    if strict {
+    let chosen = configured::choose(&command.endpoint)?;
+    if strict && chosen.is_none() {
         refuse_unenforced(&directories, &configuration)?;
     }
+    let settings = Settings::of(&command.endpoint, chosen.as_ref());
     let pools = Pools::new(
         Service::open(directories.clone())?,
         PoolSettings {
-            idle_limit: Duration::from_secs(command.endpoint.idle.into()),
+            idle_limit: Duration::from_secs(settings.idle.into()),
             ..PoolSettings::default()
         },
     );
+    let opening = Opening {
+        command: &command.endpoint,
+        settings,
+        events: &command.events,
+        configuration,
+        layers,
+        strict,
+        directories: &directories,
+        pools: &pools,
+    };
     let opened = tokio::select! {
-        opened = open(&command.endpoint, &command.events, configuration, layers, &directories, &pools) => opened.map(Some),
+        opened = opening.open(chosen) => opened.map(Some),
         _ = interrupted() => Ok(None),
     };
     match opened {
@@ -57,108 +72,176 @@ pub(super) async fn run(
     Ok(ExitStatus::Success)
 }
 
-async fn open(
-    command: &Endpoint,
-    settings: &Events,
+/// What a service begins with.
+struct Opening<'a> {
+    command: &'a Endpoint,
+    settings: Settings,
+    events: &'a Events,
+    /// Of the image of the command line.
     configuration: FunctionConfiguration,
     layers: Vec<LayerSource>,
-    directories: &StateDirectories,
-    pools: &Arc<Pools>,
-) -> Result<Serving, CommandError> {
-    let sockets = directories.sockets();
-    let functions = Arc::new(Functions::default());
-    let log = Arc::new(StandardError::with_format(command.log_format));
-    let sink = Arc::clone(&log);
-    let runtimes = command.runtime_image.iter().cloned().collect();
-    check_destinations(&settings.config())?;
-    let control = ControlPlane::open(directories, pools, &functions, sink, runtimes)?;
-    for lost in control.restore().await {
-        output::diagnostic(&format!("warning: {lost}"));
-    }
-    let name = match &command.image {
-        Some(image) => {
-            let config = settings.config();
-            config
-                .check(&configuration.function_name)
-                .map_err(|error| CommandError::Usage(error.to_string()))?;
-            let image_code = prepare(command, image, pools).await?;
-            let store = control.layers();
-            let code = extra_layers::attach(store, directories.persistent(), &layers, image_code)?;
-            control.adopt(&configuration, image, code, &config)?;
-            Some(&configuration.function_name)
+    strict: bool,
+    directories: &'a StateDirectories,
+    pools: &'a Arc<Pools>,
+}
+
+impl Opening<'_> {
+    async fn open(&self, chosen: Option<Chosen>) -> Result<Serving, CommandError> {
+        let (command, pools) = (self.command, self.pools);
+        let functions = Arc::new(Functions::default());
+        let log = Arc::new(StandardError::with_format(command.log_format));
+        let sink = Arc::clone(&log);
+        let runtimes = configured::runtime_images(command, chosen.as_ref())?;
+        check_destinations(&self.events.config())?;
+        let control = ControlPlane::open(self.directories, pools, &functions, sink, runtimes)?;
+        for lost in control.restore().await {
+            output::diagnostic(&format!("warning: {lost}"));
         }
-        None => None,
-    };
-    let defaults = match name {
-        // Its own, which clients may change.
-        Some(_) => EventInvokeConfig::default(),
-        None => settings.config(),
-    };
-    let queue = QueueSettings {
-        pace: Pace::new(settings.retry_delay),
-        defaults,
-        ..QueueSettings::default()
-    };
-    let waiting = directories.events();
-    let notices = Arc::clone(&log);
-    let events = EventQueue::open(
-        &waiting,
-        Arc::clone(pools),
-        Arc::clone(&functions),
-        queue,
-        Arc::new(move |notice: &str| notices.say(notice)),
-    );
-    let unusable =
-        |error: std::io::Error| CommandError::Host(format!("use {}: {error}", waiting.display()));
-    let events = events.map_err(unusable)?;
-    let context = Context {
-        functions,
-        control: Arc::clone(&control),
-        pools: Arc::clone(pools),
-        events: Arc::clone(&events),
-    };
-    let server = Server::bind(command.listen, context)
-        .await
-        .map_err(|error| {
+        if let Some(image) = &command.image {
+            self.adopt(image, &control).await?;
+        }
+        let configured = match chosen {
+            None => None,
+            Some(chosen) => Some(self.configure(chosen, &control, &functions, &log).await?),
+        };
+        let name = &self.configuration.function_name;
+        let waiting = self.directories.events();
+        let unusable = |error: std::io::Error| {
+            CommandError::Host(format!("use {}: {error}", waiting.display()))
+        };
+        let notices = Arc::clone(&log);
+        let events = EventQueue::open(
+            &waiting,
+            Arc::clone(pools),
+            Arc::clone(&functions),
+            self.queue_settings(),
+            Arc::new(move |notice: &str| notices.say(notice)),
+        );
+        let events = events.map_err(unusable)?;
+        let context = Context {
+            functions,
+            control: Arc::clone(&control),
+            pools: Arc::clone(pools),
+            events: Arc::clone(&events),
+        };
+        let listen = self.settings.listen;
+        let server = Server::bind(listen, context).await.map_err(|error| {
             CommandError::Host(format!(
-                "cannot listen on {}: {error}. Choose another address with --listen",
-                command.listen
+                "cannot listen on {listen}: {error}. Choose another address with --listen"
             ))
         })?;
-    let address = server
-        .address()
-        .map_err(|error| CommandError::Host(format!("the listening socket: {error}")))?;
-    let socket = AdminSocket::bind(&sockets).await.map_err(|error| {
-        CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
-    })?;
-    events.resume().map_err(unusable)?;
-    output::progress(&match (name, &command.image) {
-        (Some(name), Some(image)) => format!(
-            "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
-             aws lambda invoke --endpoint-url http://{address} --function-name {name} /dev/stdout"
-        ),
-        _ => format!(
-            "{} functions at http://{address}. Point a client at it, for example:\n  \
-             aws lambda list-functions --endpoint-url http://{address}",
-            control.count()
-        ),
-    });
-    if !address.ip().is_loopback() {
-        output::diagnostic(&format!(
-            "warning: {address} can be reached from other machines, and whoever reaches it may \
-             make and invoke functions: signatures are not checked"
-        ));
+        let address = server
+            .address()
+            .map_err(|error| CommandError::Host(format!("the listening socket: {error}")))?;
+        let fronts = Arc::new(Fronts {
+            http_api: HttpApi::new(Arc::clone(server.context())),
+            address: self.settings.http_api,
+        });
+        let mut api = None;
+        if let Some(configured) = &configured {
+            let configuration = configured.configuration();
+            api = fronts
+                .open(&configuration.api)
+                .await
+                .map_err(CommandError::Host)?;
+        }
+        let sockets = self.directories.sockets();
+        let socket = AdminSocket::bind(&sockets).await.map_err(|error| {
+            CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
+        })?;
+        events.resume().map_err(unusable)?;
+        output::progress(&match &command.image {
+            Some(image) => format!(
+                "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
+                 aws lambda invoke --endpoint-url http://{address} --function-name {name} \
+                 /dev/stdout"
+            ),
+            None => format!(
+                "{} functions at http://{address}. Point a client at it, for example:\n  \
+                 aws lambda list-functions --endpoint-url http://{address}",
+                control.count()
+            ),
+        });
+        if let Some(configured) = &configured {
+            for name in configured.urls() {
+                output::progress(&format!(
+                    "URL of {name}: http://{address}/lambda-url/{name}/"
+                ));
+            }
+        }
+        if let Some(line) = &api {
+            output::progress(line);
+        }
+        if !address.ip().is_loopback() {
+            output::diagnostic(&reachable(address));
+        }
+        Ok(Serving {
+            admin: Arc::new(AdminServer::new(
+                socket,
+                address,
+                Arc::clone(server.context()),
+            )),
+            server,
+            grace: Duration::from_secs(self.settings.grace.into()),
+            log,
+            fronts,
+            configured,
+        })
     }
-    Ok(Serving {
-        admin: Arc::new(AdminServer::new(
-            socket,
-            address,
-            Arc::clone(server.context()),
-        )),
-        server,
-        grace: Duration::from_secs(command.grace.into()),
-        log,
-    })
+
+    fn queue_settings(&self) -> QueueSettings {
+        QueueSettings {
+            pace: Pace::new(self.events.retry_delay),
+            defaults: match &self.command.image {
+                // Its own, which clients may change.
+                Some(_) => EventInvokeConfig::default(),
+                None => self.events.config(),
+            },
+            ..QueueSettings::default()
+        }
+    }
+
+    /// Serves the image of the command line as a function, for as long as the command
+    /// runs.
+    async fn adopt(
+        &self,
+        image: &ImageReference,
+        control: &ControlPlane,
+    ) -> Result<(), CommandError> {
+        let config = self.events.config();
+        config
+            .check(&self.configuration.function_name)
+            .map_err(|error| CommandError::Usage(error.to_string()))?;
+        let image_code = prepare(self.command, image, self.pools).await?;
+        let code = extra_layers::attach(control.layers(), &self.layers, image_code)?;
+        control.adopt(&self.configuration, image, code, &config)?;
+        Ok(())
+    }
+
+    /// Serves the functions of a configuration file.
+    async fn configure(
+        &self,
+        chosen: Chosen,
+        control: &Arc<ControlPlane>,
+        functions: &Functions,
+        log: &Arc<StandardError>,
+    ) -> Result<Configured, CommandError> {
+        let log = Arc::clone(log);
+        let start = Start {
+            file: chosen.file,
+            identity: chosen.identity,
+            control: Arc::clone(control),
+            pools: Arc::clone(self.pools),
+            say: Arc::new(move |line: &str| log.say(line)),
+        };
+        let configured = Configured::start(start, chosen.configuration).await?;
+        if self.strict {
+            for version in functions.latest() {
+                refuse_unenforced(self.directories, &version.configuration)?;
+            }
+        }
+        Ok(configured)
+    }
 }
 
 fn check_destinations(config: &EventInvokeConfig) -> Result<(), CommandError> {

@@ -14,8 +14,8 @@ use crate::model::{EventInvokeConfig, FunctionConfiguration, FunctionName, Packa
 use crate::service::{PreparedCode, PreparedImage};
 use crate::service_error::ServiceError;
 
-/// The role of functions that come from the command line.
-const ROLE: &str = "arn:aws:iam::123456789012:role/lambent";
+/// The role of functions that have none: those of the command line.
+pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/lambent";
 
 impl ControlPlane {
     /// Makes everything ready that was so before, and begins with what was not.
@@ -203,7 +203,7 @@ impl ControlPlane {
         }
     }
 
-    fn put(
+    pub(super) fn put(
         &self,
         name: &FunctionName,
         version: Version,
@@ -221,7 +221,10 @@ impl ControlPlane {
         }
     }
 
-    async fn prepare(&self, record: &VersionRecord) -> Result<Arc<PreparedCode>, ServiceError> {
+    pub(super) async fn prepare(
+        &self,
+        record: &VersionRecord,
+    ) -> Result<Arc<PreparedCode>, ServiceError> {
         let settings = &record.settings;
         let service = self.pools.service();
         let (image, task) = match (&record.code, &settings.package) {

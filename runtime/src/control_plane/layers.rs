@@ -9,11 +9,11 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{Read, Seek};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use lambent_images::{Digest, ErrorKind, PackageLease, PackageLimits, PackageStore};
+use lambent_images::{Digest, ErrorKind, PackageLease, PackageLimits, PackageStore, zip_directory};
 use serde_json::Value;
 
 use super::archives::Archives;
@@ -64,6 +64,24 @@ impl LayerStore {
     /// The archives.
     pub(crate) fn packages(&self) -> &PackageStore {
         &self.packages
+    }
+
+    /// The archive at a path; of a directory, one without a name beside the layers.
+    ///
+    /// # Errors
+    /// It cannot be read, or has what an archive cannot have.
+    pub(crate) fn archive_of(&self, content: &Path) -> Result<File, ServiceError> {
+        let unreadable = |error: std::io::Error| {
+            ServiceError::Image(format!("cannot read {}: {error}", content.display()))
+        };
+        if !content.metadata().map_err(unreadable)?.is_dir() {
+            return File::open(content).map_err(unreadable);
+        }
+        let pack = |error| failed("pack", content, error);
+        let mut file = tempfile::tempfile_in(&self.directory).map_err(pack)?;
+        zip_directory(content, &mut file)?;
+        file.seek(SeekFrom::Start(0)).map_err(pack)?;
+        Ok(file)
     }
 
     /// Unpacks an archive, of a layer or a function.

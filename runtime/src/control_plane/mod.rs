@@ -11,6 +11,7 @@ mod answer_layers;
 mod answer_provisioned;
 mod answer_urls;
 mod archives;
+mod configured;
 mod deploy;
 mod functions_file;
 mod layers;
@@ -23,6 +24,8 @@ use lambent_images::ImageReference;
 
 pub(crate) use self::answer::Answer;
 pub(crate) use self::archives::ARCHIVES;
+pub(crate) use self::configured::{Ready, Request};
+pub(crate) use self::deploy::ROLE;
 use self::functions_file::FunctionsFile;
 pub(crate) use self::layers::LayerStore;
 pub(crate) use self::operation::{Operation, parse};

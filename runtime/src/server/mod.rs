@@ -3,10 +3,13 @@
 mod call;
 pub(crate) mod connections;
 mod control;
+mod cors;
 mod exception;
+pub(crate) mod http_api;
 mod invoke;
 mod metrics;
 mod path;
+mod payload;
 mod stream;
 mod url;
 

@@ -32,7 +32,7 @@ const EXIT_STATUSES: &str = "\
 Exit status:
   0    success
   1    the function returned or raised an error, or timed out
-  2    the command line is wrong
+  2    the command line, a template or lambent.toml is wrong
   3    the image is unusable, damaged or not there
   4    this host cannot do what was asked, or no service runs
   5    a bug in Lambent
