@@ -71,7 +71,7 @@ def answer(identifier, value):
     assert r.getresponse().read()
 def serve(handle):
     signal.signal(signal.SIGTERM, terminated)
-    note("started")
+    note("started", descriptors=os.listdir("/proc/self/fd"))
     while True:
         identifier, event = take()
         number = count()

@@ -23,7 +23,8 @@ fn privileged_an_external_extension_sees_the_life_of_its_environment() {
     let agent = program(
         "agent",
         "note('start', env=dict(os.environ), cwd=os.getcwd(), ids=[os.getuid(), os.getgid()], \
-         args=sys.argv)\nfollow(['INVOKE', 'SHUTDOWN'])",
+         args=sys.argv, descriptors=os.listdir('/proc/self/fd'), \
+         status=open('/proc/self/status').read())\nfollow(['INVOKE', 'SHUTDOWN'])",
     );
     let run = run(
         FOURTH_HANGS,
@@ -127,6 +128,32 @@ fn privileged_an_external_extension_sees_the_life_of_its_environment() {
     assert_eq!(start["ids"], json!([993, 990]));
     assert_eq!(start["args"], json!(["/opt/extensions/agent"]));
     assert_eq!(start["cwd"], "/");
+    let status = start["status"].as_str().unwrap();
+    for line in [
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "Groups:\t ",
+    ] {
+        assert!(
+            status.lines().any(|other| other == line),
+            "{line}: {status}"
+        );
+    }
+    // Standard input, output and error, and the directory that is read.
+    for who in ["agent start", "runtime started"] {
+        for index in positions(who) {
+            let mut descriptors: Vec<_> = notes[index]["descriptors"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|number| number.as_str().unwrap())
+                .collect();
+            descriptors.sort_unstable();
+            assert_eq!(descriptors, ["0", "1", "2", "3"], "{who}");
+        }
+    }
     let env = start["env"].as_object().unwrap();
     for (name, value) in [
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
@@ -446,6 +473,32 @@ print(json.dumps([r.get("FunctionError"), json.loads(r["Payload"].read())]))
             .iter()
             .any(|line| line.ends_with("Status: timeout"))
     });
+}
+
+/// Who asks again at once gets the same environment, although its runtime takes a
+/// moment to ask for the next event.
+#[test]
+fn privileged_a_request_waits_for_a_runtime_that_is_about_to_ask() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = format!(
+        "{RUNTIME}while True:\n  identifier, event = take()\n  answer(identifier, count())\n  \
+         time.sleep(0.2)"
+    );
+    let image = extension::image(directory.path(), &runtime, &[]);
+    let served = Served::start(
+        &lambent,
+        &[&image, "--name", "f", "--memory", "512", "--timeout", "10"],
+    );
+    let script = r#"
+print(json.dumps([json.loads(c.invoke(FunctionName="f")["Payload"].read()) for _ in range(4)]))
+"#;
+    let answers = boto3::run(&served.url(), script);
+    // Each environment counts on its own.
+    assert_eq!(answers.stdout.trim(), "[1, 2, 3, 4]", "{answers:?}");
 }
 
 /// Two environments, each with its own extension, are told of the end together.

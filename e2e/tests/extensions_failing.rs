@@ -2,8 +2,11 @@
 
 use std::fs;
 
-use lambent_e2e::extension::{COUNTING, Program, error, lines, notes, program, run, sequence};
-use lambent_e2e::{fixtures, privileged};
+use lambent_e2e::extension::{
+    self, COUNTING, Program, RUNTIME, error, lines, notes, program, run, sequence,
+};
+use lambent_e2e::leftovers::{self, Leftovers};
+use lambent_e2e::{Lambent, fixtures, privileged, wait};
 use serde_json::json;
 
 #[test]
@@ -383,4 +386,38 @@ fn privileged_who_fails_takes_the_others_along() {
     assert!(all.ends_with(&ends), "{all:?}");
     let last = &notes[notes.len() - 1]["event"];
     assert_eq!(last["shutdownReason"], "failure", "{last}");
+}
+
+/// Extensions go with everything else when the command is killed.
+#[test]
+fn privileged_a_killed_command_leaves_no_extension() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = format!("{RUNTIME}serve(lambda event, number: time.sleep(600))");
+    let deaf = program(
+        "deaf",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nidentifier = register(['INVOKE', 'SHUTDOWN'])\n\
+         event(identifier)\ntime.sleep(600)",
+    );
+    let image = extension::image(directory.path(), &runtime, &[deaf]);
+    let mut child =
+        lambent.start_invoke(&image, &json!({}), &["--memory", "512", "--timeout", "60"]);
+    let services = || leftovers::services(lambent.root());
+    let left = || Leftovers::of(lambent.root(), &services());
+    wait::until("init, extension and runtime run", || {
+        let pythons = left().processes.into_iter();
+        pythons
+            .filter(|process| process.ends_with("python3") || process.ends_with("deaf"))
+            .count()
+            >= 2
+    });
+    let names = services();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait::until("nothing is left", || {
+        Leftovers::of(lambent.root(), &names).is_empty()
+    });
 }
