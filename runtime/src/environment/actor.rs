@@ -90,7 +90,7 @@ pub(super) async fn run(
         tokio::select! {
             command = commands.recv(), if !ending => match command {
                 Some(Command::Invoke(invocation, reply)) => {
-                    actor.waiting.push_back((invocation, reply));
+                    actor.waiting.push_back((*invocation, reply));
                 }
                 Some(Command::Initialise(reply)) => {
                     actor.initialised = Some(reply);
