@@ -1,6 +1,7 @@
 //! Support for the end-to-end tests: the lambent binary, real images, real
 //! runtimes, and what they may leave behind.
 
+pub mod aws_sdk_rust;
 pub mod awscli;
 pub mod bench;
 pub mod boto3;

@@ -83,9 +83,12 @@ print(json.dumps({"counts": counts, "unique": len(set(ids)), "p50": at(0.5), "p9
 #[derive(Debug)]
 pub struct Outcome {
     load: Load,
-    /// By kind: `answered` rightly, `throttled`, `refused` while nobody listened; all
-    /// others are faults.
+    /// By kind: `answered` rightly, `throttled`, `refused` while nobody listened, `cut`
+    /// when a client sent a request just as its connection was closed; all others are
+    /// faults.
     pub counts: Vec<(String, u64)>,
+    /// Invocations that began, as the log says.
+    pub begun: u64,
     /// Different request IDs among the answers.
     pub unique: u64,
     /// Of answers, as the clients measure it.
@@ -108,17 +111,17 @@ pub fn run(load: Load) -> Result<Outcome, Error> {
     let code = CODE
         .replace("CLIENTS", &load.clients.to_string())
         .replace("SECONDS", &load.seconds.to_string());
-    let (run, served) = std::thread::scope(|scope| {
+    let (run, served, first) = std::thread::scope(|scope| {
         let clients = scope.spawn(|| boto3::run(&url, &code));
         sleep(Duration::from_secs(u64::from(load.seconds) / 2));
         let stopped = lambent.run(["stop"]);
-        drop(served);
+        let (_, first) = served.end(rustix::process::Signal::TERM);
         let served = Served::start_at(&lambent, &address, &[]);
         let run = clients.join().map_err(|_| "the clients panicked")?;
         if stopped.status != 0 {
             return Err::<_, Error>(format!("lambent stop: {stopped:?}").into());
         }
-        Ok((run, served))
+        Ok((run, served, first))
     })?;
     if run.status != 0 {
         return Err(format!("the clients failed: {run:?}").into());
@@ -132,12 +135,14 @@ pub fn run(load: Load) -> Result<Outcome, Error> {
         .iter()
         .map(|(kind, count)| (kind.clone(), count.as_u64().unwrap_or(0)))
         .collect();
+    let log = first + &log;
     if log.contains("panicked") {
         return Err(format!("the service panicked: {log}").into());
     }
     Ok(Outcome {
         load,
         counts,
+        begun: log.matches("START RequestId: ").count() as u64,
         unique: found["unique"].as_u64().unwrap_or(0),
         median_ms: found["p50"].as_f64().unwrap_or(0.0),
         slow_ms: found["p99"].as_f64().unwrap_or(0.0),
@@ -173,7 +178,7 @@ impl Outcome {
     /// # Errors
     /// The first promise that was broken.
     pub fn check(&self) -> Result<(), Error> {
-        let known = ["answered", "throttled", "refused"];
+        let known = ["answered", "throttled", "refused", "cut"];
         if let Some((kind, count)) = self
             .counts
             .iter()
@@ -184,6 +189,14 @@ impl Outcome {
         let answered = self.count("answered");
         if answered == 0 || self.count("throttled") == 0 {
             return Err("there was no load".into());
+        }
+        // A request without an answer has not been run, and each connection is closed
+        // once.
+        if self.begun != answered {
+            return Err(format!("{} invocations have {answered} answers", self.begun).into());
+        }
+        if self.count("cut") > u64::from(self.load.clients) {
+            return Err(format!("{} requests were cut off", self.count("cut")).into());
         }
         if self.unique != answered {
             return Err(format!("{answered} answers have {} request IDs", self.unique).into());
@@ -209,6 +222,7 @@ impl fmt::Display for Outcome {
         for (kind, count) in &self.counts {
             writeln!(formatter, "| {kind} | {count} |")?;
         }
+        writeln!(formatter, "| invocations that began | {} |", self.begun)?;
         writeln!(formatter, "| different request IDs | {} |", self.unique)?;
         writeln!(formatter, "| answered, median | {:.1} ms |", self.median_ms)?;
         write!(

@@ -2,8 +2,7 @@
 //!
 //! [`Book`] decides; this module does what it says: makes environments, runs
 //! invocations on them, ends them; `provision.rs` does so ahead of invocations. An
-//! invocation runs to its end even if its
-//! caller has gone, as on Lambda.
+//! invocation runs to its end even if its caller has gone, as on Lambda.
 
 mod book;
 mod life;
@@ -16,9 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-pub use self::book::Counts;
-pub use self::book::Throttle;
 use self::book::{Admission, Book, Capacity, Needs, Place, SlotId};
+pub use self::book::{Counts, Throttle};
 use self::life::Life;
 pub use self::life::{Activity, EnvironmentStatus};
 use self::provision::Provision;
