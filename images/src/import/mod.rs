@@ -242,7 +242,7 @@ fn locked_plan(
 
 /// True if the image is in the index, as it is to be, and its documents are there.
 fn is_listed(layout: &Layout, resolved: &Resolved) -> Result<bool> {
-    let listed = listed(layout, resolved).descriptor;
+    let listed = listed(layout, resolved)?.descriptor;
     let documents = [&resolved.descriptor, &resolved.manifest.config, &listed];
     let there = documents
         .into_iter()

@@ -70,7 +70,7 @@ pub(super) fn publish(
     }
     let mut files = records(layout, ingested, root);
     // By the records, for it names what they vouch for.
-    let listed = listed(layout, resolved);
+    let listed = listed(layout, resolved)?;
     if let Some(manifest) = &listed.manifest {
         let path = layout.blob(&listed.descriptor.digest);
         write(staging, &path, manifest)?;

@@ -12,12 +12,13 @@ use serde_json::json;
 use super::index::IMAGE;
 use super::layout::Layout;
 use super::stored;
+use crate::Digest;
+use crate::error::Result;
 use crate::manifest::{
     DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, Descriptor, OCI_CONFIG, OCI_LAYER,
     OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST,
 };
 use crate::source::Resolved;
-use crate::{Digest, Form};
 
 /// What the index is to say about an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +29,15 @@ pub(crate) struct Listed {
 }
 
 /// The manifest that fits to what the store has of an image's layers.
-pub(crate) fn listed(layout: &Layout, image: &Resolved) -> Listed {
+///
+/// # Errors
+///
+/// `Io` if what the store has cannot be told: a wrong manifest would be worse.
+pub(crate) fn listed(layout: &Layout, image: &Resolved) -> Result<Listed> {
     let mut layers = Vec::with_capacity(image.diff_ids.len());
     let mut is_own = true;
     for (layer, diff_id) in image.manifest.layers.iter().zip(&image.diff_ids) {
-        let stream = stored::size(layout, Form::Erofs, diff_id);
+        let stream = stored::stream(layout, diff_id)?;
         match stream.filter(|_| *diff_id != layer.digest) {
             Some(size) => {
                 is_own = false;
@@ -44,10 +49,10 @@ pub(crate) fn listed(layout: &Layout, image: &Resolved) -> Listed {
         }
     }
     if is_own {
-        return Listed {
+        return Ok(Listed {
             descriptor: image.descriptor.clone(),
             manifest: None,
-        };
+        });
     }
     let config = &image.manifest.config;
     let image = image.descriptor.digest;
@@ -59,7 +64,7 @@ pub(crate) fn listed(layout: &Layout, image: &Resolved) -> Listed {
         "annotations": {IMAGE: image},
     });
     let bytes = manifest.to_string().into_bytes();
-    Listed {
+    Ok(Listed {
         descriptor: Descriptor {
             media_type: OCI_MANIFEST.to_owned(),
             digest: Digest::of(&bytes),
@@ -68,7 +73,7 @@ pub(crate) fn listed(layout: &Layout, image: &Resolved) -> Listed {
             annotations: BTreeMap::new(),
         },
         manifest: Some(bytes),
-    }
+    })
 }
 
 /// The media type of the same bytes in OCI's words.

@@ -20,12 +20,22 @@ pub(crate) fn size(layout: &Layout, form: Form, diff_id: &Digest) -> Option<u64>
             let complete = layout.layer(diff_id).is_dir() && layout.index_of(diff_id).is_file();
             complete.then_some(record.size)
         }
-        Form::Erofs => {
-            let record: TarRecord = record::read(&layout.tar_record(diff_id))?;
-            let complete = length(&layout.stream(diff_id)) == Some(record.size);
-            (complete && layout.index_of(diff_id).is_file()).then_some(record.size)
-        }
+        Form::Erofs => stream(layout, diff_id).ok()?,
     }
+}
+
+/// Bytes of the tar stream of a layer that is there as such.
+///
+/// # Errors
+///
+/// `Io` if that cannot be told, which says nothing about the stream.
+pub(crate) fn stream(layout: &Layout, diff_id: &Digest) -> Result<Option<u64>> {
+    let Some(record) = record::try_read::<TarRecord>(&layout.tar_record(diff_id))? else {
+        return Ok(None);
+    };
+    let is_whole = length(&layout.stream(diff_id))? == Some(record.size);
+    let has_index = length(&layout.index_of(diff_id))?.is_some();
+    Ok((is_whole && has_index).then_some(record.size))
 }
 
 /// What was left out of a stored layer.
@@ -47,7 +57,7 @@ pub(crate) fn index(layout: &Layout, diff_id: &Digest) -> Vec<Digest> {
 
 /// True if there is a file of the right size for this blob.
 pub(crate) fn has_blob(layout: &Layout, blob: &Descriptor) -> bool {
-    length(&layout.blob(&blob.digest)) == Some(blob.size)
+    length(&layout.blob(&blob.digest)).is_ok_and(|length| length == Some(blob.size))
 }
 
 /// The blob that a layer can be read from again: its stream, or the blob that it was
@@ -57,21 +67,26 @@ pub(crate) fn has_blob(layout: &Layout, blob: &Descriptor) -> bool {
 pub(crate) fn archive(layout: &Layout, blob: &Descriptor, diff_id: &Digest) -> Option<Descriptor> {
     // What is not compressed is read in a fraction of the time.
     match length(&layout.stream(diff_id)) {
-        Some(size) => Some(Descriptor {
+        Ok(Some(size)) => Some(Descriptor {
             media_type: OCI_LAYER.to_owned(),
             digest: *diff_id,
             size,
             platform: None,
             annotations: BTreeMap::new(),
         }),
-        None => has_blob(layout, blob).then(|| blob.clone()),
+        _ => has_blob(layout, blob).then(|| blob.clone()),
     }
 }
 
-/// Bytes of a regular file.
-fn length(path: &Path) -> Option<u64> {
-    let metadata = path.symlink_metadata().ok()?;
-    metadata.is_file().then(|| metadata.len())
+/// Bytes of a regular file, if there is one.
+fn length(path: &Path) -> Result<Option<u64>> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => {
+            let metadata = other.doing(|| format!("looking at {}", quoted_path(path)))?;
+            Ok(metadata.is_file().then(|| metadata.len()))
+        }
+    }
 }
 
 /// A store as a source of blobs.

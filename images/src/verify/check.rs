@@ -89,7 +89,7 @@ impl<'a> Check<'a> {
             for (layer, diff_id) in image.manifest.layers.iter().zip(&image.diff_ids) {
                 layers.insert(layer.digest);
                 items.insert(Item::Layer(layer.digest, Some(layer.size), *diff_id));
-                if self.is_stream(&layer.digest, diff_id) {
+                if self.is_stream(diff_id) {
                     items.insert(Item::Stream(*diff_id));
                     layers.insert(*diff_id);
                 }
@@ -217,18 +217,17 @@ impl<'a> Check<'a> {
         Ok((found != *digest).then(|| format!("its content has the digest {found}")))
     }
 
-    /// True if a layer is, or should be, there as a stream. Its file alone does not
-    /// say that where the layer was received as one.
-    fn is_stream(&self, blob: &Digest, diff_id: &Digest) -> bool {
-        let is_kept = blob != diff_id && exists(&self.layout.stream(diff_id));
-        is_kept || exists(&self.layout.tar_record(diff_id))
+    /// True if a layer is, or should be, there as a stream. Its file does not say that:
+    /// some layer may have been received as one.
+    fn is_stream(&self, diff_id: &Digest) -> bool {
+        exists(&self.layout.tar_record(diff_id))
     }
 
     /// Checks what a layer was received as, and reads its archive as an import would
     /// to compare what comes out of it with what is stored.
     fn layer(&self, blob: &Digest, size: Option<u64>, diff_id: &Digest) -> Result<Vec<Finding>> {
         let layout = self.layout;
-        let is_stream = self.is_stream(blob, diff_id);
+        let is_stream = self.is_stream(diff_id);
         let metadata = layout.blob(blob).symlink_metadata().ok();
         if metadata.is_none() && !is_stream {
             let what = "it is missing".to_owned();

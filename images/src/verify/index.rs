@@ -108,7 +108,7 @@ fn identity(layout: &Layout, digest: Digest) -> Option<Entry> {
         return None;
     }
     let image = read_image(layout, &digest).ok()?;
-    let listed = listed(layout, &image).descriptor;
+    let listed = listed(layout, &image).ok()?.descriptor;
     // Its next import writes what is missing.
     let listed = if stored::has_blob(layout, &listed) {
         listed
