@@ -1,6 +1,5 @@
 //! I-T26: programs and libraries in an image, or in the caller's `PATH`, that an
 //! importer might use. Lambent runs none and loads none.
-#![expect(clippy::unwrap_used, reason = "tests state their expectations")]
 
 mod support;
 

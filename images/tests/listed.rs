@@ -190,15 +190,11 @@ fn downgrade(scratch: &Scratch, image: &Image, file: &Path) {
         fs::rename(&stream, &tar).unwrap();
         // There a layer that was not compressed had two names.
         let blob = root.join("blobs/sha256").join(layer.digest.hex());
-        match layer.digest == layer.diff_id {
-            true => fs::hard_link(&tar, blob).unwrap(),
-            false => {
-                let from = received
-                    .root()
-                    .join("blobs/sha256")
-                    .join(layer.digest.hex());
-                fs::copy(from, blob).map(drop).unwrap();
-            }
+        if layer.digest == layer.diff_id {
+            fs::hard_link(&tar, blob).unwrap();
+        } else {
+            let from = received.root().join("blobs/sha256");
+            fs::copy(from.join(layer.digest.hex()), blob).unwrap();
         }
     }
     fs::copy(received.root().join("index.json"), root.join("index.json")).unwrap();

@@ -163,12 +163,12 @@ fn small_pieces_in_large_files() {
     let erofs = scratch.erofs();
     std::fs::create_dir(scratch.path("odd")).unwrap();
     let last = (6 << 30) - 4096;
-    let files: [(&str, u64, &[(u64, usize)]); 2] = [
-        ("pages", 6 << 30, &[(4096, 4096), (last, 4096)]),
-        ("blocks", 1 << 30, &[(512, 512), ((1 << 30) - 1024, 512)]),
+    let files = [
+        ("pages", 6 << 30, [(4096, 4096), (last, 4096)]),
+        ("blocks", 1 << 30, [(512, 512), ((1 << 30) - 1024, 512)]),
     ];
     for (name, size, pieces) in files {
-        write_holes(&scratch.path("odd").join(name), size, pieces);
+        write_holes(&scratch.path("odd").join(name), size, &pieces);
     }
     let detection = "--hole-detection=raw";
     // Reading all of the holes takes as long as it would take here.
@@ -184,7 +184,7 @@ fn small_pieces_in_large_files() {
         let image = scratch.import_layers(&[layer]).unwrap();
         let check = |file: &File| {
             assert_eq!(file.metadata().unwrap().len(), size, "{name}");
-            for &(offset, length) in pieces {
+            for (offset, length) in pieces {
                 // With some of the holes around it.
                 let start = offset.saturating_sub(700);
                 let end = size.min(offset + length as u64 + 700);

@@ -86,14 +86,17 @@ impl<'a> Partials<'a> {
                 return Ok(None);
             }
             let metadata = file.metadata().doing(failed)?;
-            // Removed by its last owner before the lock was ours.
-            if metadata.nlink() == 0 {
-                continue;
-            }
-            let mut found = metadata.len();
-            if found > blob.size {
-                file.set_len(0).doing(failed)?;
-                found = 0;
+            let found = metadata.len();
+            match metadata.nlink() {
+                // Removed by its last owner before the lock was ours.
+                0 => continue,
+                1 if found <= blob.size => {}
+                // Of no use; or, where it has two names, a blob of the store already,
+                // which must not be written to.
+                _ => {
+                    fs::remove_file(&path).doing(failed)?;
+                    continue;
+                }
             }
             let file = Arc::new(file);
             self.taken().push(Taken {
@@ -285,6 +288,22 @@ mod tests {
         let partials = Partials::new(&layout);
         let partial = partials.take(&blob).unwrap().unwrap();
         assert_eq!((partial.found, read(&partial).len()), (0, 0));
+    }
+
+    #[test]
+    fn what_became_a_blob_is_not_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::open(directory.path()).unwrap();
+        let blob = blob("a");
+        // As a kill leaves it between the two.
+        let stored = layout.blob(&blob.digest);
+        fs::write(&stored, "stored").unwrap();
+        fs::hard_link(&stored, layout.partial(&blob.digest)).unwrap();
+        let partials = Partials::new(&layout);
+        let mut partial = partials.take(&blob).unwrap().unwrap();
+        assert_eq!(partial.found, 0);
+        partial.write_all(b"new").unwrap();
+        assert_eq!(fs::read(stored).unwrap(), b"stored");
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn length(path: &Path) -> Result<Option<u64>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         other => {
             let metadata = other.doing(|| format!("looking at {}", quoted_path(path)))?;
-            Ok(metadata.is_file().then(|| metadata.len()))
+            Ok(metadata.is_file().then_some(metadata.len()))
         }
     }
 }

@@ -344,13 +344,11 @@ impl<'a> Check<'a> {
             Item::Stream(diff_id) => {
                 aside(&layout.tar_record(diff_id), staging)?;
                 // As a blob of an OCI layout it must not be something else.
-                match findings
-                    .iter()
-                    .any(|found| found.kind == FindingKind::Layer)
-                {
-                    true => aside(&layout.stream(diff_id), staging),
-                    false => Ok(()),
+                let is_content = |found: &Finding| found.kind == FindingKind::Layer;
+                if findings.iter().any(is_content) {
+                    aside(&layout.stream(diff_id), staging)?;
                 }
+                Ok(())
             }
             Item::Root(chain, _) => aside(&layout.erofs_record(chain), staging),
             Item::Joint(chain, _) => aside(&layout.joint_record(chain), staging),
