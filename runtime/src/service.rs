@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lambent_images::{Attachment, FileKind, Image, PackageLease, PackageStore, Rootfs};
+use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, PackageStore, Rootfs};
 
 use tokio::sync::watch;
 
@@ -212,7 +212,12 @@ impl Service {
     /// It is damaged.
     pub fn stored(&self, digest: &str) -> Result<Option<PreparedImage>, ServiceError> {
         let store = self.images.content();
-        let Some(image) = store.find(digest)? else {
+        let found = match store.find(digest) {
+            // What is left of it completes it no more: it is as good as gone.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            other => other?,
+        };
+        let Some(image) = found else {
             return Ok(None);
         };
         let rootfs = store.rootfs(&image)?;
