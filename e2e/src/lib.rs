@@ -6,6 +6,7 @@ pub mod bench;
 pub mod boto3;
 pub mod client;
 pub mod control;
+pub mod extension;
 pub mod fidelity;
 pub mod fixtures;
 mod lambent;

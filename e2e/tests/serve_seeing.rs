@@ -377,8 +377,10 @@ fn privileged_ps_and_metrics_count() {
     }
     let event = json!({"action": "sleep", "ms": 20_000}).to_string();
     let waiting = send(&served, "POST", INVOCATIONS, "", &event);
-    wait::until("the environment is busy", || {
-        ps(&lambent)["functions"][0]["environments"][0]["state"] == "busy"
+    // The last caller may have its answer before its environment is done.
+    wait::until("the environment is busy with the fourth", || {
+        let environment = &ps(&lambent)["functions"][0]["environments"][0];
+        environment["state"] == "busy" && environment["invocations"] == 3
     });
     let status = ps(&lambent);
     let function = &status["functions"][0];

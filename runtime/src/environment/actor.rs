@@ -299,7 +299,7 @@ impl Actor {
                     open.init_duration = elapsed;
                 }
             }
-            Effect::ReportExtensions => self.report_extensions(),
+            Effect::ReportExtensions(infos) => self.report_extensions(infos),
             Effect::ReportInit(kind, status) => self.report_init(kind, status),
             Effect::BeginInvoke => {
                 self.read_logs_to_now();

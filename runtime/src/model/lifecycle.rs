@@ -23,7 +23,7 @@ mod stop;
 use uuid::Uuid;
 
 use super::extension_error::ExtensionError;
-use super::extensions::{ExtensionInfo, Extensions, ReportedFault};
+use super::extensions::{Extensions, ReportedFault};
 use super::failure::ExtensionFault;
 use super::phase::{AfterStop, Answer, Deadline, Effect, Ending, Event, InitKind, Phase};
 use super::phase::{ShutdownReason, StopStep};
@@ -64,11 +64,6 @@ impl Lifecycle {
     /// Where it is.
     pub fn phase(&self) -> &Phase {
         &self.phase
-    }
-
-    /// Everybody who is or was an extension since the last start.
-    pub fn extensions(&self) -> impl Iterator<Item = &ExtensionInfo> {
-        self.extensions.infos()
     }
 
     /// The extension with this identifier, and whether subscriptions are still
@@ -355,7 +350,8 @@ impl Lifecycle {
     }
 
     fn report_extensions(&self) -> Option<Effect> {
-        (!self.extensions.is_empty()).then_some(Effect::ReportExtensions)
+        let infos: Vec<_> = self.extensions.infos().cloned().collect();
+        (!infos.is_empty()).then_some(Effect::ReportExtensions(infos))
     }
 
     /// Something failed, whatever was going on.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::extensions::{ExtensionIndex, ExtensionLaunch};
+use super::extensions::{ExtensionIndex, ExtensionInfo, ExtensionLaunch};
 use super::{ExitStatus, Failure, Status};
 
 /// Which INIT is running.
@@ -194,7 +194,7 @@ pub enum Effect {
     /// The on-demand INIT succeeded: its duration belongs to this invocation.
     InitSucceeded,
     /// Log what became of the extensions in INIT.
-    ReportExtensions,
+    ReportExtensions(Vec<ExtensionInfo>),
     /// Log how an INIT ended: that it failed, and in any case if nobody's
     /// invocation tells of it.
     ReportInit(InitKind, Status),

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::Actor;
 use super::calls::deadline_on_the_clock;
 use crate::api::{EventForExtension, ExtensionRequest, Registered};
-use crate::model::{ExtensionError, ExtensionIndex, Package};
+use crate::model::{ExtensionError, ExtensionIndex, ExtensionInfo, Package};
 use crate::telemetry;
 
 /// An extension that waits in `next`.
@@ -92,9 +92,8 @@ impl Actor {
     }
 
     /// Logs what became of the extensions in INIT.
-    pub(super) fn report_extensions(&mut self) {
+    pub(super) fn report_extensions(&mut self, infos: Vec<ExtensionInfo>) {
         self.read_logs_to_now();
-        let infos: Vec<_> = self.life.extensions().cloned().collect();
         for info in infos {
             self.emit(&telemetry::Event::Extension(info));
         }

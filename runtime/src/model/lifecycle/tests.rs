@@ -3,7 +3,8 @@
 mod books;
 
 use super::*;
-use crate::model::{ExitStatus, ExtensionLaunch, LaunchFailure};
+use crate::model::ExtensionState as State;
+use crate::model::{ExitStatus, ExtensionEvent, ExtensionInfo, ExtensionLaunch, LaunchFailure};
 
 fn exited() -> Event {
     Event::RuntimeEnded(Ending::Exit(ExitStatus::Code(1)))
@@ -19,6 +20,15 @@ fn launched(names: &[&str]) -> Event {
             })
             .collect(),
     )
+}
+
+fn info(name: &str, state: State, events: &[ExtensionEvent]) -> ExtensionInfo {
+    ExtensionInfo {
+        name: name.to_owned(),
+        state,
+        events: events.to_vec(),
+        error_type: None,
+    }
 }
 
 /// Feeds `events` and returns all effects.
@@ -146,6 +156,7 @@ fn a_provisioned_environment_is_warm_before_its_first_invocation() {
 
 #[test]
 fn extensions_come_first_and_are_waited_for() {
+    use ExtensionEvent::{Invoke, Shutdown};
     let (mut life, outer, inner, effects) = with_extensions();
     assert_eq!(
         effects,
@@ -154,7 +165,10 @@ fn extensions_come_first_and_are_waited_for() {
             Effect::Arm(Deadline::Init),
             Effect::StartRuntime,
             Effect::InitSucceeded,
-            Effect::ReportExtensions,
+            Effect::ReportExtensions(vec![
+                info("outer", State::Ready, &[Invoke, Shutdown]),
+                info("inner", State::Ready, &[Invoke]),
+            ]),
             Effect::LimitCpu,
             Effect::BeginInvoke,
             Effect::Arm(Deadline::Invoke),
@@ -328,6 +342,11 @@ fn an_extension_that_does_not_start_fails_the_init() {
         },
     ];
     let error = Status::Error("Extension.LaunchError".to_owned());
+    let mut infos = vec![
+        info("good", State::Started, &[]),
+        info("text", State::LaunchError, &[]),
+    ];
+    infos[1].error_type = Some("PermissionDenied".to_owned());
     assert_eq!(
         feed(
             &mut life,
@@ -343,14 +362,14 @@ fn an_extension_that_does_not_start_fails_the_init() {
             Effect::Start,
             Effect::Arm(Deadline::Init),
             Effect::Disarm,
-            Effect::ReportExtensions,
+            Effect::ReportExtensions(infos.clone()),
             Effect::ReportInit(InitKind::OnDemand, error.clone()),
             Effect::BeginStop(ShutdownReason::Failure),
             Effect::KillAll,
             Effect::Arm(Deadline::Invoke),
             Effect::Start,
             Effect::Disarm,
-            Effect::ReportExtensions,
+            Effect::ReportExtensions(infos.clone()),
             Effect::ReportInit(InitKind::Suppressed, error.clone()),
             Effect::BeginInvoke,
             Effect::Reply(Answer::Failure(Failure::Extension(

@@ -1,0 +1,917 @@
+//! Extensions: who is started, told and waited for when, and what comes of those
+//! that do not behave.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::fs;
+
+use lambent_e2e::extension::{self, RUNTIME, notes, program, sequence};
+use lambent_e2e::leftovers::{self, Leftovers};
+use lambent_e2e::serve::Served;
+use lambent_e2e::{Lambent, Run, boto3, fixtures, pillow, privileged, wait};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+type Program<'a> = (&'a str, u32, Vec<u8>);
+
+/// Runs `lambent invoke` with this code of the runtime after [`RUNTIME`], and these
+/// programs in `/opt/extensions`; nothing may stay.
+fn run(runtime: &str, programs: &[Program<'_>], arguments: &[&str]) -> Run {
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let image = extension::image(directory.path(), &format!("{RUNTIME}{runtime}"), programs);
+    let arguments = [&["--memory", "512"], arguments].concat();
+    let run = lambent.invoke(&image, &json!({}), &arguments);
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}\n{run:?}");
+    run
+}
+
+/// A runtime that answers with the number of the invocation.
+const COUNTING: &str = "serve(lambda event, number: number)";
+
+/// A runtime that answers so, but for the fourth, which takes too long.
+const FOURTH_HANGS: &str =
+    "serve(lambda event, number: time.sleep(600) if number == 4 else number)";
+
+fn error(run: &Run, number: usize) -> (String, String) {
+    let result = &run.results()[number];
+    assert_eq!(result["functionError"], "Unhandled", "{run:?}");
+    let text = |name: &str| result["payload"][name].as_str().unwrap().to_owned();
+    let message = text("errorMessage");
+    let id = result["requestId"].as_str().unwrap();
+    let reason = message
+        .strip_prefix(&format!("RequestId: {id} Error: "))
+        .unwrap_or_else(|| panic!("{message}"));
+    (text("errorType"), reason.to_owned())
+}
+
+/// Lines of a log that begin so.
+fn lines<'a>(log: &'a str, beginning: &str) -> Vec<&'a str> {
+    log.lines()
+        .filter(|line| line.starts_with(beginning))
+        .collect()
+}
+
+#[test]
+fn privileged_an_external_extension_sees_the_life_of_its_environment() {
+    if !privileged() {
+        return;
+    }
+    let agent = program(
+        "agent",
+        "note('start', env=dict(os.environ), cwd=os.getcwd(), ids=[os.getuid(), os.getgid()], \
+         args=sys.argv)\nfollow(['INVOKE', 'SHUTDOWN'])",
+    );
+    let run = run(
+        FOURTH_HANGS,
+        &[agent],
+        &["--repeat", "5", "--timeout", "2", "--name", "f"],
+    );
+    let results = run.results();
+    let payloads: Vec<_> = results.iter().map(|result| &result["payload"]).collect();
+    assert_eq!(payloads[..3], [&json!(1), &json!(2), &json!(3)], "{run:?}");
+    assert_eq!(payloads[3]["errorType"], "Sandbox.Timedout", "{run:?}");
+    assert_eq!(*payloads[4], json!(5), "{run:?}");
+
+    let notes = notes(&run.stderr);
+    // Who is first to note an invocation is not fixed.
+    let of = |who: &str| -> Vec<String> {
+        let own: Vec<_> = notes
+            .iter()
+            .filter(|note| note["who"] == who)
+            .cloned()
+            .collect();
+        sequence(&own)
+    };
+    let invoke = "agent INVOKE";
+    assert_eq!(
+        of("agent"),
+        [
+            "agent start",
+            "agent registered",
+            invoke,
+            invoke,
+            invoke,
+            invoke,
+            "agent SHUTDOWN",
+            "agent start",
+            "agent registered",
+            invoke,
+            "agent SHUTDOWN"
+        ],
+        "{run:?}"
+    );
+    let invoked = "runtime invoked";
+    assert_eq!(
+        of("runtime"),
+        [
+            "runtime started",
+            invoked,
+            invoked,
+            invoked,
+            invoked,
+            "runtime SIGTERM",
+            "runtime started",
+            invoked,
+            "runtime SIGTERM"
+        ],
+        "{run:?}"
+    );
+    let all = sequence(&notes);
+    let positions =
+        |what: &str| -> Vec<usize> { (0..all.len()).filter(|index| all[*index] == what).collect() };
+    for (before, after) in [
+        ("agent registered", "runtime started"),
+        ("runtime SIGTERM", "agent SHUTDOWN"),
+    ] {
+        for (earlier, later) in positions(before).iter().zip(positions(after)) {
+            assert!(*earlier < later, "{before}, {after}: {all:?}");
+        }
+    }
+
+    // The events themselves.
+    let events: Vec<&Value> = notes
+        .iter()
+        .filter(|note| note["who"] == "agent" && note["event"].is_object())
+        .collect();
+    let invokes = events.iter().filter(|note| note["what"] == "INVOKE");
+    for (note, result) in invokes.zip(&results) {
+        let event = &note["event"];
+        assert_eq!(event["requestId"], result["requestId"], "{event}");
+        assert_eq!(
+            event["invokedFunctionArn"],
+            "arn:aws:lambda:us-east-1:123456789012:function:f"
+        );
+        assert_eq!(event["tracing"]["type"], "X-Amzn-Trace-Id");
+        let trace = event["tracing"]["value"].as_str().unwrap();
+        assert!(trace.starts_with("Root=1-"), "{trace}");
+        let left = note["left"].as_f64().unwrap();
+        assert!(left > 0.0 && left <= 2.1, "{note}");
+    }
+    let reasons: Vec<_> = events
+        .iter()
+        .filter(|note| note["what"] == "SHUTDOWN")
+        .map(|note| {
+            let left = note["left"].as_f64().unwrap();
+            assert!(left > 0.0 && left <= 2.1, "{note}");
+            note["event"]["shutdownReason"].as_str().unwrap()
+        })
+        .collect();
+    assert_eq!(reasons, ["timeout", "spindown"]);
+
+    // What it is.
+    let start = &notes[0];
+    assert_eq!(start["ids"], json!([993, 990]));
+    assert_eq!(start["args"], json!(["/opt/extensions/agent"]));
+    assert_eq!(start["cwd"], "/");
+    let env = start["env"].as_object().unwrap();
+    for (name, value) in [
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("PATH", "/usr/bin:/bin"),
+    ] {
+        assert_eq!(env[name], value, "{env:?}");
+    }
+    for absent in ["AWS_EXECUTION_ENV", "LAMBDA_TASK_ROOT", "_HANDLER"] {
+        assert!(!env.contains_key(absent), "{env:?}");
+    }
+
+    // What the log says.
+    let log = results[0]["logs"].as_str().unwrap();
+    let line = "EXTENSION\tName: agent\tState: Ready\tEvents: [INVOKE, SHUTDOWN]";
+    assert_eq!(lines(log, "EXTENSION"), [line], "{log}");
+    assert!(log.find(line) < log.find("START RequestId"), "{log}");
+    assert!(
+        lines(results[3]["logs"].as_str().unwrap(), "REPORT")[0].ends_with("Status: timeout"),
+        "{run:?}"
+    );
+    // The second INIT is a part of the fifth invocation.
+    assert!(results[4]["report"]["initDurationMs"].is_null(), "{run:?}");
+}
+
+#[test]
+fn privileged_the_crate_of_aws_for_extensions_sees_the_same() {
+    if !privileged() {
+        return;
+    }
+    let program = ("crate", 0o755, fs::read(fixtures::extension()).unwrap());
+    let run = run(
+        FOURTH_HANGS,
+        &[program],
+        &["--repeat", "5", "--timeout", "2", "--name", "f"],
+    );
+    let results = run.results();
+    assert_eq!(results[4]["payload"], 5, "{run:?}");
+    let said: Vec<Value> = run
+        .stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["what"].is_string() && line["who"].is_null())
+        .collect();
+    let invoke = |number: usize| {
+        json!({
+            "what": "INVOKE",
+            "requestId": results[number]["requestId"],
+            "arn": "arn:aws:lambda:us-east-1:123456789012:function:f",
+            "tracing": "X-Amzn-Trace-Id",
+        })
+    };
+    let shutdown = |reason: &str| json!({"what": "SHUTDOWN", "reason": reason});
+    let start = json!({"what": "start"});
+    assert_eq!(
+        said,
+        [
+            start.clone(),
+            invoke(0),
+            invoke(1),
+            invoke(2),
+            invoke(3),
+            shutdown("timeout"),
+            start,
+            invoke(4),
+            shutdown("spindown")
+        ],
+        "{run:?}"
+    );
+}
+
+/// An extension inside of the runtime's process, in a thread.
+const INTERNAL: &str = r#"
+def inner():
+    c = http.client.HTTPConnection("127.0.0.1", 9001)
+    def call(method, path, body=None, headers={}):
+        c.request(method, "/2020-01-01/extension/" + path, body, headers)
+        a = c.getresponse()
+        return a.status, a.headers, json.loads(a.read())
+    name = {"Lambda-Extension-Name": "inner"}
+    refused = call("POST", "register", '{"events": ["INVOKE", "SHUTDOWN"]}', name)
+    status, headers, body = call("POST", "register", '{"events": ["INVOKE"]}', {**name, "Lambda-Extension-Accept-Feature": "accountId"})
+    note("registered", refused=[refused[0], refused[2]], status=status, body=body)
+    ready.set()
+    while True:
+        status, _, e = call("GET", "event/next", None, {"Lambda-Extension-Identifier": headers["Lambda-Extension-Identifier"]})
+        note(e["eventType"], requestId=e["requestId"])
+ready = threading.Event()
+threading.Thread(target=inner, daemon=True).start()
+ready.wait()
+"#;
+
+#[test]
+fn privileged_an_internal_extension_earns_its_runtime_a_sigterm() {
+    if !privileged() {
+        return;
+    }
+    let run = run(
+        &format!("{INTERNAL}{FOURTH_HANGS}"),
+        &[],
+        &["--repeat", "5", "--timeout", "2", "--name", "f"],
+    );
+    let results = run.results();
+    assert_eq!(results[4]["payload"], 5, "{run:?}");
+    let notes = notes(&run.stderr);
+    let registered = &notes[0];
+    assert_eq!(
+        registered["refused"],
+        json!([403, {
+            "errorType": "Extension.InvalidEventType",
+            "errorMessage": "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension",
+        }]),
+        "{registered}"
+    );
+    assert_eq!(registered["status"], 200);
+    assert_eq!(registered["body"]["functionName"], "f");
+    assert_eq!(registered["body"]["functionVersion"], "$LATEST");
+    assert_eq!(registered["body"]["accountId"], "123456789012");
+    let told: Vec<_> = notes
+        .iter()
+        .filter(|note| note["what"] == "INVOKE")
+        .map(|note| &note["requestId"])
+        .collect();
+    let ids: Vec<_> = results.iter().map(|result| &result["requestId"]).collect();
+    assert_eq!(told, ids, "{run:?}");
+    let terms = notes.iter().filter(|note| note["what"] == "SIGTERM");
+    assert_eq!(terms.count(), 2, "{run:?}");
+    let log = results[0]["logs"].as_str().unwrap();
+    assert_eq!(
+        lines(log, "EXTENSION"),
+        ["EXTENSION\tName: inner\tState: Ready\tEvents: [INVOKE]"]
+    );
+}
+
+#[test]
+fn privileged_without_extensions_there_is_no_sigterm() {
+    if !privileged() {
+        return;
+    }
+    let run = run(FOURTH_HANGS, &[], &["--repeat", "5", "--timeout", "2"]);
+    assert_eq!(run.results()[4]["payload"], 5, "{run:?}");
+    let all = sequence(&notes(&run.stderr));
+    assert!(!all.contains(&"runtime SIGTERM".to_owned()), "{all:?}");
+}
+
+#[test]
+fn privileged_extensions_that_fail_fail_their_function_as_on_lambda() {
+    if !privileged() {
+        return;
+    }
+    let report = r#"
+identifier = register(["INVOKE"])
+status, _, body = call("POST", "PATH/error", '{"errorMessage": "no"}', {"Lambda-Extension-Identifier": identifier, "Lambda-Extension-Function-Error-Type": "Extension.Mine"})
+assert (status, body) == (202, '{"status":"OK"}\n'), (status, body)
+sys.exit(9)
+"#;
+    let on_invoke =
+        |code: &str| format!("identifier = register(['INVOKE'])\nevent(identifier)\n{code}");
+    let as_text = |name, mode, text: &str| (name, mode, text.as_bytes().to_vec());
+    let cases: Vec<(&str, Vec<Program<'_>>, &str, &str, &str)> = vec![
+        // What happens in INIT happens twice, and the second time is the answer.
+        (
+            "ends in INIT",
+            vec![program("bad", "sys.exit(3)")],
+            "Extension.Crash",
+            "exit status 3",
+            "EXTENSION\tName: bad\tState: Started\tEvents: []",
+        ),
+        (
+            "ends in INIT without an error, after it has registered",
+            vec![program("bad", "register(['INVOKE'])\nsys.exit(0)")],
+            "Extension.Crash",
+            "exit code 0",
+            "EXTENSION\tName: bad\tState: Registered\tEvents: [INVOKE]",
+        ),
+        (
+            "reports init/error",
+            vec![program("bad", &report.replace("PATH", "init"))],
+            "Extension.InitError",
+            "exit status 9",
+            "EXTENSION\tName: bad\tState: InitError\tEvents: [INVOKE]\tError Type: Extension.Mine",
+        ),
+        (
+            "reports exit/error",
+            vec![program("bad", &report.replace("PATH", "exit"))],
+            "Extension.ExitError",
+            "exit status 9",
+            "EXTENSION\tName: bad\tState: ExitError\tEvents: [INVOKE]\tError Type: Extension.Mine",
+        ),
+        (
+            "is not executable",
+            vec![as_text("notes.txt", 0o644, "hello")],
+            "Extension.LaunchError",
+            "fork/exec /opt/extensions/notes.txt: permission denied",
+            "EXTENSION\tName: notes.txt\tState: LaunchError\tEvents: []\tError Type: PermissionDenied",
+        ),
+        (
+            "is not a program",
+            vec![as_text("notes.txt", 0o755, "hello")],
+            "Extension.LaunchError",
+            "fork/exec /opt/extensions/notes.txt: exec format error",
+            "EXTENSION\tName: notes.txt\tState: LaunchError\tEvents: []\tError Type: UnknownError",
+        ),
+        // The rest fails in the invocation, after an INIT that went well.
+        (
+            "ends in an invocation",
+            vec![program("bad", &on_invoke("os.kill(os.getpid(), 11)"))],
+            "Extension.Crash",
+            "signal: segmentation fault",
+            "EXTENSION\tName: bad\tState: Ready\tEvents: [INVOKE]",
+        ),
+    ];
+    for (what, programs, kind, reason, line) in cases {
+        // A runtime that never answers: an extension's fault is what ends it.
+        let run = run(
+            "serve(lambda event, number: time.sleep(600))",
+            &programs,
+            &["--timeout", "30"],
+        );
+        assert_eq!(run.status, 1, "{what}: {run:?}");
+        assert_eq!(
+            error(&run, 0),
+            (kind.to_owned(), reason.to_owned()),
+            "{what}"
+        );
+        let logs = run.result()["logs"].as_str().unwrap().to_owned();
+        let status = format!("Status: error\tError Type: {kind}");
+        assert!(
+            lines(&logs, "REPORT")[0].ends_with(&status),
+            "{what}: {logs}"
+        );
+        let in_init = !line.contains("Ready");
+        let times = if in_init { 2 } else { 1 };
+        assert_eq!(lines(&logs, "EXTENSION"), vec![line; times], "{what}");
+        let inits = lines(&logs, "INIT_REPORT");
+        if in_init {
+            assert!(
+                inits[0].ends_with(&format!("Phase: init\t{status}")),
+                "{what}: {logs}"
+            );
+            assert!(
+                inits[1].ends_with(&format!("Phase: invoke\t{status}")),
+                "{what}: {logs}"
+            );
+            assert_eq!(inits.len(), 2, "{what}: {logs}");
+        } else {
+            assert!(inits.is_empty(), "{what}: {logs}");
+        }
+    }
+}
+
+#[test]
+fn privileged_eleven_extensions_are_one_too_many() {
+    if !privileged() {
+        return;
+    }
+    let names: Vec<String> = (0..11).map(|number| format!("agent{number:02}")).collect();
+    let all: Vec<Program<'_>> = names
+        .iter()
+        .map(|name| {
+            (
+                name.as_str(),
+                0o755,
+                fs::read(fixtures::extension()).unwrap(),
+            )
+        })
+        .collect();
+    let run_with = |count: usize| run(COUNTING, &all[..count], &["--timeout", "30"]);
+    let ten = run_with(10);
+    assert_eq!(ten.payload(), 1);
+    assert_eq!(lines(&ten.stderr, "EXTENSION").len(), 10, "{ten:?}");
+    let eleven = run_with(11);
+    assert_eq!(
+        error(&eleven, 0),
+        (
+            "Extension.LaunchError".to_owned(),
+            "ErrTooManyExtensions".to_owned()
+        )
+    );
+    let last =
+        "EXTENSION\tName: agent10\tState: LaunchError\tEvents: []\tError Type: TooManyExtensions";
+    assert!(
+        lines(&eleven.stderr, "EXTENSION").contains(&last),
+        "{eleven:?}"
+    );
+}
+
+#[test]
+fn privileged_directories_are_no_extensions() {
+    if !privileged() {
+        return;
+    }
+    let library = program("lib/agent.py", "follow(['INVOKE'])");
+    let starter = program(
+        "starter",
+        "exec(open('/opt/extensions/lib/agent.py').read())",
+    );
+    let run = run(COUNTING, &[library, starter], &["--timeout", "20"]);
+    assert_eq!(run.payload(), 1);
+    assert_eq!(
+        lines(&run.stderr, "EXTENSION"),
+        ["EXTENSION\tName: starter\tState: Ready\tEvents: [INVOKE]"]
+    );
+}
+
+#[test]
+fn privileged_who_never_registers_or_never_asks_uses_up_init_and_the_timeout() {
+    if !privileged() {
+        return;
+    }
+    for (code, state) in [
+        ("time.sleep(600)", "Started\tEvents: []"),
+        (
+            "register(['SHUTDOWN'])\ntime.sleep(600)",
+            "Registered\tEvents: [SHUTDOWN]",
+        ),
+    ] {
+        let run = run(COUNTING, &[program("slow", code)], &["--timeout", "1"]);
+        let (kind, reason) = error(&run, 0);
+        assert_eq!(kind, "Sandbox.Timedout", "{run:?}");
+        assert_eq!(reason, "Task timed out after 1.00 seconds");
+        let logs = run.result()["logs"].as_str().unwrap().to_owned();
+        let inits = lines(&logs, "INIT_REPORT");
+        assert!(
+            inits[0].starts_with("INIT_REPORT Init Duration: 10"),
+            "{logs}"
+        );
+        assert!(inits[0].ends_with("Phase: init\tStatus: timeout"), "{logs}");
+        assert!(
+            inits[1].ends_with("Phase: invoke\tStatus: timeout"),
+            "{logs}"
+        );
+        let line = format!("EXTENSION\tName: slow\tState: {state}");
+        assert_eq!(lines(&logs, "EXTENSION"), [&line, &line], "{logs}");
+    }
+}
+
+#[test]
+fn privileged_who_ignores_the_end_is_killed() {
+    if !privileged() {
+        return;
+    }
+    let deaf = program(
+        "deaf",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nidentifier = register(['SHUTDOWN'])\n\
+         note(event(identifier)['eventType'])\ntime.sleep(600)",
+    );
+    // Not told of the end, so it goes at once, whatever it does.
+    let uninterested = program("uninterested", "follow(['INVOKE'])");
+    let run = run(
+        "def ignored(*_): note('ignored')\n\
+         def serve_deaf():\n  signal.signal(signal.SIGTERM, ignored)\n  while True:\n    \
+         identifier, _ = take()\n    answer(identifier, 'done')\n\
+         serve_deaf()",
+        &[deaf, uninterested],
+        &["--timeout", "20"],
+    );
+    assert_eq!(run.payload(), "done");
+    let all = sequence(&notes(&run.stderr));
+    let ends = ["runtime ignored", "deaf SHUTDOWN"].map(str::to_owned);
+    assert!(all.ends_with(&ends), "{all:?}");
+}
+
+/// Every refusal, as a client gets it. What can be refused in every state is in the
+/// tables of the unit tests; this is that they come out as HTTP.
+#[test]
+fn privileged_refusals_are_lambdas() {
+    if !privileged() {
+        return;
+    }
+    let agent = program(
+        "agent",
+        r#"
+out = {}
+def attempt(what, *arguments):
+    status, headers, body = call(*arguments)
+    out[what] = [status, headers["Content-Type"], json.loads(body)]
+def named(name): return {"Lambda-Extension-Name": name}
+attempt("no name", "POST", "register", '{"events": []}')
+attempt("no body", "POST", "register", "", named("agent"))
+attempt("keys", "POST", "register", '{"events": [], "configurationKeys": ["a"]}', named("agent"))
+attempt("event", "POST", "register", '{"events": ["INVOKE", "STOP"]}', named("agent"))
+attempt("no identifier", "GET", "event/next")
+attempt("bad identifier", "GET", "event/next", None, {"Lambda-Extension-Identifier": "x"})
+nobody = {"Lambda-Extension-Identifier": "00000000-0000-4000-8000-000000000000"}
+kind = {"Lambda-Extension-Function-Error-Type": "Extension.X"}
+attempt("nobody", "GET", "event/next", None, nobody)
+attempt("nobody's error", "POST", "exit/error", "{}", {**nobody, **kind})
+attempt("nowhere", "GET", "event/last", None, nobody)
+identifier = register(["INVOKE"])
+own = {"Lambda-Extension-Identifier": identifier}
+attempt("twice", "POST", "register", '{"events": []}', named("agent"))
+attempt("no type", "POST", "init/error", "{}", own)
+first = event(identifier)
+attempt("late error", "POST", "init/error", "{}", {**own, **kind})
+attempt("late", "POST", "register", '{"events": []}', named("other"))
+note("refused", out=out, id=identifier)
+event(identifier)
+"#,
+    );
+    let run = run(COUNTING, &[agent], &["--timeout", "20"]);
+    assert_eq!(run.payload(), 1);
+    let notes = notes(&run.stderr);
+    let refused = notes.iter().find(|note| note["what"] == "refused").unwrap();
+    let id = refused["id"].as_str().unwrap();
+    let transition = |from: &str, to: &str, who: &str| {
+        format!(
+            "State transition from {from} to {to} failed for extension {who}. \
+             Error: State transition is not allowed"
+        )
+    };
+    let unknown = "Extension.UnknownExtensionIdentifier";
+    for (what, status, kind, text) in [
+        (
+            "no name",
+            403,
+            "Extension.InvalidExtensionName",
+            "Empty extension name".to_owned(),
+        ),
+        (
+            "no body",
+            403,
+            "InvalidRequestFormat",
+            "EOF while parsing a value at line 1 column 0".to_owned(),
+        ),
+        (
+            "keys",
+            403,
+            "InvalidRequestFormat",
+            "configurationKeys are deprecated; use environment variables instead".to_owned(),
+        ),
+        (
+            "event",
+            403,
+            "Extension.InvalidEventType",
+            "STOP: ErrorInvalidEventType".to_owned(),
+        ),
+        (
+            "no identifier",
+            403,
+            "Extension.MissingExtensionIdentifier",
+            "Missing Lambda-Extension-Identifier header".to_owned(),
+        ),
+        (
+            "bad identifier",
+            403,
+            "Extension.InvalidExtensionIdentifier",
+            "Invalid Lambda-Extension-Identifier".to_owned(),
+        ),
+        (
+            "nobody",
+            403,
+            unknown,
+            "Unknown extension 00000000-0000-4000-8000-000000000000".to_owned(),
+        ),
+        (
+            "nobody's error",
+            403,
+            unknown,
+            "Unknown Lambda-Extension-Identifier".to_owned(),
+        ),
+        ("nowhere", 404, "NotFound", "Not found".to_owned()),
+        (
+            "twice",
+            403,
+            "Extension.InvalidExtensionState",
+            transition("Registered", "Registered", "agent"),
+        ),
+        (
+            "no type",
+            403,
+            "Extension.MissingHeader",
+            "Lambda-Extension-Function-Error-Type not found".to_owned(),
+        ),
+        (
+            "late error",
+            403,
+            "Extension.InvalidExtensionState",
+            transition("Running", "InitError", id),
+        ),
+        (
+            "late",
+            403,
+            "Extension.RegistrationClosed",
+            "Extension registration closed already".to_owned(),
+        ),
+    ] {
+        assert_eq!(
+            refused["out"][what],
+            json!([status, "application/json", {"errorType": kind, "errorMessage": text}]),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn privileged_extensions_are_frozen_with_the_rest() {
+    if !privileged() {
+        return;
+    }
+    // A thread of the extension counts all the time; the last invocation comes after
+    // the command's output was not read for a while.
+    let ticking = program(
+        "ticking",
+        r"
+ticks = 0
+def tick():
+    global ticks
+    while True:
+        time.sleep(0.001)
+        ticks += 1
+threading.Thread(target=tick, daemon=True).start()
+identifier = register(['INVOKE'])
+while True:
+    before, since = ticks, time.monotonic()
+    event(identifier)
+    note('woken', ticks=ticks - before, after=time.monotonic() - since)
+    time.sleep(0.05)
+",
+    );
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = format!("{RUNTIME}serve(lambda event, number: 'x' * 200000)");
+    let image = extension::image(directory.path(), &runtime, &[ticking]);
+    let arguments = ["--repeat", "3", "--memory", "512", "--timeout", "20"];
+    let child = lambent.start_invoke(&image, &json!({}), &arguments);
+    // The pipe takes 64 KiB: the command waits for us with the first answer.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let run: Run = child.wait_with_output().unwrap().into();
+    assert_eq!(run.results().len(), 3, "{run:?}");
+    let notes = notes(&run.stderr);
+    let woken: Vec<_> = notes
+        .iter()
+        .filter(|note| note["what"] == "woken")
+        .collect();
+    assert_eq!(woken.len(), 3, "{run:?}");
+    let after = woken[1]["after"].as_f64().unwrap();
+    assert!(after > 1.0, "the idle time was only {after} s");
+    let ticks = woken[1]["ticks"].as_u64().unwrap();
+    assert!(ticks < 100, "{ticks} ticks in {after} s of idling");
+}
+
+#[test]
+fn privileged_extensions_share_the_memory_of_their_function() {
+    if !privileged() {
+        return;
+    }
+    let hungry = program(
+        "hungry",
+        "identifier = register(['INVOKE', 'SHUTDOWN'])\nevent(identifier)\n\
+         hoard = bytearray(600 << 20)\nfor i in range(0, len(hoard), 4096): hoard[i] = 1\n\
+         event(identifier)",
+    );
+    let run = run(
+        "serve(lambda event, number: time.sleep(600))",
+        &[hungry],
+        &["--timeout", "30"],
+    );
+    assert_eq!(error(&run, 0).0, "Runtime.OutOfMemory");
+    let report = lines(&run.stderr, "REPORT")[0];
+    assert!(report.contains("Max Memory Used: 512 MB"), "{report}");
+}
+
+/// An extension that takes its time: the caller does not wait for it, and the
+/// environment is not free for anybody else.
+#[test]
+fn privileged_callers_do_not_wait_for_extensions() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let slow = program(
+        "slow",
+        "identifier = register(['INVOKE', 'SHUTDOWN'])\n\
+         while event(identifier)['eventType'] == 'INVOKE': time.sleep(600)",
+    );
+    let runtime = format!(
+        "{RUNTIME}import uuid\nidentity = str(uuid.uuid4())\n\
+         serve(lambda event, number: [identity, number])"
+    );
+    let image = extension::image(directory.path(), &runtime, &[slow]);
+    let served = Served::start(
+        &lambent,
+        &[&image, "--name", "f", "--memory", "512", "--timeout", "4"],
+    );
+    let script = r#"
+first = c.invoke(FunctionName="f")
+second = c.invoke(FunctionName="f")
+stream = c.invoke_with_response_stream(FunctionName="f")
+parts = [e["PayloadChunk"]["Payload"] for e in stream["EventStream"] if "PayloadChunk" in e]
+print(json.dumps([first.get("FunctionError"), json.loads(first["Payload"].read()), json.loads(second["Payload"].read()), json.loads(b"".join(parts))]))
+"#;
+    let answers = boto3::run(&served.url(), script);
+    assert_eq!(answers.status, 0, "{answers:?}\n{}", served.log());
+    let answers: Value = serde_json::from_str(&answers.stdout).unwrap();
+    assert!(answers[0].is_null(), "{answers}");
+    let mut identities: Vec<_> = (1..4).map(|n| answers[n][0].as_str().unwrap()).collect();
+    identities.sort_unstable();
+    identities.dedup();
+    // Had a caller waited, its environment would have been free for the next.
+    assert_eq!(identities.len(), 3, "{answers}");
+    // The invocations go on until the timeout, which covers extensions too.
+    let reports = || {
+        let log = served.log();
+        let timeouts = lines(&log, "REPORT")
+            .into_iter()
+            .filter(|line| line.ends_with("Status: timeout"))
+            .count();
+        timeouts == 3
+    };
+    wait::until("three reports say that the time is over", reports);
+    let (status, log) = served.end(Signal::INT);
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn privileged_a_runtime_that_works_on_keeps_no_caller() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    // After its answer it does not ask for the next event.
+    let runtime = format!(
+        "{RUNTIME}identifier, event = take()\nanswer(identifier, 'early')\ntime.sleep(600)"
+    );
+    let image = extension::image(directory.path(), &runtime, &[]);
+    let served = Served::start(
+        &lambent,
+        &[&image, "--name", "f", "--memory", "512", "--timeout", "5"],
+    );
+    let script = r#"
+r = c.invoke(FunctionName="f")
+print(json.dumps([r.get("FunctionError"), json.loads(r["Payload"].read())]))
+"#;
+    let answer = boto3::run(&served.url(), script);
+    assert_eq!(answer.stdout.trim(), r#"[null, "early"]"#, "{answer:?}");
+    wait::until("its report says that the time is over", || {
+        let log = served.log();
+        lines(&log, "REPORT")
+            .iter()
+            .any(|line| line.ends_with("Status: timeout"))
+    });
+}
+
+/// Two environments, each with its own extension, are told of the end together.
+#[test]
+fn privileged_a_service_that_ends_tells_the_extensions_of_all_environments() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let agent = program(
+        "agent",
+        "import uuid\nNAME = 'agent ' + str(uuid.uuid4())\n\
+         identifier = register(['INVOKE', 'SHUTDOWN'], 'agent')\n\
+         while (e := event(identifier))['eventType'] == 'INVOKE': note('INVOKE', id=e['requestId'])\n\
+         note('SHUTDOWN', reason=e['shutdownReason'])\ntime.sleep(0.3)\nnote('left')",
+    );
+    let runtime = format!("{RUNTIME}serve(lambda event, number: time.sleep(2))");
+    let image = extension::image(directory.path(), &runtime, &[agent]);
+    let served = Served::start(
+        &lambent,
+        &[&image, "--name", "f", "--memory", "512", "--timeout", "20"],
+    );
+    let script = r#"
+import threading
+ids = []
+def invoke(): ids.append(c.invoke(FunctionName="f")["ResponseMetadata"]["RequestId"])
+threads = [threading.Thread(target=invoke) for _ in range(2)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(json.dumps(sorted(ids)))
+"#;
+    let answers = boto3::run(&served.url(), script);
+    assert_eq!(answers.status, 0, "{answers:?}\n{}", served.log());
+    let ids: Vec<String> = serde_json::from_str(&answers.stdout).unwrap();
+    let (status, log) = served.end(Signal::TERM);
+    assert_eq!(status.code(), Some(0), "{log}");
+    let notes = notes(&log);
+    let agents: Vec<_> = notes
+        .iter()
+        .filter(|note| note["what"] == "INVOKE")
+        .map(|note| (note["id"].as_str().unwrap(), note["who"].as_str().unwrap()))
+        .collect();
+    let mut told: Vec<_> = agents.iter().map(|(id, _)| *id).collect();
+    told.sort_unstable();
+    assert_eq!(told, ids, "{log}");
+    assert_ne!(agents[0].1, agents[1].1, "{log}");
+    for (_, who) in agents {
+        let own: Vec<_> = notes.iter().filter(|note| note["who"] == who).collect();
+        let whats: Vec<_> = own.iter().map(|note| &note["what"]).collect();
+        assert_eq!(whats, ["INVOKE", "SHUTDOWN", "left"], "{log}");
+        assert_eq!(own[1]["reason"], "spindown");
+    }
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A layer brings an extension to a zip function, whose environment ends when it has
+/// been idle.
+#[test]
+fn privileged_extensions_come_in_layers_too() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = format!("python3.12={}", pillow::runtime_image(directory.path()));
+    let served = Served::start(&lambent, &["--runtime-image", &runtime, "--idle", "1"]);
+    let (_, _, agent) = program(
+        "agent",
+        "status, headers, body = call('POST', 'register', '{\"events\": [\"SHUTDOWN\"]}', \
+         {'Lambda-Extension-Name': NAME})\n\
+         note('registered', body=json.loads(body), env=dict(os.environ))\n\
+         note(event(headers['Lambda-Extension-Identifier'])['shutdownReason'])",
+    );
+    let file = directory.path().join("agent");
+    fs::write(&file, agent).unwrap();
+    let script = format!(
+        r#"
+import io, zipfile
+def zipped(name, content, mode):
+    b = io.BytesIO()
+    with zipfile.ZipFile(b, "w") as z:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = mode << 16
+        z.writestr(info, content)
+    return b.getvalue()
+layer = c.publish_layer_version(LayerName="agent", Content={{"ZipFile": zipped("extensions/agent", open({file:?}, "rb").read(), 0o755)}})
+c.create_function(FunctionName="zipped", Role="arn:aws:iam::123456789012:role/r", Runtime="python3.12", Handler="app.handler",
+    Code={{"ZipFile": zipped("app.py", "def handler(event, context): return 7", 0o644)}}, Layers=[layer["LayerVersionArn"]], MemorySize=512, Timeout=20)
+c.get_waiter("function_active_v2").wait(FunctionName="zipped", WaiterConfig={{"Delay": 1, "MaxAttempts": 90}})
+print(c.invoke(FunctionName="zipped")["Payload"].read().decode())
+"#
+    );
+    let answer = boto3::run(&served.url(), &script);
+    assert_eq!(answer.stdout.trim(), "7", "{answer:?}\n{}", served.log());
+    wait::until("the idle environment has told its extension", || {
+        notes(&served.log()).len() == 2
+    });
+    let notes = notes(&served.log());
+    assert_eq!(sequence(&notes), ["agent registered", "agent spindown"]);
+    assert_eq!(notes[0]["body"]["handler"], "app.handler", "{}", notes[0]);
+    let env = notes[0]["env"].as_object().unwrap();
+    assert_eq!(env["TZ"], ":UTC");
+    assert!(!env.contains_key("_HANDLER"), "{env:?}");
+}
