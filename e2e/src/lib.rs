@@ -14,6 +14,7 @@ pub mod leftovers;
 pub mod pillow;
 pub mod script;
 pub mod serve;
+pub mod subscriber;
 pub mod vm;
 pub mod wait;
 

@@ -19,7 +19,9 @@ use tokio::task::JoinHandle;
 
 use super::log::FunctionLog;
 use super::meter::{self, Meter, Tmp};
+use super::subscribers::{Pace, Subscribers};
 use super::thrash::Thrash;
+use super::timing::{Moment, Timing};
 use super::{
     Command, EnvironmentGone, EnvironmentSettings, InitFailure, Invocation, Outcome, Reply,
 };
@@ -27,10 +29,10 @@ use crate::api::{self, ApiCall, ApiError, NextEvent, Posting};
 use crate::doctor::tmp_is_charged;
 use crate::model::{
     Deadline, Effect, Ending, Event, ExitStatus, ExtensionIndex, Failure, InitKind, Lifecycle,
-    Phase, RequestId, RuntimeState, ShutdownReason,
+    Phase, RuntimeState, ShutdownReason,
 };
 use crate::sandbox::client::{Sandbox, SandboxEvent};
-use crate::sandbox::{Process, StartError, Started, StopSignal, StorageKind};
+use crate::sandbox::{Network, Process, StartError, Started, StopSignal, StorageKind};
 use crate::telemetry;
 
 /// Lambda's limit for an on-demand INIT.
@@ -63,6 +65,8 @@ pub(super) async fn run(
     let mut actor = Actor {
         settings,
         sandbox,
+        instance_id: uuid::Uuid::new_v4().to_string(),
+        subscribers: Subscribers::new(false),
         log,
         extension_log,
         calls: calls_sender,
@@ -158,6 +162,9 @@ type NumberedCall = (u64, ApiCall);
 struct Actor {
     settings: EnvironmentSettings,
     sandbox: Sandbox,
+    /// Names the environment in `platform.initStart`.
+    instance_id: String,
+    subscribers: Subscribers,
     log: FunctionLog,
     extension_log: FunctionLog,
     calls: mpsc::Sender<NumberedCall>,
@@ -190,6 +197,8 @@ struct Runtime {
     meter: Meter,
     thrash: Thrash,
     server: JoinHandle<()>,
+    /// Where subscribers listen.
+    network: Network,
     init_started: Instant,
     pending_next: Option<oneshot::Sender<Result<Arc<NextEvent>, ApiError>>>,
     posting: Option<Posting>,
@@ -214,6 +223,9 @@ struct OpenInvocation {
     init_duration: Option<Duration>,
     /// When the invocation's clock started.
     started: Option<Instant>,
+    timing: Timing,
+    /// Bytes that the runtime has posted.
+    produced_bytes: u64,
     /// What the runtime posted, until it becomes the outcome.
     posted: Option<Outcome>,
     outcome: Option<Outcome>,
@@ -238,6 +250,8 @@ impl Actor {
             cold_start: *self.life.phase() != Phase::Idle,
             init_duration: None,
             started: None,
+            timing: Timing::default(),
+            produced_bytes: 0,
             posted: None,
             outcome: None,
             runtime_done: false,
@@ -265,7 +279,10 @@ impl Actor {
         match effect {
             Effect::Start => self.start_sandbox(),
             Effect::StartRuntime => self.sandbox.start_runtime(),
-            Effect::BeginStop(reason) => self.stop = Some((Instant::now(), reason)),
+            Effect::BeginStop(reason) => {
+                self.subscribers.set_pace(Pace::Ending);
+                self.stop = Some((Instant::now(), reason));
+            }
             Effect::TerminateRuntime => {
                 self.sandbox.signal(Process::Runtime, StopSignal::Terminate);
             }
@@ -304,12 +321,13 @@ impl Actor {
             Effect::BeginInvoke => {
                 self.read_logs_to_now();
                 self.sample_memory();
-                if let Some(request_id) = self.request_id() {
-                    let version = self.settings.function.version;
-                    self.emit(&telemetry::Event::Start {
-                        request_id,
-                        version,
-                    });
+                if let Some(open) = &self.open {
+                    let start = telemetry::Event::Start {
+                        request_id: open.invocation.request_id,
+                        version: self.settings.function.version,
+                        trace_id: open.invocation.trace_id.clone(),
+                    };
+                    self.emit(&start);
                 }
                 if let Some(runtime) = &mut self.runtime {
                     runtime.meter.reset_cpu();
@@ -335,6 +353,16 @@ impl Actor {
     // Starting and stopping.
 
     fn start_sandbox(&mut self) {
+        if let Phase::Init(kind) = *self.life.phase() {
+            let function = &self.settings.function;
+            self.emit(&telemetry::Event::InitStart {
+                kind,
+                function_name: function.function_name.clone(),
+                version: function.version,
+                memory_size: function.memory_size,
+                instance_id: self.instance_id.clone(),
+            });
+        }
         let logs = self.log.writer();
         match logs.and_then(|log| Ok((log, self.extension_log.writer()?))) {
             Ok((log, extension_log)) => {
@@ -421,6 +449,7 @@ impl Actor {
     fn all_ended(&mut self) {
         self.has_processes = false;
         self.read_logs_to_now();
+        self.subscribers.reset();
         self.handle(Event::AllEnded);
         // A successor that was just asked for is known only when it has started.
         self.runtime = None;
@@ -432,6 +461,7 @@ impl Actor {
         listener: OwnedFd,
         tmp: OwnedFd,
     ) -> std::io::Result<()> {
+        let network = Network::of(&listener)?;
         let listener = TcpListener::from_std(listener.into())?;
         let cgroup = self.sandbox.cgroup()?;
         self.generation += 1;
@@ -468,6 +498,7 @@ impl Actor {
             meter,
             thrash: Thrash::default(),
             server,
+            network,
             init_started,
             pending_next: None,
             posting: None,
@@ -507,6 +538,8 @@ impl Actor {
     }
 
     fn set_frozen(&mut self, frozen: bool) {
+        let pace = if frozen { Pace::Frozen } else { Pace::Running };
+        self.subscribers.set_pace(pace);
         let Some(runtime) = &self.runtime else { return };
         if let Err(error) = runtime.meter.cgroup().set_frozen(frozen) {
             self.warn_once(format!("the environment could not be frozen: {error}"));
@@ -565,9 +598,5 @@ impl Actor {
             let reading = runtime.meter.memory();
             self.memory_peak = runtime.meter.memory_peak(self.memory_peak, &reading);
         }
-    }
-
-    fn request_id(&self) -> Option<RequestId> {
-        self.open.as_ref().map(|open| open.invocation.request_id)
     }
 }

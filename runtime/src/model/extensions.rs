@@ -339,6 +339,11 @@ impl Extensions {
         self.list.iter().map(|extension| &extension.info)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     fn find(&self, identifier: Uuid) -> Option<ExtensionIndex> {
         self.list.iter().position(|extension| {
             // Before it has registered, nobody knows its identifier.

@@ -73,6 +73,11 @@ impl Lifecycle {
         Some((name, self.extensions.is_open()))
     }
 
+    /// Whether anybody is an extension.
+    pub fn has_extensions(&self) -> bool {
+        !self.extensions.is_empty()
+    }
+
     /// An extension registers. Its identifier, and what has to be done.
     ///
     /// # Errors
@@ -310,8 +315,8 @@ impl Lifecycle {
                 effects.extend(self.report_extensions());
                 effects.extend([
                     Effect::LimitCpu,
-                    Effect::Freeze,
                     Effect::ReportInit(InitKind::Provisioned, Status::Success),
+                    Effect::Freeze,
                 ]);
                 effects
             }
@@ -321,7 +326,11 @@ impl Lifecycle {
                     effects.push(Effect::InitSucceeded);
                 }
                 effects.extend(self.report_extensions());
-                effects.extend([Effect::LimitCpu, Effect::BeginInvoke]);
+                effects.extend([
+                    Effect::LimitCpu,
+                    Effect::ReportInit(kind, Status::Success),
+                    Effect::BeginInvoke,
+                ]);
                 if kind == InitKind::OnDemand {
                     effects.push(Effect::Arm(Deadline::Invoke));
                 }

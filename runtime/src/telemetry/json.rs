@@ -1,149 +1,97 @@
 //! Lambda's JSON log format: an object a line, with the records of the Telemetry
 //! API, at the system log level INFO.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Event;
-use crate::model::{
-    ExtensionInfo, InitKind, InitializationType, Report, RequestId, Status, Version,
-};
+use super::record::{self, line};
+use crate::model::{InitKind, Status};
 
 /// The log lines of an event that happened at `at`, each ending in a newline.
 pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
-    let lines = match event {
-        Event::Function(line) => vec![("function", function(line))],
-        Event::ExtensionLine(line) => vec![("extension", function(line))],
-        Event::Extension(info) => vec![("platform.extension", extension(info))],
+    let Some((kind, record)) = log_record(event) else {
+        return vec![];
+    };
+    (line(at, kind, &record) + "\n").into_bytes()
+}
+
+/// What is below INFO is left out: the events of INIT and of the runtime where all
+/// went well, but for an INIT that nobody's invocation tells of.
+fn log_record(event: &Event) -> Option<(&'static str, Value)> {
+    match event {
+        Event::Function(line) => Some(("function", record::structured(line))),
+        Event::ExtensionLine(line) => Some(("extension", record::structured(line))),
+        Event::Extension(info) => Some(("platform.extension", record::extension(info))),
+        Event::Subscribed { api, name, types } => Some((
+            record::subscribed_type(*api),
+            record::subscribed(name, types),
+        )),
+        Event::InitReport {
+            kind: InitKind::OnDemand | InitKind::Suppressed,
+            status: Status::Success,
+            ..
+        }
+        | Event::InitRuntimeDone {
+            status: Status::Success,
+            ..
+        }
+        | Event::RuntimeDone {
+            status: Status::Success,
+            ..
+        }
+        | Event::InitStart { .. }
+        | Event::Fault { .. }
+        | Event::Throttled => None,
+        Event::InitRuntimeDone { kind, status } => Some((
+            "platform.initRuntimeDone",
+            record::init_runtime_done(*kind, status),
+        )),
         Event::InitReport {
             kind,
             duration,
             status,
-        } => vec![("platform.initReport", init_report(*kind, *duration, status))],
+        } => Some((
+            "platform.initReport",
+            record::init_report(*kind, *duration, status),
+        )),
         Event::Start {
             request_id,
             version,
-        } => vec![("platform.start", start(*request_id, *version))],
+            ..
+        } => Some(("platform.start", record::start(*request_id, *version))),
         Event::Report {
             request_id, report, ..
-        } => vec![("platform.report", report_record(*request_id, report))],
+        } => Some(("platform.report", record::report(*request_id, report))),
         Event::RuntimeDone {
             request_id,
             duration,
             status,
-        } => runtime_done(*request_id, *duration, status),
-        Event::Throttled => vec![],
-    };
-    let lines = lines.iter().map(|(kind, record)| line(at, kind, record));
-    lines.collect::<String>().into_bytes()
+            ..
+        } => Some((
+            "platform.runtimeDone",
+            record::runtime_done(*request_id, *duration, status),
+        )),
+    }
 }
 
 /// A sentence of the program's own among them.
 pub(crate) fn json_notice(at: SystemTime, message: &str) -> String {
-    line(at, "lambent.notice", &message.into())
-}
-
-fn line(at: SystemTime, kind: &str, record: &Value) -> String {
-    let time = DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true);
-    format!("{{\"time\":\"{time}\",\"type\":\"{kind}\",\"record\":{record}}}\n")
-}
-
-/// An object as it is, anything else as text.
-fn function(line: &[u8]) -> Value {
-    serde_json::from_slice(line)
-        .ok()
-        .filter(Value::is_object)
-        .unwrap_or_else(|| String::from_utf8_lossy(line).into())
-}
-
-fn start(request_id: RequestId, version: Version) -> Value {
-    json!({"requestId": request_id.to_string(), "version": version.to_string()})
-}
-
-fn init_report(kind: InitKind, duration: Duration, status: &Status) -> Value {
-    let (initialization, phase) = match kind {
-        InitKind::OnDemand => (InitializationType::OnDemand, "init"),
-        InitKind::Suppressed => (InitializationType::OnDemand, "invoke"),
-        InitKind::Provisioned => (InitializationType::ProvisionedConcurrency, "init"),
-    };
-    with_status(
-        json!({
-            "initializationType": initialization.as_str(),
-            "phase": phase,
-            "metrics": {"durationMs": milliseconds(duration)},
-        }),
-        status,
-    )
-}
-
-fn extension(info: &ExtensionInfo) -> Value {
-    let events: Vec<_> = info.events.iter().map(ToString::to_string).collect();
-    let mut record = json!({
-        "name": info.name,
-        "state": info.state.to_string(),
-        "events": events,
-    });
-    if let Some(error_type) = &info.error_type {
-        record["errorType"] = error_type.as_str().into();
-    }
-    record
-}
-
-/// `runtimeDone` is of level DEBUG when all went well.
-fn runtime_done(
-    request_id: RequestId,
-    duration: Duration,
-    status: &Status,
-) -> Vec<(&'static str, Value)> {
-    if *status == Status::Success {
-        return vec![];
-    }
-    let done = json!({
-        "requestId": request_id.to_string(),
-        "metrics": {"durationMs": milliseconds(duration)},
-    });
-    vec![("platform.runtimeDone", with_status(done, status))]
-}
-
-fn report_record(request_id: RequestId, report: &Report) -> Value {
-    let mut metrics = json!({
-        "durationMs": milliseconds(report.duration),
-        "billedDurationMs": report.billed_duration_ms(),
-        "memorySizeMB": report.memory_size.get(),
-        "maxMemoryUsedMB": report.max_memory_used_mb(),
-    });
-    if let Some(init) = report.init_duration {
-        metrics["initDurationMs"] = milliseconds(init).into();
-    }
-    let record = json!({"requestId": request_id.to_string(), "metrics": metrics});
-    with_status(record, &report.status)
-}
-
-fn with_status(mut record: Value, status: &Status) -> Value {
-    match status {
-        Status::Success => record["status"] = "success".into(),
-        Status::Timeout => record["status"] = "timeout".into(),
-        Status::Error(error_type) => {
-            record["status"] = "error".into();
-            record["errorType"] = error_type.as_str().into();
-        }
-    }
-    record
-}
-
-/// Hundredths of a millisecond, as in text lines.
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 100_000.0).round() / 100.0
+    line(at, "lambent.notice", &message.into()) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
-    use crate::model::{ExtensionEvent, ExtensionState, MemorySize};
+    use crate::model::{
+        ExtensionEvent, ExtensionInfo, ExtensionState, MemorySize, Report, RequestId, TraceId,
+    };
 
     const TIME: &str = "1970-01-01T00:00:01.500Z";
 
@@ -176,6 +124,8 @@ mod tests {
             request_id,
             report,
             failed: false,
+            spans: vec![],
+            trace_id: TraceId::random(),
         };
         (request_id.to_string(), lines(&event))
     }
@@ -203,6 +153,9 @@ mod tests {
             request_id,
             duration: Duration::from_micros(2_460),
             status,
+            produced_bytes: 7,
+            spans: vec![],
+            trace_id: TraceId::random(),
         };
         assert!(lines(&done(Status::Success)).is_empty());
         let record = json!({
@@ -266,7 +219,8 @@ mod tests {
         assert_eq!(
             lines(&Event::Start {
                 request_id,
-                version
+                version,
+                trace_id: TraceId::random(),
             })[0]["record"],
             record
         );

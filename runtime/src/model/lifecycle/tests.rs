@@ -87,6 +87,7 @@ fn a_cold_and_a_warm_invocation() {
             Effect::Arm(Deadline::Init),
             Effect::InitSucceeded,
             Effect::LimitCpu,
+            Effect::ReportInit(InitKind::OnDemand, Status::Success),
             Effect::BeginInvoke,
             Effect::Arm(Deadline::Invoke),
             Effect::HandOut,
@@ -127,8 +128,8 @@ fn a_provisioned_environment_is_warm_before_its_first_invocation() {
         [
             Effect::Disarm,
             Effect::LimitCpu,
-            Effect::Freeze,
             Effect::ReportInit(InitKind::Provisioned, Status::Success),
+            Effect::Freeze,
         ]
     );
     assert_eq!(life.on(Event::Invoke)[0], Effect::Thaw);
@@ -170,6 +171,7 @@ fn extensions_come_first_and_are_waited_for() {
                 info("inner", State::Ready, &[Invoke]),
             ]),
             Effect::LimitCpu,
+            Effect::ReportInit(InitKind::OnDemand, Status::Success),
             Effect::BeginInvoke,
             Effect::Arm(Deadline::Invoke),
             Effect::TellInvoke(vec![0, 1]),
