@@ -477,3 +477,62 @@ fn privileged_the_crate_of_aws_takes_every_event() {
     let expected: Vec<_> = results.iter().map(|result| &result["requestId"]).collect();
     assert_eq!(ids, expected);
 }
+
+#[test]
+fn privileged_a_log_of_json_is_filtered_by_its_levels() {
+    if !privileged() {
+        return;
+    }
+    let agent = subscriber(
+        "agent",
+        r#"
+listen_http(8080)
+identifier = register(["SHUTDOWN"])
+assert subscribe(identifier, wanted(http_to(8080), ["function"]))[0] == 200
+live(identifier)"#,
+    );
+    let runtime = r#"
+def handle(event, number):
+    for level in ["DEBUG", "WARN"]:
+        print(json.dumps({"level": level, "message": "said"}), flush=True)
+    return {name: value for name, value in os.environ.items() if "_LOG_" in name and "NAME" not in name}
+serve(handle)"#;
+    let levels = [
+        "--log-format",
+        "json",
+        "--application-log-level",
+        "INFO",
+        "--system-log-level",
+        "DEBUG",
+    ];
+    let run = run(runtime, &[agent], &levels);
+    let result = run.result();
+    let expected = json!({"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"});
+    assert_eq!(result["payload"], expected, "{run:?}");
+    let log: Vec<Value> = result["logs"]
+        .as_str()
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let said = |lines: &[Value]| -> Vec<Value> {
+        let said = lines.iter().filter(|line| line["message"] == "said");
+        said.map(|line| line["level"].clone()).collect()
+    };
+    assert_eq!(said(&log), ["WARN"], "{log:#?}");
+    let system: Vec<_> = log
+        .iter()
+        .filter_map(|line| line["type"].as_str())
+        .filter(|kind| !kind.contains("ubscription"))
+        .collect();
+    let init = INIT.iter().filter(|kind| !kind.contains("ubscription"));
+    let expected: Vec<_> = init.chain(&INVOCATION).copied().collect();
+    assert_eq!(system, expected, "{log:#?}");
+    // A subscriber gets all of it, and JSON as JSON.
+    let lives = received(&notes(&run.stderr), "agent");
+    let lines: Vec<Value> = of_type(&lives[0], "function")
+        .into_iter()
+        .cloned()
+        .collect();
+    assert_eq!(said(&lines), ["DEBUG", "WARN"], "{lines:#?}");
+}

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
-    EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, MemorySize, Package,
-    Timeout, Version,
+    EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, Logging, MemorySize,
+    Package, Timeout, Version,
 };
 
 /// Version of the format.
@@ -252,6 +252,12 @@ impl VersionRecord {
             environment: settings.environment.clone(),
             image_config,
             package,
+            // It was checked when it came.
+            logging: settings
+                .others
+                .get("LoggingConfig")
+                .and_then(|config| Logging::parse(config).ok())
+                .unwrap_or_default(),
             version,
         }
     }

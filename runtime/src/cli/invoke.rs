@@ -29,7 +29,8 @@ pub(super) async fn run(
         name: None,
     };
     let strict = command.function.strict;
-    let function = command.function.configuration()?;
+    let mut function = command.function.configuration()?;
+    function.logging = command.logging.logging()?;
     let event = event(command.event.as_deref(), command.payload)?;
     if strict {
         refuse_unenforced(&directories, &function)?;

@@ -62,11 +62,12 @@ pub(super) async fn run(
         }
     };
     let (calls_sender, mut calls) = mpsc::channel(16);
+    let structured = settings.function.logging.is_json();
     let mut actor = Actor {
         settings,
         sandbox,
         instance_id: uuid::Uuid::new_v4().to_string(),
-        subscribers: Subscribers::new(false),
+        subscribers: Subscribers::new(structured),
         log,
         extension_log,
         calls: calls_sender,

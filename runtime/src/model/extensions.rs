@@ -229,11 +229,6 @@ impl Extensions {
         self.closed = true;
     }
 
-    /// Whether extensions may still register, and subscribe to what there is.
-    pub fn is_open(&self) -> bool {
-        !self.closed
-    }
-
     /// Who has this identifier, and its name.
     pub fn name_of(&self, identifier: Uuid) -> Option<&str> {
         let index = self.find(identifier)?;

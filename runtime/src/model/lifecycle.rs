@@ -70,7 +70,8 @@ impl Lifecycle {
     /// accepted from it.
     pub fn extension(&self, identifier: Uuid) -> Option<(&str, bool)> {
         let name = self.extensions.name_of(identifier)?;
-        Some((name, self.extensions.is_open()))
+        // Longer than registrations: until all extensions are ready.
+        Some((name, matches!(self.phase, Phase::Init(_))))
     }
 
     /// Whether anybody is an extension.

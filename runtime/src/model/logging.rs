@@ -117,7 +117,11 @@ impl Logging {
         if !SYSTEM_LEVELS.contains(&system) {
             let value = system.to_string();
             let rule = "DEBUG, INFO, WARN";
-            return Err(LoggingError::Value("loggingConfig.systemLogLevel", value, rule));
+            return Err(LoggingError::Value(
+                "loggingConfig.systemLogLevel",
+                value,
+                rule,
+            ));
         }
         Ok(Self::Json {
             application: application.unwrap_or(LogLevel::Info),
@@ -177,13 +181,18 @@ mod tests {
                 system,
             })
         };
-        let refused = |path, value: &str, rule| {
-            Err(LoggingError::Value(path, value.to_owned(), rule))
-        };
+        let refused =
+            |path, value: &str, rule| Err(LoggingError::Value(path, value.to_owned(), rule));
         for (config, expected) in [
             (json!({}), Ok(Logging::Text)),
-            (json!({"LogFormat": "Text", "LogGroup": "g"}), Ok(Logging::Text)),
-            (json!({"LogFormat": "JSON"}), json(LogLevel::Info, LogLevel::Info)),
+            (
+                json!({"LogFormat": "Text", "LogGroup": "g"}),
+                Ok(Logging::Text),
+            ),
+            (
+                json!({"LogFormat": "JSON"}),
+                json(LogLevel::Info, LogLevel::Info),
+            ),
             (
                 json!({"LogFormat": "JSON", "ApplicationLogLevel": "TRACE", "SystemLogLevel": "WARN"}),
                 json(LogLevel::Trace, LogLevel::Warn),
@@ -204,7 +213,10 @@ mod tests {
                 json!({"LogFormat": "JSON", "SystemLogLevel": "FATAL"}),
                 refused("loggingConfig.systemLogLevel", "FATAL", "DEBUG, INFO, WARN"),
             ),
-            (json!({"SystemLogLevel": "INFO"}), Err(LoggingError::LevelOfText)),
+            (
+                json!({"SystemLogLevel": "INFO"}),
+                Err(LoggingError::LevelOfText),
+            ),
         ] {
             assert_eq!(Logging::parse(&config), expected, "{config}");
         }

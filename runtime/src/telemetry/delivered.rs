@@ -71,9 +71,7 @@ fn telemetry(event: &Event, structured: bool) -> Option<Record> {
             memory_size,
             instance_id,
         } => {
-            let mut record = record::init_start(*kind);
-            record["functionName"] = function_name.as_str().into();
-            record["functionVersion"] = version.to_string().into();
+            let mut record = record::init_start_of(*kind, function_name, *version);
             record["instanceId"] = instance_id.as_str().into();
             record["instanceMaxMemory"] = memory_size.get().into();
             ("platform.initStart", record)

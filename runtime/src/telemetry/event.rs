@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{Api, Category};
 use crate::model::{
-    ExtensionInfo, FunctionName, InitKind, MemorySize, Report, RequestId, Status, TraceId, Version,
+    ExtensionInfo, FunctionName, InitKind, Logging, MemorySize, Report, RequestId, Status, TraceId,
+    Version,
 };
 
 /// Something that happened, in the order in which it happened.
@@ -151,8 +152,8 @@ impl SpanName {
 /// Where events go. Called by the environment's own task, so nothing here may
 /// block: a reader that does not read must not keep a time-out from passing.
 pub trait Sink: fmt::Debug + Send + Sync {
-    /// Takes one event.
-    fn emit(&self, event: &Event);
+    /// Takes one event of a function whose log has this form.
+    fn emit(&self, event: &Event, logging: Logging);
 
     /// Whether function lines are welcome now. Without room the function's pipe is
     /// left alone, and the function waits when that is full, as it would at any

@@ -1,5 +1,5 @@
 //! Lambda's JSON log format: an object a line, with the records of the Telemetry
-//! API, at the system log level INFO.
+//! API, filtered by the system log level.
 
 use std::time::SystemTime;
 
@@ -7,73 +7,105 @@ use serde_json::Value;
 
 use super::Event;
 use super::record::{self, line};
-use crate::model::{InitKind, Status};
+use crate::model::{ExtensionState, InitKind, LogLevel, Logging, Status};
 
-/// The log lines of an event that happened at `at`, each ending in a newline.
-pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
+/// The log lines of an event that happened at `at`, each ending in a newline, what
+/// functions and extensions write included. Of a function whose log is text, Lambda's
+/// lines are those of the level INFO.
+pub fn json_log_lines(at: SystemTime, event: &Event, logging: Logging) -> Vec<u8> {
+    let least = match logging {
+        Logging::Text => LogLevel::Info,
+        Logging::Json { system, .. } => system,
+    };
+    if level(event).is_some_and(|level| level < least) {
+        return vec![];
+    }
     let Some((kind, record)) = log_record(event) else {
         return vec![];
     };
     (line(at, kind, &record) + "\n").into_bytes()
 }
 
-/// What is below INFO is left out: the events of INIT and of the runtime where all
-/// went well, but for an INIT that nobody's invocation tells of.
+/// How much what Lambda says matters.
+fn level(event: &Event) -> Option<LogLevel> {
+    let unless_success = |status: &Status, level| match status {
+        Status::Success => level,
+        Status::Timeout | Status::Error(_) => LogLevel::Warn,
+    };
+    Some(match event {
+        // Without the version of a managed runtime.
+        Event::InitStart { .. } => LogLevel::Debug,
+        Event::InitRuntimeDone { status, .. } | Event::RuntimeDone { status, .. } => {
+            unless_success(status, LogLevel::Debug)
+        }
+        Event::InitReport { kind, status, .. } => {
+            let level = match kind {
+                InitKind::OnDemand | InitKind::Suppressed => LogLevel::Debug,
+                InitKind::Provisioned => LogLevel::Info,
+            };
+            unless_success(status, level)
+        }
+        Event::Start { .. } | Event::Subscribed { .. } => LogLevel::Info,
+        Event::Report { report, .. } => unless_success(&report.status, LogLevel::Info),
+        Event::Extension(info) => match (info.state, &info.error_type) {
+            (ExtensionState::Registered | ExtensionState::Ready, None) => LogLevel::Info,
+            _ => LogLevel::Warn,
+        },
+        Event::Function(_) | Event::ExtensionLine(_) | Event::Fault { .. } | Event::Throttled => {
+            return None;
+        }
+    })
+}
+
 fn log_record(event: &Event) -> Option<(&'static str, Value)> {
-    match event {
-        Event::Function(line) => Some(("function", record::structured(line))),
-        Event::ExtensionLine(line) => Some(("extension", record::structured(line))),
-        Event::Extension(info) => Some(("platform.extension", record::extension(info))),
-        Event::Subscribed { api, name, types } => Some((
-            record::subscribed_type(*api),
-            record::subscribed(name, types),
-        )),
-        Event::InitReport {
-            kind: InitKind::OnDemand | InitKind::Suppressed,
-            status: Status::Success,
+    Some(match event {
+        Event::Function(line) => ("function", record::structured(line)),
+        Event::ExtensionLine(line) => ("extension", record::structured(line)),
+        Event::InitStart {
+            kind,
+            function_name,
+            version,
             ..
+        } => {
+            let record = record::init_start_of(*kind, function_name, *version);
+            ("platform.initStart", record)
         }
-        | Event::InitRuntimeDone {
-            status: Status::Success,
-            ..
-        }
-        | Event::RuntimeDone {
-            status: Status::Success,
-            ..
-        }
-        | Event::InitStart { .. }
-        | Event::Fault { .. }
-        | Event::Throttled => None,
-        Event::InitRuntimeDone { kind, status } => Some((
+        Event::InitRuntimeDone { kind, status } => (
             "platform.initRuntimeDone",
             record::init_runtime_done(*kind, status),
-        )),
+        ),
         Event::InitReport {
             kind,
             duration,
             status,
-        } => Some((
+        } => (
             "platform.initReport",
             record::init_report(*kind, *duration, status),
-        )),
+        ),
+        Event::Extension(info) => ("platform.extension", record::extension(info)),
+        Event::Subscribed { api, name, types } => (
+            record::subscribed_type(*api),
+            record::subscribed(name, types),
+        ),
         Event::Start {
             request_id,
             version,
             ..
-        } => Some(("platform.start", record::start(*request_id, *version))),
-        Event::Report {
-            request_id, report, ..
-        } => Some(("platform.report", record::report(*request_id, report))),
+        } => ("platform.start", record::start(*request_id, *version)),
         Event::RuntimeDone {
             request_id,
             duration,
             status,
             ..
-        } => Some((
+        } => (
             "platform.runtimeDone",
             record::runtime_done(*request_id, *duration, status),
-        )),
-    }
+        ),
+        Event::Report {
+            request_id, report, ..
+        } => ("platform.report", record::report(*request_id, report)),
+        Event::Fault { .. } | Event::Throttled => return None,
+    })
 }
 
 /// A sentence of the program's own among them.
@@ -97,7 +129,7 @@ mod tests {
 
     fn lines(event: &Event) -> Vec<Value> {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_500);
-        let text = String::from_utf8(json_log_lines(at, event)).unwrap();
+        let text = String::from_utf8(json_log_lines(at, event, Logging::Text)).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'));
         let prefix = format!("{{\"time\":\"{TIME}\",\"type\":\"");
         text.lines()
@@ -165,6 +197,44 @@ mod tests {
         let expected = json!({"time": TIME, "type": "platform.runtimeDone", "record": record});
         let failed = done(Status::Error("Runtime.ExitError".to_owned()));
         assert_eq!(lines(&failed), [expected]);
+    }
+
+    #[test]
+    fn levels_are_lambdas() {
+        let done = |kind, status| Event::InitRuntimeDone { kind, status };
+        let init = |kind, status| Event::InitReport {
+            kind,
+            duration: Duration::ZERO,
+            status,
+        };
+        let extension = |state| {
+            Event::Extension(ExtensionInfo {
+                name: "agent".to_owned(),
+                state,
+                events: vec![],
+                error_type: None,
+            })
+        };
+        for (event, expected) in [
+            (done(InitKind::OnDemand, Status::Success), LogLevel::Debug),
+            (done(InitKind::OnDemand, Status::Timeout), LogLevel::Warn),
+            (init(InitKind::OnDemand, Status::Success), LogLevel::Debug),
+            (init(InitKind::Suppressed, Status::Success), LogLevel::Debug),
+            (init(InitKind::Provisioned, Status::Success), LogLevel::Info),
+            (init(InitKind::Provisioned, Status::Timeout), LogLevel::Warn),
+            (extension(ExtensionState::Ready), LogLevel::Info),
+            (extension(ExtensionState::LaunchError), LogLevel::Warn),
+        ] {
+            assert_eq!(level(&event), Some(expected), "{event:?}");
+            for least in [LogLevel::Debug, LogLevel::Info, LogLevel::Warn] {
+                let logging = Logging::Json {
+                    application: LogLevel::Info,
+                    system: least,
+                };
+                let lines = json_log_lines(SystemTime::UNIX_EPOCH, &event, logging);
+                assert_eq!(lines.is_empty(), expected < least, "{event:?} {least}");
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod delivered;
 mod event;
 mod json;
 mod lines;
+mod log;
 mod record;
 mod subscription;
 mod text;
@@ -16,8 +17,8 @@ pub use event::{Event, Sink, Span, SpanName};
 pub use json::json_log_lines;
 pub(crate) use json::json_notice;
 pub(crate) use lines::LineSplitter;
+pub use log::log_lines;
 pub use subscription::{
     Api, Buffering, Category, Destination, HttpMethod, Schema, Subscription, SubscriptionError,
     parse_subscription,
 };
-pub use text::log_lines;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Api, Category};
 use crate::model::{
-    ExtensionInfo, InitKind, InitializationType, Report, RequestId, Status, Version,
+    ExtensionInfo, FunctionName, InitKind, InitializationType, Report, RequestId, Status, Version,
 };
 
 /// An event as an object on one line.
@@ -33,9 +33,17 @@ pub(super) fn start(request_id: RequestId, version: Version) -> Value {
     json!({"requestId": request_id.to_string(), "version": version.to_string()})
 }
 
-pub(super) fn init_start(kind: InitKind) -> Value {
+fn init_start(kind: InitKind) -> Value {
     let (initialization, phase) = phase(kind);
     json!({"initializationType": initialization.as_str(), "phase": phase})
+}
+
+/// The same, of a function.
+pub(super) fn init_start_of(kind: InitKind, name: &FunctionName, version: Version) -> Value {
+    let mut record = init_start(kind);
+    record["functionName"] = name.as_str().into();
+    record["functionVersion"] = version.to_string().into();
+    record
 }
 
 pub(super) fn init_runtime_done(kind: InitKind, status: &Status) -> Value {

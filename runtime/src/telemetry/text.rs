@@ -9,7 +9,7 @@ use crate::model::{ExtensionInfo, InitKind, Report, RequestId, Status};
 
 /// The log lines of an event, each ending in a newline. Function lines are
 /// passed through byte for byte.
-pub fn log_lines(event: &Event) -> Vec<u8> {
+pub(super) fn text_lines(event: &Event) -> Vec<u8> {
     match event {
         Event::Function(line) | Event::ExtensionLine(line) => [line.as_slice(), b"\n"].concat(),
         // An INIT that went well is told by REPORT.

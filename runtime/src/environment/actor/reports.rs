@@ -1,5 +1,7 @@
 //! What an environment says: the function's lines, and Lambda's about it.
 
+use std::time::SystemTime;
+
 use super::super::{EnvironmentGone, EnvironmentSettings, InitFailure, InvocationResult};
 use super::{Actor, Moment, OpenInvocation, Subscribers};
 use crate::model::{InitKind, Report, Status};
@@ -21,10 +23,11 @@ struct Listeners<'a> {
 impl Listeners<'_> {
     /// Passes an event on, and keeps its text with the open invocation.
     fn tell(&mut self, event: &telemetry::Event) {
-        self.settings.sink.emit(event);
+        let logging = self.settings.function.logging;
+        self.settings.sink.emit(event, logging);
         self.subscribers.emit(event);
         if let Some(open) = self.open {
-            let lines = telemetry::log_lines(event);
+            let lines = telemetry::log_lines(SystemTime::now(), event, logging);
             let room = MAX_KEPT_LOG.saturating_sub(open.logs.len());
             open.logs.extend_from_slice(&lines[..lines.len().min(room)]);
         }

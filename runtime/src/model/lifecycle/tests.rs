@@ -156,6 +156,20 @@ fn a_provisioned_environment_is_warm_before_its_first_invocation() {
 }
 
 #[test]
+fn subscriptions_are_accepted_until_init_is_over() {
+    let mut life = Lifecycle::default();
+    let _ = feed(&mut life, [Event::Invoke, launched(&["outer"])]);
+    assert_eq!(life.extension(Uuid::nil()), None);
+    let (outer, _) = life.register("outer", &[]).unwrap();
+    let _ = feed(&mut life, [Event::RuntimeStarted, Event::RuntimeNext]);
+    // Nobody registers any more, but INIT goes on.
+    assert!(life.register("inner", &[]).is_err());
+    assert_eq!(life.extension(outer), Some(("outer", true)));
+    let _ = life.extension_next(outer).unwrap();
+    assert_eq!(life.extension(outer), Some(("outer", false)));
+}
+
+#[test]
 fn extensions_come_first_and_are_waited_for() {
     use ExtensionEvent::{Invoke, Shutdown};
     let (mut life, outer, inner, effects) = with_extensions();
