@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// What follows [`crate::extension::EXTENSION`] in an extension that subscribes. It
 /// notes what it has got only at the end: a note is an event, too.
-pub const SUBSCRIBER: &str = r##"
+pub const SUBSCRIBER: &str = r#"
 import http.server, socket
 got = []
 def subscribe(identifier, body, path="/2022-07-01/telemetry"):
@@ -45,7 +45,7 @@ def live(identifier, without=()):
         batch["events"] = [e for e in batch["events"] if e["type"] not in without]
     note("got", batches=got)
     sys.exit(0)
-"##;
+"#;
 
 /// What an extension has noted at its end, for each of its lives: all events, in the
 /// order of their arrival.

@@ -318,7 +318,7 @@ impl Actor {
                 }
             }
             Effect::ReportExtensions(infos) => self.report_extensions(infos),
-            Effect::ReportInit(kind, status) => self.report_init(kind, status),
+            Effect::ReportInit(kind, status) => self.report_init(kind, &status),
             Effect::BeginInvoke => {
                 self.read_logs_to_now();
                 self.sample_memory();

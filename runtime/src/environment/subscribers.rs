@@ -182,7 +182,7 @@ impl Subscribers {
             .map(|subscriber| subscriber.queue.settled.subscribe())
             .filter(|settled| !*settled.borrow())
             .collect();
-        (!queues.is_empty()).then(|| async {
+        (!queues.is_empty()).then_some(async {
             for mut queue in queues {
                 // One whose task is gone has nothing to deliver.
                 let _ = queue.wait_for(|settled| *settled).await;

@@ -98,7 +98,7 @@ impl Default for Buffering {
         Self {
             max_items: 10_000,
             max_bytes: 262_144,
-            timeout: Duration::from_millis(1_000),
+            timeout: Duration::from_secs(1),
         }
     }
 }

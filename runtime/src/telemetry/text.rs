@@ -12,17 +12,14 @@ use crate::model::{ExtensionInfo, InitKind, Report, RequestId, Status};
 pub(super) fn text_lines(event: &Event) -> Vec<u8> {
     match event {
         Event::Function(line) | Event::ExtensionLine(line) => [line.as_slice(), b"\n"].concat(),
-        // An INIT that went well is told by REPORT.
-        Event::InitReport {
-            kind: InitKind::OnDemand | InitKind::Suppressed,
-            status: Status::Success,
-            ..
-        } => vec![],
+        // An INIT that went well is told by REPORT, if there is an invocation.
         Event::InitReport {
             kind,
             duration,
             status,
-        } => init_report(*kind, *duration, status).into_bytes(),
+        } if *kind == InitKind::Provisioned || *status != Status::Success => {
+            init_report(*kind, *duration, status).into_bytes()
+        }
         Event::Start {
             request_id,
             version,
@@ -38,6 +35,7 @@ pub(super) fn text_lines(event: &Event) -> Vec<u8> {
         Event::Subscribed { api, name, types } => subscribed(*api, name, types).into_bytes(),
         Event::InitStart { .. }
         | Event::InitRuntimeDone { .. }
+        | Event::InitReport { .. }
         | Event::RuntimeDone { .. }
         | Event::Fault { .. }
         | Event::Throttled => vec![],

@@ -9,7 +9,7 @@ use crate::model::{LogLevel, Logging};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Log")]
 pub(in super::super) struct LoggingSettings {
-    /// Form of the log: text, or JSON as with Lambda's LogFormat JSON
+    /// Form of the log: text, or JSON as with Lambda's log format JSON
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     log_format: OutputFormat,
 

@@ -75,7 +75,7 @@ impl Actor {
         listeners!(self).tell(event);
     }
 
-    pub(super) fn report_init(&mut self, kind: InitKind, status: Status) {
+    pub(super) fn report_init(&mut self, kind: InitKind, status: &Status) {
         let duration = match kind {
             InitKind::OnDemand | InitKind::Provisioned => self
                 .runtime
@@ -96,7 +96,7 @@ impl Actor {
             duration: duration.unwrap_or_default(),
             status: status.clone(),
         });
-        if status == Status::Success {
+        if *status == Status::Success {
             self.subscribers.close();
         }
         if let Some(waiting) = self.initialised.take() {
