@@ -17,6 +17,7 @@ pub mod pillow;
 pub mod resources;
 pub mod script;
 pub mod serve;
+pub mod subscriber;
 pub mod vm;
 pub mod wait;
 

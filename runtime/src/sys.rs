@@ -300,6 +300,17 @@ pub(crate) fn raise_loopback(socket: BorrowedFd<'_>) -> io::Result<()> {
     check(result.into())
 }
 
+/// The network namespace in which a socket was made.
+pub(crate) fn network_namespace(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `SIOCGSKNS`, linux/sockios.h.
+    const GET_NAMESPACE: libc::c_ulong = 0x894c;
+    // SAFETY: this request takes no argument, and makes a new descriptor.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), GET_NAMESPACE as _) };
+    check(result.into())?;
+    // SAFETY: the kernel has just made it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
+}
+
 fn check(result: libc::c_long) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())

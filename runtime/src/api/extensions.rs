@@ -19,6 +19,7 @@ use crate::model::{
     ACCOUNT_ID, ExtensionError, ReportedFault, RequestId, ShutdownReason,
     parse_extension_identifier,
 };
+use crate::telemetry::{Subscription, SubscriptionError};
 
 type Answer<T> = oneshot::Sender<Result<T, ExtensionError>>;
 
@@ -29,6 +30,13 @@ pub(crate) enum ExtensionRequest {
     Register(String, Vec<String>, Answer<Registered>),
     /// `event/next`.
     Next(Uuid, Answer<EventForExtension>),
+    /// A subscription to the Telemetry API or the Logs API: as it was asked for, or
+    /// why its request is none.
+    Subscribe(
+        Uuid,
+        Result<Subscription, SubscriptionError>,
+        oneshot::Sender<Result<(), SubscribeRefusal>>,
+    ),
     /// `init/error` or `exit/error`, with its type.
     Report(ReportedFault, Uuid, Option<String>, Answer<()>),
 }
@@ -55,6 +63,26 @@ pub(crate) enum EventForExtension {
         deadline: SystemTime,
         reason: ShutdownReason,
     },
+}
+
+/// Why a subscription was not accepted.
+#[derive(Debug)]
+pub(crate) enum SubscribeRefusal {
+    /// By somebody who is no extension.
+    Extension(ExtensionError),
+    Subscription(SubscriptionError),
+}
+
+impl From<ExtensionError> for SubscribeRefusal {
+    fn from(error: ExtensionError) -> Self {
+        Self::Extension(error)
+    }
+}
+
+impl From<SubscriptionError> for SubscribeRefusal {
+    fn from(error: SubscriptionError) -> Self {
+        Self::Subscription(error)
+    }
 }
 
 const NAME: HeaderName = HeaderName::from_static("lambda-extension-name");
@@ -205,11 +233,11 @@ async fn report(
     Ok(accepted())
 }
 
-fn identifier(headers: &HeaderMap) -> Result<Uuid, ExtensionError> {
+pub(super) fn identifier(headers: &HeaderMap) -> Result<Uuid, ExtensionError> {
     parse_extension_identifier(text(headers, &IDENTIFIER).as_deref())
 }
 
-async fn read(body: Incoming) -> Result<Bytes, ExtensionError> {
+pub(super) async fn read(body: Incoming) -> Result<Bytes, ExtensionError> {
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
     let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
         ExtensionError::InvalidRequest(error.to_string())

@@ -7,9 +7,10 @@ mod respond;
 mod runtime;
 mod server;
 mod stream;
+mod subscriptions;
 
 pub(crate) use error::ApiError;
-pub(crate) use extensions::{EventForExtension, ExtensionRequest, Registered};
+pub(crate) use extensions::{EventForExtension, ExtensionRequest, Registered, SubscribeRefusal};
 pub(crate) use runtime::{ApiCall, NextEvent, Posting};
 pub(crate) use server::serve;
 pub(crate) use stream::Content;

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::runtime::ApiCall;
-use super::{extensions, runtime};
+use super::{extensions, runtime, subscriptions};
 
 /// Connections of one environment at a time. Clients keep one or two; what is
 /// above waits in the kernel's queue.
@@ -68,8 +68,11 @@ async fn handle(
     calls: &mpsc::Sender<ApiCall>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    if request.uri().path().starts_with(extensions::PREFIX) {
+    let path = request.uri().path();
+    if path.starts_with(extensions::PREFIX) {
         extensions::handle(calls, request).await
+    } else if let Some(api) = subscriptions::api(request.method(), path) {
+        subscriptions::handle(calls, api, request).await
     } else {
         runtime::handle(calls, request).await
     }

@@ -46,6 +46,8 @@ pub struct StreamError {
 pub(crate) struct Content {
     /// All of it, unless it was passed on.
     pub(crate) bytes: Bytes,
+    /// How many bytes it had.
+    pub(crate) length: usize,
     /// The response has been passed on part by part.
     pub(crate) streamed: bool,
     pub(crate) error: Option<StreamError>,
@@ -93,6 +95,7 @@ pub(super) async fn read(
     }
     Ok(Content {
         bytes: bytes.freeze(),
+        length,
         streamed,
         error,
     })

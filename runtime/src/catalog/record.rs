@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
-    EphemeralStorage, EventInvokeConfig, FunctionConfiguration, FunctionName, ImageConfig,
+    EphemeralStorage, EventInvokeConfig, FunctionConfiguration, FunctionName, ImageConfig, Logging,
     MemorySize, Package, Timeout, Version,
 };
 
@@ -281,6 +281,12 @@ impl VersionRecord {
             environment: settings.environment.clone(),
             image_config,
             package,
+            // It was checked when it came.
+            logging: settings
+                .others
+                .get("LoggingConfig")
+                .and_then(|config| Logging::parse(config).ok())
+                .unwrap_or_default(),
             version,
         }
     }

@@ -9,7 +9,8 @@ use super::record::{LayerUse, PackageSettings, Settings};
 use super::refusal::Refusal;
 use super::{LAYERS_LIMIT, UNZIPPED_LIMIT};
 use crate::model::{
-    EnvironmentError, EphemeralStorage, MemorySize, Timeout, validate_user_environment,
+    EnvironmentError, EphemeralStorage, Logging, LoggingError, MemorySize, Timeout,
+    validate_user_environment,
 };
 
 /// Lambda's pattern for roles, as its error messages quote it.
@@ -19,7 +20,8 @@ const ROLE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+
 const DESCRIPTION_MAX: usize = 256;
 const HANDLER_MAX: usize = 128;
 
-/// Members of the configuration that are kept and given back without effect.
+/// Members of the configuration that are kept and given back, most of them without
+/// effect.
 const OTHERS: [&str; 7] = [
     "DeadLetterConfig",
     "FileSystemConfigs",
@@ -207,6 +209,9 @@ impl UpdateConfiguration {
             check_layers(&layers)?;
             settings.layers = layers;
         }
+        if let Some(config) = self.others.get("LoggingConfig") {
+            Logging::parse(config).map_err(logging_refusal)?;
+        }
         for name in OTHERS {
             if let Some(value) = self.others.get(name) {
                 settings.others.insert(name.to_owned(), value.clone());
@@ -277,6 +282,16 @@ pub(super) fn architecture(asked: Option<&[String]>, host: &str) -> Result<Strin
             "architectures",
             "Member must satisfy constraint: [Member must satisfy enum value set: [x86_64, arm64]]",
         )),
+    }
+}
+
+fn logging_refusal(error: LoggingError) -> Refusal {
+    match error {
+        LoggingError::Value(member, value, values) => {
+            let rule = format!("Member must satisfy enum value set: [{values}]");
+            Refusal::constraint(value.trim_matches('"'), member, &rule)
+        }
+        LoggingError::LevelOfText => Refusal::invalid(error.to_string()),
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn run(
     let strict = command.function.strict;
     let layers = command.function.layer.clone();
     extra_layers::check(&layers, strict)?;
-    let function = command.function.configuration()?;
+    let mut function = command.function.configuration()?;
+    function.logging = command.logging.logging()?;
     let event = event(command.event.as_deref(), command.payload)?;
     if strict {
         refuse_unenforced(&directories, &function)?;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::args::OutputFormat;
+use crate::model::Logging;
 use crate::telemetry::{Event, Sink, json_log_lines, json_notice, log_lines};
 
 /// Bytes that may wait for a slow reader before the function has to.
@@ -47,12 +48,12 @@ impl Shared {
 }
 
 impl StandardError {
-    /// In Lambda's text format.
+    /// As each function's log is.
     pub(super) fn new() -> Self {
         Self::with_format(OutputFormat::Text)
     }
 
-    /// In one of Lambda's two formats.
+    /// As each function's log is, or all of it as JSON.
     pub(super) fn with_format(format: OutputFormat) -> Self {
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
@@ -106,10 +107,11 @@ fn write(shared: &Shared) -> ! {
 }
 
 impl Sink for StandardError {
-    fn emit(&self, event: &Event) {
+    fn emit(&self, event: &Event, logging: Logging) {
+        let at = SystemTime::now();
         self.write(&match self.format {
-            OutputFormat::Text => log_lines(event),
-            OutputFormat::Json => json_log_lines(SystemTime::now(), event),
+            OutputFormat::Text => log_lines(at, event, logging),
+            OutputFormat::Json => json_log_lines(at, event, logging),
         });
     }
 
@@ -123,5 +125,5 @@ impl Sink for StandardError {
 pub(super) struct Quiet;
 
 impl Sink for Quiet {
-    fn emit(&self, _event: &Event) {}
+    fn emit(&self, _event: &Event, _logging: Logging) {}
 }

@@ -19,17 +19,18 @@ use tokio::task::JoinHandle;
 
 use super::log::FunctionLog;
 use super::meter::Meter;
+use super::subscribers::{Pace, Subscribers};
 use super::thrash::Thrash;
+use super::timing::{Moment, Timing};
 use super::{
     Command, EnvironmentGone, EnvironmentSettings, InitFailure, Invocation, Outcome, Reply,
 };
 use crate::api::{ApiCall, ApiError, NextEvent, Posting};
 use crate::model::{
-    Deadline, Effect, Event, ExtensionIndex, Lifecycle, Phase, RequestId, RuntimeState,
-    ShutdownReason,
+    Deadline, Effect, Event, ExtensionIndex, Lifecycle, Phase, RuntimeState, ShutdownReason,
 };
 use crate::sandbox::client::{Sandbox, SandboxEvent};
-use crate::sandbox::{Process, StopSignal};
+use crate::sandbox::{Network, Process, StopSignal};
 use crate::telemetry;
 
 /// Lambda's limit for an on-demand INIT.
@@ -59,9 +60,12 @@ pub(super) async fn run(
         }
     };
     let (calls_sender, mut calls) = mpsc::channel(16);
+    let structured = settings.function.logging.is_json();
     let mut actor = Actor {
         settings,
         sandbox,
+        instance_id: uuid::Uuid::new_v4().to_string(),
+        subscribers: Subscribers::new(structured),
         log,
         extension_log,
         calls: calls_sender,
@@ -157,6 +161,9 @@ type NumberedCall = (u64, ApiCall);
 struct Actor {
     settings: EnvironmentSettings,
     sandbox: Sandbox,
+    /// Names the environment in `platform.initStart`.
+    instance_id: String,
+    subscribers: Subscribers,
     log: FunctionLog,
     extension_log: FunctionLog,
     calls: mpsc::Sender<NumberedCall>,
@@ -189,6 +196,8 @@ struct Runtime {
     meter: Meter,
     thrash: Thrash,
     server: JoinHandle<()>,
+    /// Where subscribers listen.
+    network: Network,
     init_started: Instant,
     pending_next: Option<oneshot::Sender<Result<Arc<NextEvent>, ApiError>>>,
     posting: Option<Posting>,
@@ -213,6 +222,9 @@ struct OpenInvocation {
     init_duration: Option<Duration>,
     /// When the invocation's clock started.
     started: Option<Instant>,
+    timing: Timing,
+    /// Bytes that the runtime has posted.
+    produced_bytes: u64,
     /// What the runtime posted, until it becomes the outcome.
     posted: Option<Outcome>,
     outcome: Option<Outcome>,
@@ -237,6 +249,8 @@ impl Actor {
             cold_start: *self.life.phase() != Phase::Idle,
             init_duration: None,
             started: None,
+            timing: Timing::default(),
+            produced_bytes: 0,
             posted: None,
             outcome: None,
             runtime_done: false,
@@ -264,7 +278,10 @@ impl Actor {
         match effect {
             Effect::Start => self.start_sandbox(),
             Effect::StartRuntime => self.sandbox.start_runtime(),
-            Effect::BeginStop(reason) => self.stop = Some((Instant::now(), reason)),
+            Effect::BeginStop(reason) => {
+                self.subscribers.set_pace(Pace::Ending);
+                self.stop = Some((Instant::now(), reason));
+            }
             Effect::TerminateRuntime => {
                 self.sandbox.signal(Process::Runtime, StopSignal::Terminate);
             }
@@ -303,12 +320,13 @@ impl Actor {
             Effect::BeginInvoke => {
                 self.read_logs_to_now();
                 self.sample_memory();
-                if let Some(request_id) = self.request_id() {
-                    let version = self.settings.function.version;
-                    self.emit(&telemetry::Event::Start {
-                        request_id,
-                        version,
-                    });
+                if let Some(open) = &self.open {
+                    let start = telemetry::Event::Start {
+                        request_id: open.invocation.request_id,
+                        version: self.settings.function.version,
+                        trace_id: open.invocation.trace_id.clone(),
+                    };
+                    self.emit(&start);
                 }
                 if let Some(runtime) = &mut self.runtime {
                     runtime.meter.reset_cpu();
@@ -366,9 +384,5 @@ impl Actor {
             }
         };
         self.deadline = Some(now + limit);
-    }
-
-    fn request_id(&self) -> Option<RequestId> {
-        self.open.as_ref().map(|open| open.invocation.request_id)
     }
 }

@@ -2,10 +2,13 @@
 //! the Runtime API's state and the open invocation.
 
 mod actor;
+mod delivery;
 mod invocation;
 mod log;
 mod meter;
+mod subscribers;
 mod thrash;
+mod timing;
 mod tmp_mappings;
 
 use std::sync::Arc;

@@ -229,11 +229,6 @@ impl Extensions {
         self.closed = true;
     }
 
-    /// Whether extensions may still register, and subscribe to what there is.
-    pub fn is_open(&self) -> bool {
-        !self.closed
-    }
-
     /// Who has this identifier, and its name.
     pub fn name_of(&self, identifier: Uuid) -> Option<&str> {
         let index = self.find(identifier)?;
@@ -337,6 +332,11 @@ impl Extensions {
     /// Everybody, for the log.
     pub fn infos(&self) -> impl Iterator<Item = &ExtensionInfo> {
         self.list.iter().map(|extension| &extension.info)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     fn find(&self, identifier: Uuid) -> Option<ExtensionIndex> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{EphemeralStorage, FunctionName, MemorySize, Timeout, Version};
+use super::{EphemeralStorage, FunctionName, Logging, MemorySize, Timeout, Version};
 
 /// Overrides of the image's own settings (`ImageConfig`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct FunctionConfiguration {
     pub image_config: ImageConfig,
     /// `PackageType`, with what only one of them has.
     pub package: Package,
+    /// `LoggingConfig`.
+    pub logging: Logging,
     /// `Version`.
     pub version: Version,
 }

@@ -70,7 +70,13 @@ impl Lifecycle {
     /// accepted from it.
     pub fn extension(&self, identifier: Uuid) -> Option<(&str, bool)> {
         let name = self.extensions.name_of(identifier)?;
-        Some((name, self.extensions.is_open()))
+        // Longer than registrations: until all extensions are ready.
+        Some((name, matches!(self.phase, Phase::Init(_))))
+    }
+
+    /// Whether anybody is an extension.
+    pub fn has_extensions(&self) -> bool {
+        !self.extensions.is_empty()
     }
 
     /// An extension registers. Its identifier, and what has to be done.
@@ -310,8 +316,8 @@ impl Lifecycle {
                 effects.extend(self.report_extensions());
                 effects.extend([
                     Effect::LimitCpu,
-                    Effect::Freeze,
                     Effect::ReportInit(InitKind::Provisioned, Status::Success),
+                    Effect::Freeze,
                 ]);
                 effects
             }
@@ -321,7 +327,11 @@ impl Lifecycle {
                     effects.push(Effect::InitSucceeded);
                 }
                 effects.extend(self.report_extensions());
-                effects.extend([Effect::LimitCpu, Effect::BeginInvoke]);
+                effects.extend([
+                    Effect::LimitCpu,
+                    Effect::ReportInit(kind, Status::Success),
+                    Effect::BeginInvoke,
+                ]);
                 if kind == InitKind::OnDemand {
                     effects.push(Effect::Arm(Deadline::Invoke));
                 }

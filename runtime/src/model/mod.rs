@@ -14,6 +14,7 @@ mod function_reference;
 mod identifiers;
 mod lifecycle;
 mod limits;
+mod logging;
 mod phase;
 mod report;
 mod runtime_state;
@@ -39,6 +40,7 @@ pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};
 pub use lifecycle::Lifecycle;
 pub(crate) use limits::{CPU_PERIOD_US, MB_PER_VCPU};
 pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
+pub use logging::{InvalidLogLevel, LogLevel, Logging, LoggingError};
 pub use phase::{
     AfterStop, Answer, Deadline, Effect, Ending, Event, InitKind, Phase, ShutdownReason, StopStep,
 };

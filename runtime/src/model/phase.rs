@@ -195,8 +195,7 @@ pub enum Effect {
     InitSucceeded,
     /// Log what became of the extensions in INIT.
     ReportExtensions(Vec<ExtensionInfo>),
-    /// Log how an INIT ended: that it failed, and in any case if nobody's
-    /// invocation tells of it.
+    /// Say how an INIT ended.
     ReportInit(InitKind, Status),
     /// Log the START of the invocation.
     BeginInvoke,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FunctionConfiguration, Package};
+use super::{FunctionConfiguration, Logging, Package};
 
 /// Lambda's limit on all variables together, measured on their JSON, in bytes.
 const MAX_ENVIRONMENT_BYTES: usize = 4_096;
@@ -192,6 +192,11 @@ pub fn function_environment(
     {
         variables.extend(CREDENTIALS.iter().map(|name| (*name, "lambent")));
     }
+    // Runtimes filter by it themselves. The user's own values win.
+    if let Logging::Json { application, .. } = function.logging {
+        variables.insert("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        variables.insert("AWS_LAMBDA_LOG_LEVEL", application.as_str());
+    }
     for (name, value) in &function.environment {
         variables.insert(name, value);
     }
@@ -266,6 +271,7 @@ pub fn extension_environment(function_environment: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LogLevel;
     use super::*;
 
     fn user(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -375,6 +381,39 @@ mod tests {
                 "{expected}: {python:?}"
             );
         }
+    }
+
+    #[test]
+    fn runtimes_are_told_of_a_log_of_json() {
+        let identity = Identity {
+            region: "us-east-1".to_owned(),
+            runtime_api: "127.0.0.1:9001".to_owned(),
+            log_stream_name: "s".to_owned(),
+            initialization_type: InitializationType::OnDemand,
+        };
+        let json = Logging::Json {
+            application: LogLevel::Warn,
+            system: LogLevel::Info,
+        };
+        let of = |logging, own: &[(&str, &str)]| -> Vec<String> {
+            let function = FunctionConfiguration {
+                logging,
+                environment: user(own),
+                ..FunctionConfiguration::default()
+            };
+            let environment = function_environment(&[], &function, &identity);
+            let log = |entry: &String| {
+                ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"]
+                    .iter()
+                    .any(|name| entry.starts_with(name))
+            };
+            environment.into_iter().filter(log).collect()
+        };
+        assert!(of(Logging::Text, &[]).is_empty());
+        let (format, level) = ("AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_LAMBDA_LOG_LEVEL=WARN");
+        assert_eq!(of(json, &[]), [format, level]);
+        let own = ("AWS_LAMBDA_LOG_LEVEL", "DEBUG");
+        assert_eq!(of(json, &[own]), [format, "AWS_LAMBDA_LOG_LEVEL=DEBUG"]);
     }
 
     #[test]

@@ -69,11 +69,15 @@ impl Counters {
                 numbers.max_memory_used = numbers.max_memory_used.max(report.max_memory_used);
                 numbers.tmp_used = report.tmp_used;
             }
-            Event::InitReport { .. }
+            Event::InitStart { .. }
+            | Event::InitRuntimeDone { .. }
+            | Event::InitReport { .. }
             | Event::Start { .. }
             | Event::Extension(_)
             | Event::Function(_)
             | Event::ExtensionLine(_)
+            | Event::Subscribed { .. }
+            | Event::Fault { .. }
             | Event::RuntimeDone { .. } => {}
         }
     }
@@ -110,7 +114,7 @@ impl Counters {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::{MemorySize, Report, RequestId, Status};
+    use crate::model::{MemorySize, Report, RequestId, Status, TraceId};
 
     pub(in super::super) fn report(init: Option<u64>, failed: bool) -> Event {
         Event::Report {
@@ -126,6 +130,8 @@ pub(super) mod tests {
                 status: Status::Success,
             },
             failed,
+            spans: vec![],
+            trace_id: TraceId::random(),
         }
     }
 

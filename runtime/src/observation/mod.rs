@@ -17,7 +17,7 @@ pub use self::histogram::Histogram;
 pub use self::history::{Follower, History};
 pub use self::prometheus::{Environments, FunctionMetrics, metrics};
 pub use self::rings::{Batch, LogLine};
-use crate::model::FunctionName;
+use crate::model::{FunctionName, Logging};
 use crate::telemetry::{Event, Sink, log_lines};
 
 /// All that a service has seen.
@@ -77,14 +77,14 @@ struct Watching {
 }
 
 impl Sink for Watching {
-    fn emit(&self, event: &Event) {
+    fn emit(&self, event: &Event, logging: Logging) {
         self.counters.count(event);
         let at = SystemTime::now();
-        for line in log_lines(event).split_inclusive(|byte| *byte == b'\n') {
+        for line in log_lines(at, event, logging).split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             self.history.push(&self.name, at, line);
         }
-        self.next.emit(event);
+        self.next.emit(event, logging);
     }
 
     /// The history overwrites its oldest lines and is never full.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::FunctionVersion;
-use crate::model::{FunctionName, MemorySize};
+use crate::model::{FunctionName, Logging, MemorySize};
 use crate::telemetry::{Event, Sink};
 
 /// An environment at this moment.
@@ -96,14 +96,14 @@ impl Life {
 }
 
 impl Sink for Life {
-    fn emit(&self, event: &Event) {
+    fn emit(&self, event: &Event, logging: Logging) {
         if let Event::Report { report, .. } = event {
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             done.invocations += 1;
             done.max_memory_used = report.max_memory_used;
             done.tmp_used = report.tmp_used;
         }
-        self.next.emit(event);
+        self.next.emit(event, logging);
     }
 
     fn has_room(&self) -> bool {

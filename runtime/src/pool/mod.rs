@@ -383,7 +383,9 @@ impl Pools {
         let needs = state.needs(version);
         let admission = state.book.admit(&key, needs);
         let admission = admission.map_err(|reason| {
-            version.sink.emit(&Event::Throttled);
+            version
+                .sink
+                .emit(&Event::Throttled, version.configuration.logging);
             PoolError::Throttled(reason)
         })?;
         if state.provisions.contains_key(&key) {

@@ -28,7 +28,7 @@ mod worker;
 
 pub(crate) use launcher::remove_dead_service;
 pub use launcher::run as run_launcher;
-pub(crate) use network::RUNTIME_API;
+pub(crate) use network::{Network, RUNTIME_API};
 pub(crate) use protocol::{Process, SandboxSpec, StartError, Started, StopSignal, StorageKind};
 
 /// The system's monotonic clock in nanoseconds, comparable between processes.

@@ -1,155 +1,135 @@
 //! Lambda's JSON log format: an object a line, with the records of the Telemetry
-//! API, at the system log level INFO.
+//! API, filtered by the system log level.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Event;
-use crate::model::{
-    ExtensionInfo, InitKind, InitializationType, Report, RequestId, Status, Version,
-};
+use super::record::{self, line};
+use crate::model::{ExtensionState, InitKind, LogLevel, Logging, Status};
 
-/// The log lines of an event that happened at `at`, each ending in a newline.
-pub fn json_log_lines(at: SystemTime, event: &Event) -> Vec<u8> {
-    let lines = match event {
-        Event::Function(line) => vec![("function", function(line))],
-        Event::ExtensionLine(line) => vec![("extension", function(line))],
-        Event::Extension(info) => vec![("platform.extension", extension(info))],
+/// The log lines of an event that happened at `at`, each ending in a newline, what
+/// functions and extensions write included. Of a function whose log is text, Lambda's
+/// lines are those of the level INFO.
+pub fn json_log_lines(at: SystemTime, event: &Event, logging: Logging) -> Vec<u8> {
+    let least = match logging {
+        Logging::Text => LogLevel::Info,
+        Logging::Json { system, .. } => system,
+    };
+    if level(event).is_some_and(|level| level < least) {
+        return vec![];
+    }
+    let Some((kind, record)) = log_record(event) else {
+        return vec![];
+    };
+    (line(at, kind, &record) + "\n").into_bytes()
+}
+
+/// How much what Lambda says matters.
+fn level(event: &Event) -> Option<LogLevel> {
+    let unless_success = |status: &Status, level| match status {
+        Status::Success => level,
+        Status::Timeout | Status::Error(_) => LogLevel::Warn,
+    };
+    Some(match event {
+        // Without the version of a managed runtime.
+        Event::InitStart { .. } => LogLevel::Debug,
+        Event::InitRuntimeDone { status, .. } | Event::RuntimeDone { status, .. } => {
+            unless_success(status, LogLevel::Debug)
+        }
+        Event::InitReport { kind, status, .. } => {
+            let level = match kind {
+                InitKind::OnDemand | InitKind::Suppressed => LogLevel::Debug,
+                InitKind::Provisioned => LogLevel::Info,
+            };
+            unless_success(status, level)
+        }
+        Event::Start { .. } | Event::Subscribed { .. } => LogLevel::Info,
+        Event::Report { report, .. } => unless_success(&report.status, LogLevel::Info),
+        Event::Extension(info) => match (info.state, &info.error_type) {
+            (ExtensionState::Registered | ExtensionState::Ready, None) => LogLevel::Info,
+            _ => LogLevel::Warn,
+        },
+        Event::Function(_) | Event::ExtensionLine(_) | Event::Fault { .. } | Event::Throttled => {
+            return None;
+        }
+    })
+}
+
+fn log_record(event: &Event) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::Function(line) => ("function", record::structured(line)),
+        Event::ExtensionLine(line) => ("extension", record::structured(line)),
+        Event::InitStart {
+            kind,
+            function_name,
+            version,
+            ..
+        } => {
+            let record = record::init_start_of(*kind, function_name, *version);
+            ("platform.initStart", record)
+        }
+        Event::InitRuntimeDone { kind, status } => (
+            "platform.initRuntimeDone",
+            record::init_runtime_done(*kind, status),
+        ),
         Event::InitReport {
             kind,
             duration,
             status,
-        } => vec![("platform.initReport", init_report(*kind, *duration, status))],
+        } => (
+            "platform.initReport",
+            record::init_report(*kind, *duration, status),
+        ),
+        Event::Extension(info) => ("platform.extension", record::extension(info)),
+        Event::Subscribed { api, name, types } => (
+            record::subscribed_type(*api),
+            record::subscribed(name, types),
+        ),
         Event::Start {
             request_id,
             version,
-        } => vec![("platform.start", start(*request_id, *version))],
-        Event::Report {
-            request_id, report, ..
-        } => vec![("platform.report", report_record(*request_id, report))],
+            ..
+        } => ("platform.start", record::start(*request_id, *version)),
         Event::RuntimeDone {
             request_id,
             duration,
             status,
-        } => runtime_done(*request_id, *duration, status),
-        Event::Throttled => vec![],
-    };
-    let lines = lines.iter().map(|(kind, record)| line(at, kind, record));
-    lines.collect::<String>().into_bytes()
+            ..
+        } => (
+            "platform.runtimeDone",
+            record::runtime_done(*request_id, *duration, status),
+        ),
+        Event::Report {
+            request_id, report, ..
+        } => ("platform.report", record::report(*request_id, report)),
+        Event::Fault { .. } | Event::Throttled => return None,
+    })
 }
 
 /// A sentence of the program's own among them.
 pub(crate) fn json_notice(at: SystemTime, message: &str) -> String {
-    line(at, "lambent.notice", &message.into())
-}
-
-fn line(at: SystemTime, kind: &str, record: &Value) -> String {
-    let time = DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true);
-    format!("{{\"time\":\"{time}\",\"type\":\"{kind}\",\"record\":{record}}}\n")
-}
-
-/// An object as it is, anything else as text.
-fn function(line: &[u8]) -> Value {
-    serde_json::from_slice(line)
-        .ok()
-        .filter(Value::is_object)
-        .unwrap_or_else(|| String::from_utf8_lossy(line).into())
-}
-
-fn start(request_id: RequestId, version: Version) -> Value {
-    json!({"requestId": request_id.to_string(), "version": version.to_string()})
-}
-
-fn init_report(kind: InitKind, duration: Duration, status: &Status) -> Value {
-    let (initialization, phase) = match kind {
-        InitKind::OnDemand => (InitializationType::OnDemand, "init"),
-        InitKind::Suppressed => (InitializationType::OnDemand, "invoke"),
-        InitKind::Provisioned => (InitializationType::ProvisionedConcurrency, "init"),
-    };
-    with_status(
-        json!({
-            "initializationType": initialization.as_str(),
-            "phase": phase,
-            "metrics": {"durationMs": milliseconds(duration)},
-        }),
-        status,
-    )
-}
-
-fn extension(info: &ExtensionInfo) -> Value {
-    let events: Vec<_> = info.events.iter().map(ToString::to_string).collect();
-    let mut record = json!({
-        "name": info.name,
-        "state": info.state.to_string(),
-        "events": events,
-    });
-    if let Some(error_type) = &info.error_type {
-        record["errorType"] = error_type.as_str().into();
-    }
-    record
-}
-
-/// `runtimeDone` is of level DEBUG when all went well.
-fn runtime_done(
-    request_id: RequestId,
-    duration: Duration,
-    status: &Status,
-) -> Vec<(&'static str, Value)> {
-    if *status == Status::Success {
-        return vec![];
-    }
-    let done = json!({
-        "requestId": request_id.to_string(),
-        "metrics": {"durationMs": milliseconds(duration)},
-    });
-    vec![("platform.runtimeDone", with_status(done, status))]
-}
-
-fn report_record(request_id: RequestId, report: &Report) -> Value {
-    let mut metrics = json!({
-        "durationMs": milliseconds(report.duration),
-        "billedDurationMs": report.billed_duration_ms(),
-        "memorySizeMB": report.memory_size.get(),
-        "maxMemoryUsedMB": report.max_memory_used_mb(),
-    });
-    if let Some(init) = report.init_duration {
-        metrics["initDurationMs"] = milliseconds(init).into();
-    }
-    let record = json!({"requestId": request_id.to_string(), "metrics": metrics});
-    with_status(record, &report.status)
-}
-
-fn with_status(mut record: Value, status: &Status) -> Value {
-    match status {
-        Status::Success => record["status"] = "success".into(),
-        Status::Timeout => record["status"] = "timeout".into(),
-        Status::Error(error_type) => {
-            record["status"] = "error".into();
-            record["errorType"] = error_type.as_str().into();
-        }
-    }
-    record
-}
-
-/// Hundredths of a millisecond, as in text lines.
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 100_000.0).round() / 100.0
+    line(at, "lambent.notice", &message.into()) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
-    use crate::model::{ExtensionEvent, ExtensionState, MemorySize};
+    use crate::model::{
+        ExtensionEvent, ExtensionInfo, ExtensionState, MemorySize, Report, RequestId, TraceId,
+    };
 
     const TIME: &str = "1970-01-01T00:00:01.500Z";
 
     fn lines(event: &Event) -> Vec<Value> {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_500);
-        let text = String::from_utf8(json_log_lines(at, event)).unwrap();
+        let text = String::from_utf8(json_log_lines(at, event, Logging::Text)).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'));
         let prefix = format!("{{\"time\":\"{TIME}\",\"type\":\"");
         text.lines()
@@ -176,6 +156,8 @@ mod tests {
             request_id,
             report,
             failed: false,
+            spans: vec![],
+            trace_id: TraceId::random(),
         };
         (request_id.to_string(), lines(&event))
     }
@@ -203,6 +185,9 @@ mod tests {
             request_id,
             duration: Duration::from_micros(2_460),
             status,
+            produced_bytes: 7,
+            spans: vec![],
+            trace_id: TraceId::random(),
         };
         assert!(lines(&done(Status::Success)).is_empty());
         let record = json!({
@@ -212,6 +197,44 @@ mod tests {
         let expected = json!({"time": TIME, "type": "platform.runtimeDone", "record": record});
         let failed = done(Status::Error("Runtime.ExitError".to_owned()));
         assert_eq!(lines(&failed), [expected]);
+    }
+
+    #[test]
+    fn levels_are_lambdas() {
+        let done = |kind, status| Event::InitRuntimeDone { kind, status };
+        let init = |kind, status| Event::InitReport {
+            kind,
+            duration: Duration::ZERO,
+            status,
+        };
+        let extension = |state| {
+            Event::Extension(ExtensionInfo {
+                name: "agent".to_owned(),
+                state,
+                events: vec![],
+                error_type: None,
+            })
+        };
+        for (event, expected) in [
+            (done(InitKind::OnDemand, Status::Success), LogLevel::Debug),
+            (done(InitKind::OnDemand, Status::Timeout), LogLevel::Warn),
+            (init(InitKind::OnDemand, Status::Success), LogLevel::Debug),
+            (init(InitKind::Suppressed, Status::Success), LogLevel::Debug),
+            (init(InitKind::Provisioned, Status::Success), LogLevel::Info),
+            (init(InitKind::Provisioned, Status::Timeout), LogLevel::Warn),
+            (extension(ExtensionState::Ready), LogLevel::Info),
+            (extension(ExtensionState::LaunchError), LogLevel::Warn),
+        ] {
+            assert_eq!(level(&event), Some(expected), "{event:?}");
+            for least in [LogLevel::Debug, LogLevel::Info, LogLevel::Warn] {
+                let logging = Logging::Json {
+                    application: LogLevel::Info,
+                    system: least,
+                };
+                let lines = json_log_lines(SystemTime::UNIX_EPOCH, &event, logging);
+                assert_eq!(lines.is_empty(), expected < least, "{event:?} {least}");
+            }
+        }
     }
 
     #[test]
@@ -266,7 +289,8 @@ mod tests {
         assert_eq!(
             lines(&Event::Start {
                 request_id,
-                version
+                version,
+                trace_id: TraceId::random(),
             })[0]["record"],
             record
         );

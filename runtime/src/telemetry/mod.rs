@@ -1,13 +1,24 @@
 //! What an environment has to say: one stream of events, from which log lines,
 //! reports and everything else that watches a function are made.
 
+mod buffer;
+mod delivered;
 mod event;
 mod json;
 mod lines;
+mod log;
+mod record;
+mod subscription;
 mod text;
 
-pub use event::{Event, Sink};
+pub(crate) use buffer::{Buffer, Dropped, Item};
+pub(crate) use delivered::{delivered, logs_dropped};
+pub use event::{Event, Sink, Span, SpanName};
 pub use json::json_log_lines;
 pub(crate) use json::json_notice;
 pub(crate) use lines::LineSplitter;
-pub use text::log_lines;
+pub use log::log_lines;
+pub use subscription::{
+    Api, Buffering, Category, Destination, HttpMethod, Schema, Subscription, SubscriptionError,
+    parse_subscription,
+};

@@ -4,22 +4,26 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::Event;
+use super::{Api, Category, Event};
 use crate::model::{ExtensionInfo, InitKind, Report, RequestId, Status};
 
 /// The log lines of an event, each ending in a newline. Function lines are
 /// passed through byte for byte.
-pub fn log_lines(event: &Event) -> Vec<u8> {
+pub(super) fn text_lines(event: &Event) -> Vec<u8> {
     match event {
         Event::Function(line) | Event::ExtensionLine(line) => [line.as_slice(), b"\n"].concat(),
+        // An INIT that went well is told by REPORT, if there is an invocation.
         Event::InitReport {
             kind,
             duration,
             status,
-        } => init_report(*kind, *duration, status).into_bytes(),
+        } if *kind == InitKind::Provisioned || *status != Status::Success => {
+            init_report(*kind, *duration, status).into_bytes()
+        }
         Event::Start {
             request_id,
             version,
+            ..
         } => format!("START RequestId: {request_id} Version: {version}\n").into_bytes(),
         Event::Report {
             request_id, report, ..
@@ -28,7 +32,13 @@ pub fn log_lines(event: &Event) -> Vec<u8> {
             (end + &report_line(*request_id, report)).into_bytes()
         }
         Event::Extension(info) => extension(info).into_bytes(),
-        Event::RuntimeDone { .. } | Event::Throttled => vec![],
+        Event::Subscribed { api, name, types } => subscribed(*api, name, types).into_bytes(),
+        Event::InitStart { .. }
+        | Event::InitRuntimeDone { .. }
+        | Event::InitReport { .. }
+        | Event::RuntimeDone { .. }
+        | Event::Fault { .. }
+        | Event::Throttled => vec![],
     }
 }
 
@@ -46,6 +56,27 @@ fn extension(info: &ExtensionInfo) -> String {
     }
     line.push('\n');
     line
+}
+
+fn subscribed(api: Api, name: &str, types: &[Category]) -> String {
+    let kind = match api {
+        Api::Telemetry => "TELEMETRY",
+        Api::Logs => "LOGS",
+    };
+    let types: Vec<_> = types
+        .iter()
+        .map(|category| capitalised(*category))
+        .collect();
+    let types = types.join(", ");
+    format!("{kind}\tName: {name}\tState: Subscribed\tTypes: [{types}]\n")
+}
+
+fn capitalised(category: Category) -> &'static str {
+    match category {
+        Category::Platform => "Platform",
+        Category::Function => "Function",
+        Category::Extension => "Extension",
+    }
 }
 
 fn init_report(kind: InitKind, duration: Duration, status: &Status) -> String {
@@ -115,6 +146,24 @@ mod tests {
             extension(&info),
             "EXTENSION\tName: AppConfigAgent\tState: LaunchError\tEvents: []\tError Type: PermissionDenied\n"
         );
+    }
+
+    #[test]
+    fn subscription_lines_are_lambdas() {
+        for (api, types, expected) in [
+            (
+                Api::Telemetry,
+                &[Category::Platform, Category::Function, Category::Extension][..],
+                "TELEMETRY\tName: agent\tState: Subscribed\tTypes: [Platform, Function, Extension]\n",
+            ),
+            (
+                Api::Logs,
+                &[Category::Platform],
+                "LOGS\tName: agent\tState: Subscribed\tTypes: [Platform]\n",
+            ),
+        ] {
+            assert_eq!(subscribed(api, "agent", types), expected);
+        }
     }
 
     fn line(init_ms: Option<u64>, status: Status) -> String {

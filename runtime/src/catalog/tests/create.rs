@@ -114,6 +114,17 @@ fn requests_that_create_nothing() {
             Validation,
             "'ephemeralStorage.size'",
         ),
+        (
+            json!({"LoggingConfig": {"LogFormat": "XML"}}),
+            Validation,
+            "Value 'XML' at 'loggingConfig.logFormat' failed to satisfy constraint: Member must \
+             satisfy enum value set: [JSON, Text]",
+        ),
+        (
+            json!({"LoggingConfig": {"SystemLogLevel": "DEBUG"}}),
+            InvalidParameter,
+            "need the log format JSON",
+        ),
         (json!({"Role": "me"}), Validation, "'role'"),
         (
             json!({"Role": "arn:aws:iam::1:role/r"}),

@@ -3,6 +3,7 @@
 mod caller;
 mod image;
 mod layer;
+mod logging;
 mod running;
 mod serve;
 mod validate;
@@ -18,6 +19,7 @@ pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
 pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer, RemoveLayers};
+use self::logging::LoggingSettings;
 pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
 pub(super) use self::validate::{ReportFormat, Validate};
@@ -122,6 +124,9 @@ pub(super) struct Invoke {
 
     #[command(flatten)]
     pub(super) caller: CallerSettings,
+
+    #[command(flatten)]
+    pub(super) logging: LoggingSettings,
 
     /// Invoke this many times, one after the other, in the same environment
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

@@ -9,7 +9,7 @@ use super::super::progress::ProgressDisplay;
 use super::super::sink::StandardError;
 use crate::environment::InitFailure;
 use crate::images::{Display, ImageRequest};
-use crate::model::{FunctionConfiguration, InitializationType, Status};
+use crate::model::{FunctionConfiguration, InitializationType, Logging, Status};
 use crate::service::Service;
 use crate::state::StateDirectories;
 use crate::telemetry::{Event, Sink};
@@ -91,7 +91,7 @@ impl Kept {
 }
 
 impl Sink for Kept {
-    fn emit(&self, event: &Event) {
+    fn emit(&self, event: &Event, logging: Logging) {
         let mut seen = self.seen();
         match event {
             Event::InitReport {
@@ -103,7 +103,7 @@ impl Sink for Kept {
             }
             _ => {}
         }
-        self.terminal.emit(event);
+        self.terminal.emit(event, logging);
     }
 
     fn has_room(&self) -> bool {

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::super::{InvocationAnswer, Outcome};
-use super::{Actor, NumberedCall};
+use super::{Actor, Moment, NumberedCall};
 use crate::api::{ApiCall, ApiError, Content, NextEvent, Posting, ResponsePart};
 use crate::model::{Answer, Event, Failure, Phase, RequestId, RuntimeCall, RuntimeState};
+use crate::telemetry;
 
 impl Actor {
     pub(super) fn on_call(&mut self, (generation, call): NumberedCall) {
@@ -63,6 +64,9 @@ impl Actor {
             }
         }
         runtime.state = state;
+        if let Some(open) = self.open.as_mut() {
+            open.timing.answering = Some(Moment::now());
+        }
         let streams = posting.streaming && posting.call == RuntimeCall::Response;
         runtime.posting = Some(posting);
         let open = self.open.as_mut().filter(|_| streams);
@@ -77,6 +81,7 @@ impl Actor {
         let Some(posting) = runtime.posting.take() else {
             return;
         };
+        let length = content.as_ref().map_or(0, |content| content.length as u64);
         let outcome = match (posting.call, content) {
             (RuntimeCall::InitError, content) => {
                 runtime.init_error = Some(content.map_or(Bytes::new(), |content| content.bytes));
@@ -101,6 +106,8 @@ impl Actor {
         runtime.state = RuntimeState::ResponseSent;
         if let Some(open) = &mut self.open {
             open.posted = Some(outcome);
+            open.produced_bytes = length;
+            open.timing.answered = Some(Moment::now());
         }
         self.handle(Event::RuntimeAnswered(Answer::Runtime));
     }
@@ -129,6 +136,7 @@ impl Actor {
             })
         });
         runtime.state = RuntimeState::Running;
+        open.timing.handed_out.get_or_insert_with(Moment::now);
         // A client that has hung up asks again.
         let _ = answer.send(Ok(Arc::clone(event)));
     }
@@ -154,6 +162,21 @@ impl Actor {
                 request_id: open.invocation.request_id,
                 outcome: outcome.clone(),
             });
+        }
+        self.tell_fault();
+    }
+
+    /// Says that Lambda, and not the function, has answered.
+    fn tell_fault(&mut self) {
+        let Some(open) = &self.open else { return };
+        if let Some(Outcome::Failure(failure)) = &open.outcome {
+            let request_id = open.invocation.request_id;
+            let fault = telemetry::Event::Fault {
+                request_id,
+                message: failure.message(request_id),
+                error_type: failure.error_type(),
+            };
+            self.emit(&fault);
         }
     }
 }

@@ -1,12 +1,18 @@
 //! What extensions ask of the Extensions API, and what they are told.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::Actor;
 use super::calls::deadline_on_the_clock;
-use crate::api::{EventForExtension, ExtensionRequest, Registered};
+use crate::api::{EventForExtension, ExtensionRequest, Registered, SubscribeRefusal};
 use crate::model::{ExtensionError, ExtensionIndex, ExtensionInfo, Package};
-use crate::telemetry;
+use crate::telemetry::{self, Subscription, SubscriptionError};
+
+/// How long SHUTDOWN waits for the delivery of what was before it.
+const LAST_BATCH_LIMIT: Duration = Duration::from_millis(300);
 
 /// An extension that waits in `next`.
 pub(super) type NextSender = oneshot::Sender<Result<EventForExtension, ExtensionError>>;
@@ -40,12 +46,37 @@ impl Actor {
                 }
                 self.perform_all(effects);
             }
+            ExtensionRequest::Subscribe(identifier, subscription, answer) => {
+                let _ = answer.send(self.subscribe(identifier, subscription));
+            }
             ExtensionRequest::Report(fault, identifier, error_type, answer) => {
                 let error_type = error_type.as_deref();
                 let reported = self.life.extension_error(fault, identifier, error_type);
                 let _ = answer.send(reported);
             }
         }
+    }
+
+    /// An extension subscribes to events, by what it has asked for.
+    fn subscribe(
+        &mut self,
+        identifier: Uuid,
+        subscription: Result<Subscription, SubscriptionError>,
+    ) -> Result<(), SubscribeRefusal> {
+        let (name, open) = self
+            .life
+            .extension(identifier)
+            .ok_or(ExtensionError::UnknownExtension(identifier))?;
+        let name = name.to_owned();
+        let subscription = subscription?;
+        let api = subscription.api;
+        let types = subscription.types.clone();
+        let runtime = self.runtime.as_ref().filter(|_| open);
+        let runtime = runtime.ok_or(SubscriptionError::Closed(api))?;
+        self.subscribers
+            .subscribe(&name, subscription, &runtime.network)?;
+        self.emit(&telemetry::Event::Subscribed { api, name, types });
+        Ok(())
     }
 
     /// The handler of a zip function. Of an image's, Lambda's own emulator takes the
@@ -73,22 +104,39 @@ impl Actor {
     }
 
     /// Gives SHUTDOWN to extensions that wait for it. Its deadline is the armed one.
+    /// What subscribers have not got yet goes first: with SHUTDOWN they may end.
     pub(super) fn tell_shutdown(&mut self, list: &[ExtensionIndex]) {
         let Some((_, reason)) = self.stop else { return };
         let deadline = deadline_on_the_clock(self.deadline);
-        self.tell(list, &EventForExtension::Shutdown { deadline, reason });
-    }
-
-    fn tell(&mut self, list: &[ExtensionIndex], event: &EventForExtension) {
-        let Some(runtime) = &mut self.runtime else {
-            return;
+        let event = EventForExtension::Shutdown { deadline, reason };
+        let Some(unsettled) = self.subscribers.unsettled() else {
+            return self.tell(list, &event);
         };
-        for index in list {
-            if let Some(answer) = runtime.extensions.remove(index) {
+        let waiting = self.waiting_in_next(list);
+        tokio::spawn(async move {
+            // Whether it came in time or not, they have to be told.
+            let _ = tokio::time::timeout(LAST_BATCH_LIMIT, unsettled).await;
+            for answer in waiting {
                 // One that has hung up misses it.
                 let _ = answer.send(Ok(event.clone()));
             }
+        });
+    }
+
+    fn tell(&mut self, list: &[ExtensionIndex], event: &EventForExtension) {
+        for answer in self.waiting_in_next(list) {
+            // One that has hung up misses it.
+            let _ = answer.send(Ok(event.clone()));
         }
+    }
+
+    fn waiting_in_next(&mut self, list: &[ExtensionIndex]) -> Vec<NextSender> {
+        let Some(runtime) = &mut self.runtime else {
+            return vec![];
+        };
+        list.iter()
+            .filter_map(|index| runtime.extensions.remove(index))
+            .collect()
     }
 
     /// Logs what became of the extensions in INIT.

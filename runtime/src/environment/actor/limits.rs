@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::super::subscribers::Pace;
 use super::Actor;
 use crate::model::{Event, Failure};
 
@@ -15,6 +16,8 @@ impl Actor {
     }
 
     pub(super) fn set_frozen(&mut self, frozen: bool) {
+        let pace = if frozen { Pace::Frozen } else { Pace::Running };
+        self.subscribers.set_pace(pace);
         let Some(runtime) = &self.runtime else { return };
         if let Err(error) = runtime.meter.cgroup().set_frozen(frozen) {
             self.warn_once(format!("the environment could not be frozen: {error}"));

@@ -15,10 +15,21 @@ use crate::api;
 use crate::doctor::tmp_is_charged;
 use crate::model::{Ending, Event, ExitStatus, Failure, InitKind, Phase, RuntimeState};
 use crate::sandbox::client::SandboxEvent;
-use crate::sandbox::{Process, StartError, Started, StorageKind};
+use crate::sandbox::{Network, Process, StartError, Started, StorageKind};
+use crate::telemetry;
 
 impl Actor {
     pub(super) fn start_sandbox(&mut self) {
+        if let Phase::Init(kind) = *self.life.phase() {
+            let function = &self.settings.function;
+            self.emit(&telemetry::Event::InitStart {
+                kind,
+                function_name: function.function_name.clone(),
+                version: function.version,
+                memory_size: function.memory_size,
+                instance_id: self.instance_id.clone(),
+            });
+        }
         let logs = self.log.writer();
         match logs.and_then(|log| Ok((log, self.extension_log.writer()?))) {
             Ok((log, extension_log)) => {
@@ -105,6 +116,7 @@ impl Actor {
     pub(super) fn all_ended(&mut self) {
         self.has_processes = false;
         self.read_logs_to_now();
+        self.subscribers.reset();
         self.handle(Event::AllEnded);
         // A successor that was just asked for is known only when it has started.
         self.runtime = None;
@@ -116,6 +128,7 @@ impl Actor {
         listener: OwnedFd,
         tmp: OwnedFd,
     ) -> std::io::Result<()> {
+        let network = Network::of(&listener)?;
         let listener = TcpListener::from_std(listener.into())?;
         let cgroup = self.sandbox.cgroup()?;
         self.generation += 1;
@@ -152,6 +165,7 @@ impl Actor {
             meter,
             thrash: Thrash::default(),
             server,
+            network,
             init_started,
             pending_next: None,
             posting: None,

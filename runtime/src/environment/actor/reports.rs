@@ -1,7 +1,9 @@
 //! What an environment says: the function's lines, and Lambda's about it.
 
+use std::time::SystemTime;
+
 use super::super::{EnvironmentGone, EnvironmentSettings, InitFailure, InvocationResult};
-use super::{Actor, OpenInvocation};
+use super::{Actor, Moment, OpenInvocation, Subscribers};
 use crate::model::{InitKind, Report, Status};
 use crate::telemetry;
 
@@ -11,34 +13,66 @@ const LOG_TURN: usize = 256 * 1024;
 /// Log bytes kept per invocation; the sink has seen all of it.
 const MAX_KEPT_LOG: usize = 6 * 1024 * 1024;
 
+/// Everybody who hears of an event.
+struct Listeners<'a> {
+    settings: &'a EnvironmentSettings,
+    subscribers: &'a mut Subscribers,
+    open: &'a mut Option<OpenInvocation>,
+}
+
+impl Listeners<'_> {
+    /// Passes an event on, and keeps its text with the open invocation.
+    fn tell(&mut self, event: &telemetry::Event) {
+        let logging = self.settings.function.logging;
+        self.settings.sink.emit(event, logging);
+        self.subscribers.emit(event);
+        if let Some(open) = self.open {
+            let lines = telemetry::log_lines(SystemTime::now(), event, logging);
+            let room = MAX_KEPT_LOG.saturating_sub(open.logs.len());
+            open.logs.extend_from_slice(&lines[..lines.len().min(room)]);
+        }
+    }
+}
+
+/// The listeners of an actor, beside which its logs can be read.
+macro_rules! listeners {
+    ($actor:ident) => {
+        Listeners {
+            settings: &$actor.settings,
+            subscribers: &mut $actor.subscribers,
+            open: &mut $actor.open,
+        }
+    };
+}
+
 impl Actor {
     pub(super) fn read_logs(&mut self) {
-        let (settings, open) = (&self.settings, &mut self.open);
+        let mut listeners = listeners!(self);
         self.log.read(LOG_TURN, |line| {
-            record(settings, open, &telemetry::Event::Function(line));
+            listeners.tell(&telemetry::Event::Function(line));
         });
         self.extension_log.read(LOG_TURN, |line| {
-            record(settings, open, &telemetry::Event::ExtensionLine(line));
+            listeners.tell(&telemetry::Event::ExtensionLine(line));
         });
     }
 
     pub(super) fn read_logs_to_now(&mut self) {
         self.read_function_log_to_now();
-        let (settings, open) = (&self.settings, &mut self.open);
+        let mut listeners = listeners!(self);
         self.extension_log.drain(|line| {
-            record(settings, open, &telemetry::Event::ExtensionLine(line));
+            listeners.tell(&telemetry::Event::ExtensionLine(line));
         });
     }
 
     fn read_function_log_to_now(&mut self) {
-        let (settings, open) = (&self.settings, &mut self.open);
+        let mut listeners = listeners!(self);
         self.log.drain(|line| {
-            record(settings, open, &telemetry::Event::Function(line));
+            listeners.tell(&telemetry::Event::Function(line));
         });
     }
 
     pub(super) fn emit(&mut self, event: &telemetry::Event) {
-        record(&self.settings, &mut self.open, event);
+        listeners!(self).tell(event);
     }
 
     pub(super) fn report_init(&mut self, kind: InitKind, status: &Status) {
@@ -53,11 +87,18 @@ impl Actor {
                 .and_then(|open| open.started)
                 .map(|started| started.elapsed()),
         };
+        self.emit(&telemetry::Event::InitRuntimeDone {
+            kind,
+            status: status.clone(),
+        });
         self.emit(&telemetry::Event::InitReport {
             kind,
             duration: duration.unwrap_or_default(),
             status: status.clone(),
         });
+        if *status == Status::Success {
+            self.subscribers.close();
+        }
         if let Some(waiting) = self.initialised.take() {
             let result = match status {
                 Status::Success => Ok(()),
@@ -81,12 +122,16 @@ impl Actor {
         if std::mem::replace(&mut open.runtime_done, true) {
             return;
         }
-        let request_id = open.invocation.request_id;
-        self.emit(&telemetry::Event::RuntimeDone {
-            request_id,
+        open.timing.runtime_done = Some(Moment::now());
+        let done = telemetry::Event::RuntimeDone {
+            request_id: open.invocation.request_id,
             duration,
             status,
-        });
+            produced_bytes: open.produced_bytes,
+            spans: open.timing.of_runtime(),
+            trace_id: open.invocation.trace_id.clone(),
+        };
+        self.emit(&done);
     }
 
     pub(super) fn end_invoke(&mut self, status: Status) {
@@ -123,11 +168,16 @@ impl Actor {
             .outcome
             .as_ref()
             .is_none_or(|outcome| outcome.function_error().is_some());
-        self.emit(&telemetry::Event::Report {
+        let overhead = self.life.has_extensions();
+        let spans = overhead.then(|| open.timing.of_extensions(Moment::now()));
+        let event = telemetry::Event::Report {
             request_id,
             report: report.clone(),
             failed,
-        });
+            spans: spans.unwrap_or_default(),
+            trace_id: open.invocation.trace_id.clone(),
+        };
+        self.emit(&event);
         let Some(open) = self.open.take() else { return };
         let result = open.outcome.map_or_else(
             || Err(EnvironmentGone::ended()),
@@ -144,19 +194,5 @@ impl Actor {
         );
         // A caller that has left does not need it.
         let _ = open.reply.result.send(result);
-    }
-}
-
-/// Emits an event, and keeps its text with the open invocation.
-fn record(
-    settings: &EnvironmentSettings,
-    open: &mut Option<OpenInvocation>,
-    event: &telemetry::Event,
-) {
-    settings.sink.emit(event);
-    if let Some(open) = open {
-        let lines = telemetry::log_lines(event);
-        let room = MAX_KEPT_LOG.saturating_sub(open.logs.len());
-        open.logs.extend_from_slice(&lines[..lines.len().min(room)]);
     }
 }

@@ -87,6 +87,7 @@ fn a_cold_and_a_warm_invocation() {
             Effect::Arm(Deadline::Init),
             Effect::InitSucceeded,
             Effect::LimitCpu,
+            Effect::ReportInit(InitKind::OnDemand, Status::Success),
             Effect::BeginInvoke,
             Effect::Arm(Deadline::Invoke),
             Effect::HandOut,
@@ -127,8 +128,8 @@ fn a_provisioned_environment_is_warm_before_its_first_invocation() {
         [
             Effect::Disarm,
             Effect::LimitCpu,
-            Effect::Freeze,
             Effect::ReportInit(InitKind::Provisioned, Status::Success),
+            Effect::Freeze,
         ]
     );
     assert_eq!(life.on(Event::Invoke)[0], Effect::Thaw);
@@ -155,6 +156,20 @@ fn a_provisioned_environment_is_warm_before_its_first_invocation() {
 }
 
 #[test]
+fn subscriptions_are_accepted_until_init_is_over() {
+    let mut life = Lifecycle::default();
+    let _ = feed(&mut life, [Event::Invoke, launched(&["outer"])]);
+    assert_eq!(life.extension(Uuid::nil()), None);
+    let (outer, _) = life.register("outer", &[]).unwrap();
+    let _ = feed(&mut life, [Event::RuntimeStarted, Event::RuntimeNext]);
+    // Nobody registers any more, but INIT goes on.
+    assert!(life.register("inner", &[]).is_err());
+    assert_eq!(life.extension(outer), Some(("outer", true)));
+    let _ = life.extension_next(outer).unwrap();
+    assert_eq!(life.extension(outer), Some(("outer", false)));
+}
+
+#[test]
 fn extensions_come_first_and_are_waited_for() {
     use ExtensionEvent::{Invoke, Shutdown};
     let (mut life, outer, inner, effects) = with_extensions();
@@ -170,6 +185,7 @@ fn extensions_come_first_and_are_waited_for() {
                 info("inner", State::Ready, &[Invoke]),
             ]),
             Effect::LimitCpu,
+            Effect::ReportInit(InitKind::OnDemand, Status::Success),
             Effect::BeginInvoke,
             Effect::Arm(Deadline::Invoke),
             Effect::TellInvoke(vec![0, 1]),
