@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-smoke fuzz
+.PHONY: help deps build demo fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-serve bench-smoke fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -43,6 +43,7 @@ lint: ## Check formatting, lints and dependencies
 	.ci/deps.sh lint
 	cargo fmt --all --check
 	cargo fmt --manifest-path images/fuzz/Cargo.toml --check
+	cargo fmt --manifest-path e2e/clients/aws-sdk-rust/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --config .cargo/deny.toml check bans licenses sources
 
@@ -50,7 +51,7 @@ advisories: ## Check dependencies for known faults (fetches the database)
 	.ci/deps.sh lint
 	cargo deny --config .cargo/deny.toml check advisories
 
-bench: bench-import bench-limits ## All benches
+bench: bench-import bench-limits bench-serve ## All benches
 
 bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N
 	.ci/deps.sh bench
@@ -63,8 +64,17 @@ bench-limits: ## Measure limits; ONLY=share|memory|neighbours|failures
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
 		cargo run --locked --release -p lambent-e2e --bin bench_limits -- $(ONLY)
 
+bench-serve: ## A service under load, and for a long time; ONLY=load|soak
+	.ci/deps.sh test
+	@$(MAKE) --no-print-directory build
+	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
+		cargo run --locked --release -p lambent-e2e --bin bench_serve -- $(ONLY)
+
 bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
-	.ci/deps.sh build
+	.ci/deps.sh test
+	@$(MAKE) --no-print-directory build
+	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
+		cargo run --locked --release -p lambent-e2e --bin bench_serve -- --smoke
 	cargo run --locked --release -p lambent-e2e --bin bench_import -- --smoke
 
 fuzz: ## Fuzz what reads untrusted bytes; FUZZ_SECONDS=60 for each target

@@ -9,7 +9,7 @@ directory=$(realpath -m "$1")
 shift
 targets=("$@")
 if ((${#targets[@]} == 0)); then
-    targets=(reference manifest archive layer_tar)
+    targets=(reference manifest archive layer_tar package)
 fi
 
 cargo run --locked --quiet -p lambent-images --example fuzz_corpus -- "$directory/fuzz-corpus"

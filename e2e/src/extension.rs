@@ -5,13 +5,20 @@ use std::path::Path;
 
 use lambent_images::Platform;
 use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::fixtures;
+use crate::leftovers::{self, Leftovers};
+use crate::{Lambent, Run, fixtures};
+
+/// A program of `/opt/extensions`: its name, its permissions, its content.
+pub type Program<'a> = (&'a str, u32, Vec<u8>);
+
+/// A runtime that answers with the number of the invocation, after [`RUNTIME`].
+pub const COUNTING: &str = "serve(lambda event, number: number)";
 
 /// What the lines of an extension begin with: how to talk to the Extensions API, and
 /// `note`, which writes a JSON line with the time.
-pub const EXTENSION: &str = r##"#!/usr/bin/python3
+pub const EXTENSION: &str = r#"#!/usr/bin/python3
 import http.client, json, os, signal, sys, threading, time
 NAME = os.path.basename(sys.argv[0])
 c = http.client.HTTPConnection("127.0.0.1", 9001)
@@ -38,7 +45,7 @@ def follow(events):
         e = event(identifier)
         note(e["eventType"], event=e, left=e["deadlineMs"] / 1000 - time.time())
         if e["eventType"] == "SHUTDOWN": sys.exit(0)
-"##;
+"#;
 
 /// A runtime in Python: `handle(event, number)` makes the answer to the `number`th
 /// invocation that this environment has had, from 1. It notes its start, each
@@ -64,7 +71,7 @@ def answer(identifier, value):
     assert r.getresponse().read()
 def serve(handle):
     signal.signal(signal.SIGTERM, terminated)
-    note("started")
+    note("started", descriptors=os.listdir("/proc/self/fd"))
     while True:
         identifier, event = take()
         number = count()
@@ -77,7 +84,7 @@ def serve(handle):
 ///
 /// # Panics
 /// If it cannot be written.
-pub fn image(directory: &Path, runtime: &str, programs: &[(&str, u32, Vec<u8>)]) -> String {
+pub fn image(directory: &Path, runtime: &str, programs: &[Program<'_>]) -> String {
     let [base, python] = fixtures::python_trees();
     let file = directory.join("extensions.tar");
     let plain = || LayerBuilder::new().compression(Compression::None);
@@ -97,7 +104,7 @@ pub fn image(directory: &Path, runtime: &str, programs: &[(&str, u32, Vec<u8>)])
 }
 
 /// A program of `/opt/extensions` that does this after [`EXTENSION`].
-pub fn program<'a>(name: &'a str, code: &str) -> (&'a str, u32, Vec<u8>) {
+pub fn program<'a>(name: &'a str, code: &str) -> Program<'a> {
     (name, 0o755, format!("{EXTENSION}{code}\n").into_bytes())
 }
 
@@ -122,5 +129,44 @@ pub fn sequence(notes: &[Value]) -> Vec<String> {
     notes
         .iter()
         .map(|note| format!("{} {}", text(&note["who"]), text(&note["what"])))
+        .collect()
+}
+
+/// Runs `lambent invoke` with this code of the runtime after [`RUNTIME`], and these
+/// programs in `/opt/extensions`.
+///
+/// # Panics
+/// If anything of it stays on the host.
+pub fn run(runtime: &str, programs: &[Program<'_>], arguments: &[&str]) -> Run {
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let image = image(directory.path(), &format!("{RUNTIME}{runtime}"), programs);
+    let arguments = [&["--memory", "512"], arguments].concat();
+    let run = lambent.invoke(&image, &json!({}), &arguments);
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}\n{run:?}");
+    run
+}
+
+/// The type and the reason of the error that a run's result of this number is.
+///
+/// # Panics
+/// If it is none of Lambda's own.
+pub fn error(run: &Run, number: usize) -> (String, String) {
+    let result = &run.results()[number];
+    assert_eq!(result["functionError"], "Unhandled", "{run:?}");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let message = text(&result["payload"]["errorMessage"]);
+    let id = text(&result["requestId"]);
+    let reason = message
+        .strip_prefix(&format!("RequestId: {id} Error: "))
+        .unwrap_or_else(|| panic!("{message}"));
+    (text(&result["payload"]["errorType"]), reason.to_owned())
+}
+
+/// Lines of a log that begin so.
+pub fn lines<'a>(log: &'a str, beginning: &str) -> Vec<&'a str> {
+    log.lines()
+        .filter(|line| line.starts_with(beginning))
         .collect()
 }

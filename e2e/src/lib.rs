@@ -1,6 +1,7 @@
 //! Support for the end-to-end tests: the lambent binary, real images, real
 //! runtimes, and what they may leave behind.
 
+pub mod aws_sdk_rust;
 pub mod awscli;
 pub mod bench;
 pub mod boto3;
@@ -11,7 +12,9 @@ pub mod fidelity;
 pub mod fixtures;
 mod lambent;
 pub mod leftovers;
+pub mod load;
 pub mod pillow;
+pub mod resources;
 pub mod script;
 pub mod serve;
 pub mod subscriber;

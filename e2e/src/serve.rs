@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,9 +26,30 @@ impl Served {
     /// # Panics
     /// If it ends instead.
     pub fn start(lambent: &Lambent, arguments: &[&str]) -> Self {
-        let ours = ["serve", "--listen", "127.0.0.1:0"];
+        Self::launch(Path::new("."), lambent, "127.0.0.1:0", arguments)
+    }
+
+    /// The same in another working directory.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn start_in(directory: &Path, lambent: &Lambent, arguments: &[&str]) -> Self {
+        Self::launch(directory, lambent, "127.0.0.1:0", arguments)
+    }
+
+    /// Starts it at an address, and waits until it says where it listens.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn start_at(lambent: &Lambent, address: &str, arguments: &[&str]) -> Self {
+        Self::launch(Path::new("."), lambent, address, arguments)
+    }
+
+    fn launch(directory: &Path, lambent: &Lambent, address: &str, arguments: &[&str]) -> Self {
+        let ours = ["serve", "--listen", address];
         let mut child = lambent
             .command(ours.iter().chain(arguments))
+            .current_dir(directory)
             .spawn()
             .expect("lambent starts");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));

@@ -507,3 +507,84 @@ fn privileged_the_aws_cli_makes_a_zip_function() {
         "{gone:?}"
     );
 }
+
+/// Lambda refuses layers on functions of images; here they are an extra that says so.
+#[test]
+fn privileged_layers_on_an_image_are_an_extra() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let image = pillow::runtime_image(directory.path());
+    let layer = |name: &str, file: &str, text: &str| {
+        let root = directory.path().join(name);
+        fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+        fs::write(root.join(file), text).unwrap();
+        root.to_str().unwrap().to_owned()
+    };
+    let code = "import os\ndef handler(event, context): return sorted(os.listdir('/opt')) + [open('/opt/a').read()]\n";
+    let code = layer("code", "python/mod.py", code);
+    let published = layer("published", "a", "published");
+    let run = lambent.run(["layer", "publish", &published, "--name", "data"]);
+    assert_eq!(run.status, 0, "{run:?}");
+    let before = packages(&lambent);
+    // The later over the earlier.
+    let packed = directory.path().join("packed.zip");
+    let tree = layer("packed", "a", "packed");
+    let archive = fs::File::create(&packed).unwrap();
+    lambent_images::zip_directory(Path::new(&tree), archive).unwrap();
+    let packed = packed.to_str().unwrap();
+    let layers = [
+        "--cmd",
+        "mod.handler",
+        "--layer",
+        &code,
+        "--layer",
+        "data:1",
+    ];
+    let run = lambent.invoke(&image, &json!({}), &layers);
+    assert_eq!(
+        run.payload(),
+        json!(["a", "python", "published"]),
+        "{run:?}"
+    );
+    assert!(
+        run.stderr
+            .contains("Lambda refuses layers on functions of images"),
+        "{run:?}"
+    );
+    let both = [&layers[..], &["--layer", packed]].concat();
+    let run = lambent.invoke(&image, &json!({}), &both);
+    assert_eq!(run.payload(), json!(["a", "python", "packed"]), "{run:?}");
+    assert_eq!(packages(&lambent), before, "what nobody needs stays");
+    for (arguments, status, text) in [
+        (
+            vec!["--layer", "data:1", "--strict"],
+            2,
+            "--strict: Lambda refuses layers",
+        ),
+        (vec!["--layer", "data:7"], 3, "Layer version"),
+        (vec!["--layer", "/nothing/there"], 3, "/nothing/there"),
+        (
+            ["--layer", "data:1"].repeat(6),
+            2,
+            "Cannot reference more than 5 layers.",
+        ),
+    ] {
+        let run = lambent.invoke(&image, &json!({}), &arguments);
+        assert_eq!(run.status, status, "{run:?}");
+        assert!(run.stderr.contains(text), "{run:?}");
+    }
+    let run = lambent.run(["serve", "--layer", "data:1"]);
+    assert_eq!(run.status, 2, "{run:?}");
+    let served = Served::start(&lambent, &[&[&image, "--name", "f"], &both[..]].concat());
+    let out = client(&served, "out['f'] = invoke('f')");
+    assert_eq!(out["f"], json!(["a", "python", "packed"]));
+    assert!(
+        served.log().contains("Lambda refuses layers"),
+        "{}",
+        served.log()
+    );
+    served.end(Signal::INT);
+}

@@ -72,7 +72,8 @@ out["put"] = put
 out["settled"] = settled("f", "live")
 out["live"] = kind("f:live")
 out["latest"] = kind("f")
-out["counts"] = [invoke(name)[1]["count"] for name in ("f:live", "f:1")]
+# With the log, which ends when the environment is free again.
+out["counts"] = [invoke(name, LogType="Tail")[1]["count"] for name in ("f:live", "f:1")]
 out["listed"] = [[x["FunctionArn"], x["Status"]] for x in c.list_provisioned_concurrency_configs(FunctionName="f")["ProvisionedConcurrencyConfigs"]]
 out["unpublished"] = error(c.put_provisioned_concurrency_config, FunctionName="f", Qualifier="$LATEST", ProvisionedConcurrentExecutions=1)
 c.publish_version(FunctionName="f")

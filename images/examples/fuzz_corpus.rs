@@ -3,10 +3,13 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
 use lambent_images::{Digest, Platform};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 #[path = "../tests/support/tar.rs"]
 mod tar;
@@ -54,6 +57,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             &[&[choice], fs::read(&file)?.as_slice()].concat(),
         )?;
     }
+    for package in packages()? {
+        write(directory, "package", &package)?;
+    }
     for reference in [
         "oci:dir:tag",
         "oci-archive:/a/b.tar",
@@ -91,6 +97,39 @@ fn image(layers: &[Vec<u8>]) -> ImageBuilder {
     image
         .layer(raw(0, Compression::None))
         .layer(raw(1, Compression::Gzip))
+}
+
+/// Zip archives with every kind of entry, good and bad, and ways out of the root.
+fn packages() -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let methods = [CompressionMethod::Stored, CompressionMethod::Deflated];
+    let mut packages = Vec::new();
+    for method in methods {
+        for outside in [
+            "a",
+            "../dir/file",
+            "/file",
+            "a/../../file",
+            "l/file",
+            "a\\b",
+        ] {
+            let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+            let options = SimpleFileOptions::default().compression_method(method);
+            let mode = |mode| options.unix_permissions(mode);
+            zip.add_directory("d/", mode(0o700))?;
+            zip.add_symlink("l", "..", options)?;
+            zip.start_file("d/f", mode(0o4755))?;
+            zip.write_all(b"content content content")?;
+            zip.start_file(outside, mode(0o644))?;
+            zip.write_all(b"x")?;
+            zip.start_file("large", options.large_file(true))?;
+            zip.write_all(&[0; 4096])?;
+            packages.push(zip.finish()?.into_inner());
+        }
+    }
+    // One that begins with something else, as self-extracting archives do.
+    let behind = [b"#!/bin/sh\n", packages[0].as_slice()].concat();
+    packages.push(behind);
+    Ok(packages)
 }
 
 /// Every kind of member and extension, and ways out of the root.

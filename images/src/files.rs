@@ -128,8 +128,9 @@ impl ContentStore {
             Form::Directory => Contents::Directories(self.rootfs(image)?),
             Form::Erofs => {
                 let lease = self.lease(image)?;
-                let open =
-                    |diff_id| File::open(self.layout.tar(diff_id)).map_err(|_| not_stored(diff_id));
+                let open = |diff_id| {
+                    File::open(self.layout.stream(diff_id)).map_err(|_| not_stored(diff_id))
+                };
                 let streams = diff_ids.iter().map(open).collect::<Result<_>>()?;
                 Contents::Streams(streams, lease)
             }

@@ -2,9 +2,10 @@
 //! `images/fuzz`. Each says whether the bytes were accepted.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
+use crate::package::{self, PackageLimits};
 use crate::source::{self, resolve};
 use crate::tree::Tree;
 use crate::unpack::decompress::Decoder;
@@ -12,6 +13,8 @@ use crate::unpack::limits::Budget;
 use crate::unpack::{self, path::open_root};
 use crate::{Digest, ImageReference, Platform, Result, config, erofs, manifest};
 
+/// What a package may unpack to.
+pub const PACKAGE_BYTES_MAX: u64 = 1 << 20;
 /// What one layer may unpack to: small, so that a bomb costs no time.
 const BYTES_MAX: u64 = 4 << 20;
 const ENTRIES_MAX: u64 = 2_000;
@@ -30,6 +33,19 @@ fn unpack(blob: &[u8], root: &Path, graveyard: &Path) -> Result<()> {
     let graveyard = File::open(graveyard).map_err(io)?;
     let graveyard = std::os::fd::AsFd::as_fd(&graveyard);
     unpack::layer(stream, root, graveyard, &budget).map(drop)
+}
+
+/// Unpacks a zip archive of a function into the empty directory `root`; the bytes of
+/// its files if it is accepted, which are never more than [`PACKAGE_BYTES_MAX`].
+pub fn package(archive: &[u8], root: &Path, graveyard: &Path) -> Option<u64> {
+    let root = open_root(root).ok()?;
+    let graveyard = File::open(graveyard).ok()?;
+    let limits = PackageLimits {
+        bytes: PACKAGE_BYTES_MAX,
+        entries: 200,
+    };
+    let graveyard = std::os::fd::AsFd::as_fd(&graveyard);
+    package::unpack(Cursor::new(archive), root, graveyard, limits).ok()
 }
 
 /// Lists a layer's blob, merges it under the skeleton twice, and lays that out as EROFS.

@@ -45,6 +45,17 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
+    /// What the blob is, without what an index says beside.
+    pub(crate) fn bare(&self) -> Self {
+        Self {
+            media_type: self.media_type.clone(),
+            digest: self.digest,
+            size: self.size,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(String::as_str)
     }
@@ -140,6 +151,19 @@ pub(crate) fn parse(bytes: &[u8], announced: Option<&str>) -> Result<Document> {
     } else {
         parse_manifest(bytes).map(Document::Manifest)
     }
+}
+
+/// The media type of a manifest: the one that it states, or that fits to its
+/// configuration.
+pub(crate) fn media_type(bytes: &[u8], manifest: &Manifest) -> String {
+    let stated: Option<Probe> = serde_json::from_slice(bytes).ok();
+    let fitting = match manifest.config.media_type.as_str() {
+        DOCKER_CONFIG => DOCKER_MANIFEST,
+        _ => OCI_MANIFEST,
+    };
+    stated
+        .and_then(|probe| probe.media_type)
+        .unwrap_or_else(|| fitting.to_owned())
 }
 
 fn check_media_type(media_type: &str, is_index: bool) -> Result<()> {

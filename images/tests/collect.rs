@@ -168,6 +168,68 @@ fn removal_and_import_at_once_leave_whole_images() {
     );
 }
 
+/// Sets or clears a flag of a file as `chattr` does; false where there are none.
+fn chattr(flag: &str, path: &std::path::Path) -> bool {
+    let output = Command::new("chattr").arg(flag).arg(path).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// I-M08: what cannot be removed does not hold up the rest, hangs nothing, and goes
+/// once it can be.
+#[test]
+fn what_is_immutable_is_left_until_it_is_not() {
+    if !is_root("what_is_immutable_is_left_until_it_is_not") {
+        return;
+    }
+    for (flag, inner) in [("i", true), ("a", true), ("i", false), ("a", false)] {
+        let scratch = Scratch::new();
+        let file = scratch.path("image.tar");
+        good().write_oci_archive(&file, "latest").unwrap();
+        let image = scratch.import(&file).unwrap();
+        let layer = scratch.layer(&image, 0);
+        let fixed = if inner {
+            layer.join("etc")
+        } else {
+            layer.clone()
+        };
+        if !chattr(&format!("+{flag}"), &fixed) {
+            println!("skipped: this file system has no flags, or root may not set them");
+            return;
+        }
+        let removed = scratch
+            .store
+            .remove(&image.manifest_digest.to_string(), &NoProgress);
+        // A directory with a flag cannot even be moved.
+        match &removed {
+            Ok(removal) => assert!(inner && removal.images.len() == 1, "{flag}"),
+            Err(error) => {
+                assert!(!inner && error.kind() == ErrorKind::Io, "{flag}: {error}");
+                let text = error.to_string();
+                assert!(text.contains(&image.layers[0].diff_id.hex()), "{text}");
+            }
+        }
+        assert!(scratch.store.images().unwrap().is_empty());
+        // The store works on meanwhile.
+        let other = ContentStore::open(scratch.store.root()).unwrap();
+        let other = other.with_form(scratch.store.form());
+        let blocked = other.prune(true, &NoProgress).is_err();
+        assert_eq!(blocked, !inner, "{flag}");
+        let left = |what: &str| std::fs::read_dir(other.root().join(what)).unwrap().count();
+        assert_eq!(left("tmp") + left("layers/sha256"), 1, "{flag} {inner}");
+        let staged = std::fs::read_dir(other.root().join("tmp")).unwrap().next();
+        let all = staged.map_or(layer, |entry| entry.unwrap().path());
+        // It fails at links, which have no flags, and does the rest.
+        let cleared = Command::new("chattr")
+            .args(["-R", &format!("-{flag}")])
+            .arg(&all)
+            .output();
+        cleared.unwrap();
+        let other = ContentStore::open(scratch.store.root()).unwrap();
+        other.prune(true, &NoProgress).unwrap();
+        assert_eq!(left("tmp") + left("layers/sha256"), 0, "{flag} {inner}");
+    }
+}
+
 #[test]
 fn other_tools_read_the_store_by_name() {
     if !is_root("other_tools_read_the_store_by_name") {

@@ -13,15 +13,18 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use lambent_images::writer::{ImageBuilder, LayerBuilder};
 use lambent_images::{
-    ContentStore, Digest, Form, ImageReference, LayerProgress, NoProgress, Platform, Progress,
+    ContentStore, Digest, ErrorKind, Form, ImageReference, Interrupt, Layer, LayerProgress,
+    NoProgress, Platform, Progress,
 };
 use server::{Registry, certificate};
-use support::{Scratch, import_path_into, large};
+use support::{Scratch, import_path_into, large, noise};
 
 const STORE: &str = "LAMBENT_TEST_CHILD_STORE";
 const REFERENCE: &str = "LAMBENT_TEST_CHILD_REFERENCE";
 const EVENTS: &str = "LAMBENT_TEST_CHILD_EVENTS";
+const FORM: &str = "LAMBENT_TEST_CHILD_FORM";
 
 /// Kills its own process, as `kill -9` does, after so many events.
 struct KillAfter(AtomicU32);
@@ -46,7 +49,7 @@ fn child() {
     let store = ContentStore::open(Path::new(&store)).unwrap();
     let progress = KillAfter(AtomicU32::new(events));
     let result = store
-        .with_form(Form::Erofs)
+        .with_form(std::env::var(FORM).unwrap().parse().unwrap())
         .import(&reference, &Platform::host(), &progress);
     if let Err(error) = result {
         std::io::stderr()
@@ -64,6 +67,7 @@ fn pull(scratch: &Scratch, reference: &str) -> Command {
         .env(STORE, scratch.store.root())
         .env(REFERENCE, reference)
         .env(EVENTS, u32::MAX.to_string())
+        .env(FORM, scratch.store.form().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -150,6 +154,203 @@ fn after_a_killed_pull_the_next_one_works() {
         assert!(output.status.success(), "{}", said(&output));
         require_sound(&scratch);
     }
+}
+
+/// An image whose only layer has this many MiB that do not compress.
+fn heavy(scratch: &Scratch, mib: usize) -> std::path::PathBuf {
+    let layer = LayerBuilder::new().file("noise", 0o644, noise(1, mib << 20));
+    let file = scratch.path("image.tar");
+    ImageBuilder::new(Platform::host())
+        .layer(layer)
+        .write_oci_archive(&file, "latest")
+        .unwrap();
+    file
+}
+
+/// Bytes of a blob that the registry has sent, by the lines of its log behind `from`.
+fn sent(registry: &Registry, blob: &Digest, from: usize) -> u64 {
+    let log = registry.log();
+    let lines = log[from..].lines();
+    // ... "GET /v2/fn/blobs/sha256:... HTTP/1.1" 206 8388608 ...
+    lines
+        .filter(|line| line.contains(&format!("\"GET /v2/fn/blobs/{blob} ")))
+        .filter_map(|line| line.split("\" 206 ").nth(1)?.split(' ').next())
+        .map(|bytes| bytes.parse::<u64>().unwrap())
+        .sum()
+}
+
+fn partials(store: &Path) -> Vec<(std::path::PathBuf, u64)> {
+    std::fs::read_dir(store.join("partial"))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let length = path.metadata().unwrap().len();
+            (path, length)
+        })
+        .collect()
+}
+
+#[test]
+fn a_killed_pull_is_continued() {
+    let registry = Registry::new("");
+    let scratch = Scratch::of_form(Form::Erofs);
+    registry.push(&heavy(&scratch, 24), "fn:1");
+    let reference = registry.reference("fn:1");
+    // The beginning of the layer, and then every 4 MiB.
+    let killed = pull(&scratch, &reference).env(EVENTS, "4").output();
+    let killed = killed.unwrap();
+    assert_eq!(killed.status.signal(), Some(9), "{}", said(&killed));
+    let left = partials(scratch.store.root());
+    let [(_, known)] = left[..] else {
+        panic!("{left:?}")
+    };
+    assert!(known >= 12 << 20, "{known}");
+    let before = registry.log().len();
+    let output = pull(&scratch, &reference).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let layer = only_layer(&scratch);
+    assert_eq!(known + sent(&registry, &layer.digest, before), layer.size);
+    assert_eq!(partials(scratch.store.root()), []);
+    let found = scratch.store.verify(&[], &NoProgress).unwrap();
+    assert_eq!((found.layers, found.findings), (1, vec![]));
+}
+
+/// The only layer of the only image.
+fn only_layer(scratch: &Scratch) -> Layer {
+    let [image] = scratch.store.images().unwrap()[..] else {
+        panic!("not one image")
+    };
+    let image = scratch.store.find(&image.hex()).unwrap().unwrap();
+    image.layers[0].clone()
+}
+
+#[test]
+fn a_beginning_helps_if_it_is_the_right_one() {
+    let registry = Registry::new("");
+    let scratch = Scratch::of_form(Form::Erofs);
+    let file = heavy(&scratch, 12);
+    registry.push(&file, "fn:1");
+    let reference = registry.reference("fn:1");
+    // What the registry has, not what skopeo was given.
+    let output = pull(&scratch, &reference).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let digest = only_layer(&scratch).digest;
+    let hex = digest.hex();
+    let stored = registry.path("data/docker/registry/v2/blobs/sha256");
+    let blob = std::fs::read(stored.join(&hex[..2]).join(&hex).join("data")).unwrap();
+    let size = blob.len() as u64;
+    let half = blob[..blob.len() / 2].to_vec();
+    let flipped = |at: usize| {
+        let mut bytes = half.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let too_long = [&blob[..], b"x"].concat();
+    for (what, beginning, expected) in [
+        ("half", half.clone(), size - half.len() as u64),
+        ("all", blob.clone(), 0),
+        ("nothing", Vec::new(), size),
+        ("more than all", too_long, size),
+        // The half that is missing, and then everything.
+        (
+            "another one",
+            flipped(half.len() - 1),
+            2 * size - half.len() as u64,
+        ),
+        ("no archive", flipped(0), 2 * size - half.len() as u64),
+    ] {
+        for form in [Form::Erofs, Form::Directory] {
+            if form == Form::Directory && !support::is_root("a_beginning_helps") {
+                continue;
+            }
+            let scratch = Scratch::of_form(form);
+            let root = scratch.store.root();
+            std::fs::write(root.join("partial").join(&hex), &beginning).unwrap();
+            let before = registry.log().len();
+            let output = pull(&scratch, &reference)
+                .env(FORM, form.to_string())
+                .output();
+            let output = output.unwrap();
+            assert!(output.status.success(), "{what}, {form}: {}", said(&output));
+            assert_eq!(sent(&registry, &digest, before), expected, "{what}, {form}");
+            assert_eq!(partials(root), [], "{what}, {form}");
+            let found = scratch.store.verify(&[], &NoProgress).unwrap();
+            assert_eq!(
+                (found.layers, found.findings),
+                (1, vec![]),
+                "{what}, {form}"
+            );
+        }
+    }
+}
+
+/// Ends something when so many bytes of a layer have come.
+struct At<F>(u64, F);
+
+impl<F: Fn() + Sync> Progress for At<F> {
+    fn layer(&self, _: &Digest, state: LayerProgress) {
+        if let LayerProgress::Advanced { read } = state
+            && read >= self.0
+        {
+            (self.1)();
+        }
+    }
+}
+
+#[test]
+fn a_lost_connection_leaves_what_came_and_prune_removes_it() {
+    let registry = Mutex::new(Some(Registry::new("")));
+    let scratch = Scratch::of_form(Form::Erofs);
+    let reference = {
+        let registry = registry.lock().unwrap();
+        let registry = registry.as_ref().unwrap();
+        registry.push(&heavy(&scratch, 64), "fn:1");
+        registry.reference("fn:1").parse().unwrap()
+    };
+    let lost = At(8 << 20, || drop(registry.lock().unwrap().take()));
+    let error = scratch
+        .store
+        .import(&reference, &Platform::host(), &lost)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    let left = partials(scratch.store.root());
+    let [(_, known)] = left[..] else {
+        panic!("{left:?}")
+    };
+    assert!((8 << 20..64 << 20).contains(&known), "{known}");
+    let removal = scratch.store.prune(false, &NoProgress).unwrap();
+    assert_eq!(removal.bytes_freed, known);
+    assert_eq!(partials(scratch.store.root()), []);
+}
+
+struct Interrupted(Interrupt);
+
+impl Progress for Interrupted {
+    fn layer(&self, _: &Digest, state: LayerProgress) {
+        if matches!(state, LayerProgress::Advanced { .. }) {
+            self.0.raise();
+        }
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn a_pull_that_is_called_off_leaves_nothing() {
+    let registry = Registry::new("");
+    let scratch = Scratch::of_form(Form::Erofs);
+    registry.push(&heavy(&scratch, 12), "fn:1");
+    let reference = registry.reference("fn:1").parse().unwrap();
+    let before = scratch.content();
+    let interrupted = Interrupted(Interrupt::default());
+    let error = scratch
+        .store
+        .import(&reference, &Platform::host(), &interrupted)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    assert_eq!(scratch.content(), before);
 }
 
 /// A proxy that refuses, and the first lines of what it was asked.

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use lambent_images::{ErrorKind, Form, NoProgress};
 use support::mounts::in_private_mounts;
+use support::tar::{Fields, Tar, pax_record};
 use support::tree::{assert_same, mounted, objects, without_skeleton};
 use support::{Scratch, can_mount_erofs, is_root, noise};
 
@@ -152,23 +153,88 @@ fn holes_count_like_any_bytes() {
     }
 }
 
-/// What the EROFS form cannot cut into chunks is refused, and says what to do;
-/// directories take it.
+/// A small piece makes all chunks of its file small, however large that is.
 #[test]
-fn too_many_small_pieces() {
-    if !is_root("too_many_small_pieces") {
+fn small_pieces_in_large_files() {
+    if !is_root("small_pieces_in_large_files") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let erofs = scratch.erofs();
+    std::fs::create_dir(scratch.path("odd")).unwrap();
+    let last = (6 << 30) - 4096;
+    let files = [
+        ("pages", 6 << 30, [(4096, 4096), (last, 4096)]),
+        ("blocks", 1 << 30, [(512, 512), ((1 << 30) - 1024, 512)]),
+    ];
+    for (name, size, pieces) in files {
+        write_holes(&scratch.path("odd").join(name), size, &pieces);
+    }
+    let detection = "--hole-detection=raw";
+    // Reading all of the holes takes as long as it would take here.
+    let seek = "--hole-detection=seek";
+    let options = |detection| [FORMATS[3], &[detection]].concat();
+    for (name, size, pieces) in files {
+        let detection = if name == "blocks" { detection } else { seek };
+        let layer = archive(
+            scratch.dir.path(),
+            &format!("odd/{name}"),
+            &options(detection),
+        );
+        let image = scratch.import_layers(&[layer]).unwrap();
+        let check = |file: &File| {
+            assert_eq!(file.metadata().unwrap().len(), size, "{name}");
+            for (offset, length) in pieces {
+                // With some of the holes around it.
+                let start = offset.saturating_sub(700);
+                let end = size.min(offset + length as u64 + 700);
+                let mut found = vec![1; usize::try_from(end - start).unwrap()];
+                file.read_exact_at(&mut found, start).unwrap();
+                let before = usize::try_from(offset - start).unwrap();
+                let mut expected = vec![0; found.len()];
+                expected[before..before + length].copy_from_slice(&noise(offset + 1, length));
+                assert!(found == expected, "{name} at {offset}");
+            }
+        };
+        let path = format!("odd/{name}");
+        check(&File::open(scratch.layer(&image, 0).join(&path)).unwrap());
+        if let Some(erofs) = &erofs {
+            let same = scratch.import_into(erofs).unwrap();
+            let root = erofs.rootfs(&same).unwrap();
+            check(&root.open(format!("/{path}")).unwrap().unwrap());
+        }
+    }
+}
+
+/// What lies between blocks of the stream cannot be mounted from there, and the error
+/// says what to do; directories take it.
+#[test]
+fn pieces_between_blocks() {
+    if !is_root("pieces_between_blocks") {
         return;
     }
     let scratch = Scratch::new();
     let Some(erofs) = scratch.erofs() else {
         return;
     };
-    std::fs::create_dir(scratch.path("odd")).unwrap();
-    write_holes(&scratch.path("odd/f"), 5 << 30, &[(4096, 4096)]);
-    let layer = archive(scratch.dir.path(), "odd", FORMATS[3]);
+    let map = "2\n0\n100\n4096\n100\n";
+    let mut body = map.as_bytes().to_vec();
+    body.resize(512, 0);
+    body.extend_from_slice(&noise(1, 200));
+    let records = [
+        pax_record("GNU.sparse.major", b"1"),
+        pax_record("GNU.sparse.minor", b"0"),
+        pax_record("GNU.sparse.name", b"odd"),
+        pax_record("GNU.sparse.realsize", b"4196"),
+    ];
+    let file = Fields {
+        name: b"x",
+        ..Fields::default()
+    };
+    let layer = Tar::new().pax(&records.concat()).entry(file, &body).end();
     let image = scratch.import_layers(&[layer]).unwrap();
-    let size = |path: &Path| path.metadata().unwrap().len();
-    assert_eq!(size(&scratch.layer(&image, 0).join("odd/f")), 5 << 30);
+    let file = scratch.layer(&image, 0).join("odd");
+    assert_eq!(file.metadata().unwrap().len(), 4196);
     let error = scratch.import_into(&erofs).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("--sparse"), "{error}");

@@ -366,7 +366,8 @@ fn stores_of_others_are_left_alone() {
     assert_eq!(kind(&store), Ok(()));
     assert_eq!(kind(&store), Ok(()));
     for (text, expected) in [
-        (r#"{"version":2}"#, ErrorKind::Unsupported),
+        (r#"{"version":3}"#, ErrorKind::Unsupported),
+        (r#"{"version":0}"#, ErrorKind::Unsupported),
         ("", ErrorKind::Invalid),
         ("{", ErrorKind::Invalid),
     ] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::catalog::Route;
-use crate::model::{FunctionName, FunctionReference, Version};
+use crate::model::{EventInvokeConfig, FunctionName, FunctionReference, Version};
 use crate::pool::FunctionVersion;
 use crate::service::PreparedCode;
 
@@ -19,6 +19,17 @@ pub struct Functions {
 struct Function {
     versions: BTreeMap<Version, Arc<FunctionVersion>>,
     aliases: BTreeMap<String, Route>,
+    event_invoke: BTreeMap<String, EventInvokeConfig>,
+}
+
+/// What is set for a function beside its versions.
+#[derive(Debug)]
+pub(crate) struct Bindings {
+    pub(crate) aliases: BTreeMap<String, Route>,
+    /// By qualifier; `$LATEST` where there is none.
+    pub(crate) event_invoke: BTreeMap<String, EventInvokeConfig>,
+    /// Reserved concurrency.
+    pub(crate) reserved: Option<usize>,
 }
 
 impl Functions {
@@ -34,6 +45,16 @@ impl Functions {
             .insert(number, version)
     }
 
+    /// There is a function of that name, of which nothing may be invocable yet.
+    pub(crate) fn expect(&self, name: &FunctionName) {
+        self.write().entry(name.clone()).or_default();
+    }
+
+    /// Whether there is a function of that name.
+    pub(crate) fn exists(&self, name: &FunctionName) -> bool {
+        self.read().contains_key(name)
+    }
+
     /// Takes a function away, and returns its versions.
     pub(crate) fn remove(&self, name: &FunctionName) -> Vec<Arc<FunctionVersion>> {
         let removed = self.write().remove(name);
@@ -42,23 +63,23 @@ impl Functions {
         })
     }
 
-    /// Sets a function's aliases and its reserved concurrency, and returns the
-    /// versions that it should not have.
+    /// Sets what a function has beside its versions, and returns the versions that
+    /// it should not have.
     pub(crate) fn configure(
         &self,
         name: &FunctionName,
-        aliases: BTreeMap<String, Route>,
-        reserved: Option<usize>,
+        bindings: Bindings,
         keep: impl Fn(Version) -> bool,
     ) -> Vec<Arc<FunctionVersion>> {
         let mut functions = self.write();
         let Some(function) = functions.get_mut(name) else {
             return vec![];
         };
-        function.aliases = aliases;
+        function.aliases = bindings.aliases;
+        function.event_invoke = bindings.event_invoke;
         let mut gone = vec![];
         function.versions.retain(|number, version| {
-            version.reserve(reserved);
+            version.reserve(bindings.reserved);
             let kept = keep(*number);
             if !kept {
                 gone.push(Arc::clone(version));
@@ -104,6 +125,14 @@ impl Functions {
             },
         };
         function.versions.get(&version).cloned()
+    }
+
+    /// What is configured for the asynchronous events of a function, if anything.
+    pub(crate) fn event_invoke(&self, reference: &FunctionReference) -> Option<EventInvokeConfig> {
+        let functions = self.read();
+        let function = functions.get(&reference.name)?;
+        let qualifier = reference.qualifier.as_deref().unwrap_or("$LATEST");
+        function.event_invoke.get(qualifier).cloned()
     }
 
     /// Every function's `$LATEST`, by name.

@@ -6,11 +6,15 @@
 mod admin;
 mod api;
 pub mod asynchronous;
+mod body;
 mod catalog;
 pub mod cli;
+mod configuration;
+mod configured;
 pub mod control_plane;
 mod doctor;
 mod environment;
+mod file;
 pub mod functions;
 pub mod images;
 pub mod model;
@@ -23,6 +27,7 @@ pub mod service_error;
 mod state;
 mod sys;
 pub mod telemetry;
+mod template;
 mod validate;
 
 pub use api::{ResponsePart, StreamError};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lambent_images::{Attachment, FileKind, Image, PackageLease, PackageStore, Rootfs};
+use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, PackageStore, Rootfs};
 
 use tokio::sync::watch;
 
@@ -125,7 +125,7 @@ impl PreparedImage {
         match self.rootfs.lookup(path)? {
             Some(FileKind::Directory { .. }) => Ok(()),
             _ => Err(ServiceError::Image(format!(
-                "the image of the runtime has no directory {path}, over which code or layers are \
+                "the image has no directory {path}, over which code or layers are \
                  mounted: make it in the image (for example with WORKDIR {path})"
             ))),
         }
@@ -212,7 +212,12 @@ impl Service {
     /// It is damaged.
     pub fn stored(&self, digest: &str) -> Result<Option<PreparedImage>, ServiceError> {
         let store = self.images.content();
-        let Some(image) = store.find(digest)? else {
+        let found = match store.find(digest) {
+            // What is left of it completes it no more: it is as good as gone.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            other => other?,
+        };
+        let Some(image) = found else {
             return Ok(None);
         };
         let rootfs = store.rootfs(&image)?;

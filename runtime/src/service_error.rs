@@ -17,6 +17,19 @@ pub enum ServiceError {
     Interrupted,
 }
 
+impl ServiceError {
+    /// The same, and what it is about.
+    #[must_use]
+    pub fn about(self, what: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Image(reason) => Self::Image(format!("{what}: {reason}")),
+            Self::Unusable(error) => Self::Image(format!("{what}: {}", with_sources(&error))),
+            Self::Host(reason) => Self::Host(format!("{what}: {reason}")),
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
 impl From<lambent_images::Error> for ServiceError {
     fn from(error: lambent_images::Error) -> Self {
         use lambent_images::ErrorKind;

@@ -48,6 +48,11 @@ impl StateDirectories {
         self.persistent.join("functions")
     }
 
+    /// Asynchronous events that wait.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.persistent.join("events")
+    }
+
     /// The layers.
     pub fn layers(&self) -> PathBuf {
         self.persistent.join("layers")
@@ -56,6 +61,11 @@ impl StateDirectories {
     /// The archives of functions and layers.
     pub fn packages(&self) -> PathBuf {
         self.persistent.join("packages")
+    }
+
+    /// The same as they came.
+    pub fn archives(&self) -> PathBuf {
+        self.persistent.join("archives")
     }
 
     /// Files behind ephemeral storage.

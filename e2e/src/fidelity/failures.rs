@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::fixtures::Error;
 use crate::leftovers::{self, Leftovers};
+use crate::resources::Resources;
 use crate::{Lambent, Run, script};
 
 /// Services, one after the other, and invocations of each.
@@ -50,38 +50,10 @@ for _ in range(200):
 os.kill(os.getpid(), 9)
 ";
 
-/// Highest numbers of descriptors and memory of the service and its launcher.
-#[derive(Debug, Default, Clone, Copy)]
-struct Use {
-    descriptors: usize,
-    resident_kb: usize,
-}
-
-impl Use {
-    fn of(pid: u32) -> Self {
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        Self {
-            descriptors,
-            resident_kb: resident
-                .and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse().ok())
-                .unwrap_or(0),
-        }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self {
-            descriptors: self.descriptors.max(other.descriptors),
-            resident_kb: self.resident_kb.max(other.resident_kb),
-        }
-    }
-}
-
 /// One line for each kind of failure, and what is left after all.
 pub(super) fn table() -> Result<String, Error> {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut early, mut late) = (Use::default(), Use::default());
+    let (mut early, mut late) = (Resources::default(), Resources::default());
     let mut left = 0;
     for _ in 0..SERVICES {
         let lambent = Lambent::new();
@@ -104,7 +76,7 @@ pub(super) fn table() -> Result<String, Error> {
         let mut samples = vec![];
         let status = loop {
             services.extend(leftovers::services(lambent.root()));
-            samples.push(Use::of(child.id()));
+            samples.push(Resources::of(child.id()));
             if let Some(status) = child.try_wait()? {
                 break status;
             }
@@ -126,8 +98,8 @@ pub(super) fn table() -> Result<String, Error> {
             *kinds.entry(kind.to_owned()).or_default() += 1;
         }
         let half = samples.len() / 2;
-        early = samples[..half].iter().copied().fold(early, Use::max);
-        late = samples[half..].iter().copied().fold(late, Use::max);
+        early = samples[..half].iter().copied().fold(early, Resources::max);
+        late = samples[half..].iter().copied().fold(late, Resources::max);
         services.sort_unstable();
         services.dedup();
         left += usize::from(!Leftovers::of(lambent.root(), &services).is_empty());

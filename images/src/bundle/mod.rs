@@ -19,12 +19,14 @@ use rustix::io::Errno;
 
 use self::streams::Streams;
 use crate::error::{Error, IoContext, Result, quoted_path};
+use crate::import::{self, Origin};
 use crate::store::chain::Chain;
 use crate::store::layout::{Layout, open_dir, private_file};
 use crate::store::lock::{Lock, Mode as LockMode};
+use crate::store::query::read_image;
 use crate::store::staging::Staging;
 use crate::unpack::tree::{self, LeftOut};
-use crate::{ContentStore, Form, Image, Progress, import};
+use crate::{ContentStore, Form, Image, Progress};
 
 /// Most bytes of the image's `passwd` and `group` that are read.
 const USERS_MAX: u64 = 1024 * 1024;
@@ -71,9 +73,9 @@ impl ContentStore {
     /// The same image in a store of streams.
     fn restream(&self, image: &Image, root: &Path, progress: &dyn Progress) -> Result<Layout> {
         let layout = Layout::open(root)?;
-        let own = self.own_reference(&image.manifest_digest);
-        let platform = image.config.platform();
-        import::import(&layout, Form::Erofs, &own, &platform, progress)?;
+        let resolved = read_image(&self.layout, &image.manifest_digest)?;
+        let own = Origin::Store(&self.layout);
+        import::bring_in(&layout, Form::Erofs, own, resolved, progress)?;
         Ok(layout)
     }
 }
@@ -116,7 +118,7 @@ fn write(
     let tree = Chain::new(&diff_ids).tree(layout, &[])?;
     let mut streams = Vec::with_capacity(diff_ids.len());
     for diff_id in &diff_ids {
-        let stream = File::open(layout.tar(diff_id))
+        let stream = File::open(layout.stream(diff_id))
             .doing(|| format!("opening layer {diff_id} of the store"))?;
         streams.push(stream);
     }

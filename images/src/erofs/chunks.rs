@@ -6,10 +6,11 @@ use super::format::{
 use crate::error::{Error, Result};
 use crate::tree::Extents;
 
-/// Most chunks of one file: 8 MiB of metadata.
-const CHUNKS_MAX: u64 = 1 << 20;
-
 /// The chunks of a file: all of one size, each wholly a piece or wholly a hole.
+///
+/// Their number needs no limit of its own. Holes count as bytes of the image, so all
+/// its sparse files together have at most 10 GiB, in blocks: 160 MiB of metadata,
+/// where pieces of 4 KiB, which is what file systems have, take an eighth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chunks {
     bits: u32,
@@ -21,8 +22,7 @@ impl Chunks {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if the pieces of a sparse file do not begin on blocks, or need
-    /// too many chunks.
+    /// `Unsupported` if the pieces of a sparse file do not begin on blocks.
     pub(super) fn of(extents: &Extents) -> Result<Self> {
         let whole = extents.size.max(1).checked_next_power_of_two();
         let mut bits = whole.map_or(u32::MAX, u64::trailing_zeros);
@@ -40,10 +40,10 @@ impl Chunks {
             }
         }
         let count = extents.size.div_ceil(1 << bits);
-        if bits < BLOCK_BITS.into() || count > CHUNKS_MAX {
+        if bits < BLOCK_BITS.into() {
             return Err(Error::unsupported(
-                "a sparse file has pieces too small to be mounted from its tar stream; create \
-                 the archive without tar's --sparse",
+                "a sparse file has pieces that are no multiples of 512 bytes, so it cannot be \
+                 mounted from its tar stream; create the archive without tar's --sparse",
             ));
         }
         Ok(Self { bits, count })

@@ -1,16 +1,17 @@
-//! One layer: from the source's bytes to a verified blob and its content in
-//! staging, in the form that the store keeps.
+//! One layer: from the source's bytes to its verified content in staging, in the
+//! form that the store keeps, and to the blob itself where that is kept.
 
 use std::fs::DirBuilder;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read as _};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::check_cancelled;
 use super::kept::KeptFile;
+use super::partial::Partials;
 use super::pipe::Pipe;
 use super::plan::{Item, diff_id_mismatch};
-use super::stream::{BlobStream, TarStream};
+use super::stream::{BlobStream, Copy, TarStream};
 use crate::error::{ErrorKind, IoContext, Result};
 use crate::source::Source;
 use crate::store::ingested::{Content, Ingested, Place};
@@ -28,6 +29,7 @@ const BLOB_BUFFER: usize = 128 * 1024;
 pub(super) struct Ingestion<'a> {
     pub(super) source: &'a dyn Source,
     pub(super) staging: &'a Staging,
+    pub(super) partials: &'a Partials<'a>,
     pub(super) budget: &'a Budget,
     pub(super) progress: &'a dyn Progress,
     pub(super) form: Form,
@@ -40,12 +42,9 @@ impl Ingestion<'_> {
         let descriptor = &item.descriptor;
         let total = descriptor.size;
         self.progress
-            .layer(&descriptor.digest, LayerProgress::Started { total });
-        let blob = self.staged("blob", &descriptor.digest);
-        let copy = KeptFile::create(&blob).doing(storing)?;
-        let opened = self.source.open(descriptor)?;
-        let mut stream = BlobStream::new(opened, copy, descriptor, self.progress);
-        let read = match self.read(&mut stream, item, &blob) {
+            .layer(&item.digest, LayerProgress::Started { total });
+        let (mut stream, blob) = self.open(item)?;
+        let read = match self.read(&mut stream, item) {
             // A damaged blob shows first as a broken archive; that it is damaged is
             // the better answer, and it takes the digest of all of it to know.
             Err(error)
@@ -55,6 +54,8 @@ impl Ingestion<'_> {
                         | ErrorKind::LimitExceeded
                         | ErrorKind::ImageTooLarge
                         | ErrorKind::Interrupted
+                        | ErrorKind::Unreachable
+                        | ErrorKind::Denied
                 ) || self.budget.is_cancelled() =>
             {
                 return Err(error);
@@ -70,12 +71,11 @@ impl Ingestion<'_> {
         };
         let found = read.diff_id.unwrap_or(descriptor.digest);
         if found != item.diff_id {
-            return Err(diff_id_mismatch(&descriptor.digest, &item.diff_id, &found));
+            return Err(diff_id_mismatch(&item.digest, &item.diff_id, &found));
         }
-        self.progress
-            .layer(&descriptor.digest, LayerProgress::Finished);
+        self.progress.layer(&item.digest, LayerProgress::Finished);
         Ok(Ingested {
-            digest: descriptor.digest,
+            digest: item.digest,
             diff_id: item.diff_id,
             blob,
             content: read.content,
@@ -84,14 +84,47 @@ impl Ingestion<'_> {
         })
     }
 
+    /// Opens a layer's blob, after what an earlier pull has left of it, and says where
+    /// it is kept, if it is.
+    fn open<'b>(self, item: &'b Item) -> Result<(BlobStream<'b>, Option<PathBuf>)>
+    where
+        Self: 'b,
+    {
+        let descriptor = &item.descriptor;
+        let path = item.keeps_blob.then(|| self.staged("blob", &item.digest));
+        let partial = if self.source.is_remote() {
+            self.partials.take(descriptor)?
+        } else {
+            None
+        };
+        let (source, copy) = match (partial, &path) {
+            (Some(partial), _) => {
+                // The file has two names until the image is stored.
+                if let Some(path) = &path {
+                    std::fs::hard_link(&partial.path, path).doing(storing)?;
+                }
+                let rest = self.source.open_from(descriptor, partial.found)?;
+                let source: Box<dyn io::Read + Send + 'b> =
+                    Box::new(partial.beginning().chain(rest));
+                (source, Copy::Partial(partial))
+            }
+            (None, Some(path)) => {
+                let copy = KeptFile::create(path).doing(storing)?;
+                (self.source.open(descriptor)?, Copy::Kept(copy))
+            }
+            (None, None) => (self.source.open(descriptor)?, Copy::None),
+        };
+        let stream = BlobStream::new(source, copy, descriptor, item.digest, self.progress);
+        Ok((stream, path))
+    }
+
     /// Decodes the blob on one thread, and keeps its content on this one.
-    fn read(self, blob: &mut BlobStream<'_>, item: &Item, blob_path: &Path) -> Result<Read> {
+    fn read(self, blob: &mut BlobStream<'_>, item: &Item) -> Result<Read> {
         let decoder = Decoder::new(BufReader::with_capacity(BLOB_BUFFER, blob)).doing(reading)?;
         let is_plain = decoder.is_plain();
         let wanted = item.wants_content.then_some(self.form);
         let tar_path = self.staged("tar", &item.diff_id);
-        let keep = wanted == Some(Form::Erofs) && !is_plain;
-        let copy = keep
+        let copy = (wanted == Some(Form::Erofs))
             .then(|| KeptFile::create(&tar_path).doing(storing))
             .transpose()?;
         std::thread::scope(|scope| {
@@ -116,15 +149,6 @@ impl Ingestion<'_> {
                 }
             };
             let (diff_id, size) = tar.finish().doing(reading)?;
-            // A plain blob is its own tar stream: one file, two names.
-            if let Some(Content {
-                place: Place::Tar(stream),
-                ..
-            }) = &content
-                && is_plain
-            {
-                std::fs::hard_link(blob_path, stream).doing(storing)?;
-            }
             Ok(Read {
                 diff_id,
                 size,

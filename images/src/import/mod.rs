@@ -5,6 +5,7 @@
 
 mod kept;
 mod layer;
+pub(crate) mod partial;
 mod pipe;
 mod plan;
 mod publish;
@@ -14,9 +15,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::layer::Ingestion;
+use self::partial::Partials;
 use self::plan::{Item, Plan};
 use self::publish::publish;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Descriptor;
 use crate::rootfs::built;
 use crate::source::{Resolved, Source, resolve};
@@ -24,9 +26,10 @@ use crate::store::chain::Chain;
 use crate::store::index;
 use crate::store::ingested::Ingested;
 use crate::store::layout::Layout;
+use crate::store::listed::listed;
 use crate::store::lock::{Lock, Mode};
 use crate::store::staging::Staging;
-use crate::store::stored;
+use crate::store::stored::{self, Stored};
 use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
 use crate::{
     ContentStore, Digest, Form, Image, ImageReference, Layer, LayerProgress, Platform, Progress,
@@ -53,6 +56,37 @@ impl ContentStore {
     }
 }
 
+/// Where the layers of an image come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// Where the image was found.
+    Source(&'a dyn Source),
+    /// A store that has the image: what it keeps of a layer is read.
+    Store(&'a Layout),
+}
+
+impl<'a> Origin<'a> {
+    /// What to read of a layer.
+    fn archive(self, layer: &Descriptor, diff_id: &Digest) -> Descriptor {
+        match self {
+            Self::Source(_) => None,
+            Self::Store(layout) => stored::archive(layout, layer, diff_id),
+        }
+        .unwrap_or_else(|| layer.clone())
+    }
+
+    fn is_store(self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+
+    fn source(self) -> Box<dyn Source + 'a> {
+        match self {
+            Self::Source(source) => Box::new(source),
+            Self::Store(layout) => Box::new(Stored(layout)),
+        }
+    }
+}
+
 pub(crate) fn import(
     layout: &Layout,
     form: Form,
@@ -62,39 +96,114 @@ pub(crate) fn import(
 ) -> Result<Image> {
     let source = source::open(reference)?;
     let resolved = resolve(source.as_ref(), platform)?;
+    let origin = Origin::Source(source.as_ref());
+    bring_in(layout, form, origin, resolved, progress)
+}
+
+/// Brings an image whose documents are known into a store.
+pub(crate) fn bring_in(
+    layout: &Layout,
+    form: Form,
+    origin: Origin<'_>,
+    resolved: Resolved,
+    progress: &dyn Progress,
+) -> Result<Image> {
     let chain = Chain::new(&resolved.diff_ids);
     let _store = Lock::acquire_for(&layout.lock("store"), Mode::Shared, progress)?;
     // Held until the records are written: who gets them next sees what they stand
     // for as complete.
-    let (mut plan, _locks) = locked_plan(layout, form, &resolved, &chain, progress)?;
-    plan.budget.interrupt = progress.interrupt();
-    for item in &plan.stored {
-        progress.layer(&item.digest, LayerProgress::AlreadyStored);
+    let (plan, _locks) = locked_plan(layout, form, origin, &resolved, &chain, progress)?;
+    for digest in &plan.stored {
+        progress.layer(digest, LayerProgress::AlreadyStored);
     }
-    let has_root = chain.is_stored(layout, form);
-    if !plan.missing.is_empty() || !has_root || !is_listed(layout, &resolved)? {
-        let staging = Staging::new(layout)?;
+    let work = Work {
+        layout,
+        form,
+        origin,
+        resolved: &resolved,
+        chain: &chain,
+        progress,
+    };
+    let is_done = plan.missing.is_empty() && chain.is_stored(layout, form);
+    if !is_done || !is_listed(layout, &resolved)? {
+        work.perform(plan)?;
+    }
+    Ok(describe(layout, form, resolved))
+}
+
+/// What an import does when it knows what is missing.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    layout: &'a Layout,
+    form: Form,
+    origin: Origin<'a>,
+    resolved: &'a Resolved,
+    chain: &'a Chain,
+    progress: &'a dyn Progress,
+}
+
+impl Work<'_> {
+    /// Reads, builds and publishes, and decides what becomes of the downloads.
+    fn perform(self, plan: Plan) -> Result<()> {
+        let source = self.origin.source();
+        if source.is_remote() {
+            partial::sweep(self.layout)?;
+        }
+        let partials = Partials::new(self.layout);
+        let mut result = self.try_once(source.as_ref(), plan, &partials);
+        if result.as_ref().is_err_and(speaks_of_bytes) && partials.have_helped() {
+            tracing::info!("what an earlier pull has left is damaged; downloading it again");
+            partials.remove();
+            result = Plan::new(self.layout, self.form, self.origin, self.resolved)
+                .and_then(|plan| self.try_once(source.as_ref(), plan, &partials));
+        }
+        // Only what may go on another time is worth its room.
+        if !result
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::Unreachable)
+        {
+            partials.remove();
+        }
+        result
+    }
+
+    fn try_once(self, source: &dyn Source, mut plan: Plan, partials: &Partials<'_>) -> Result<()> {
+        plan.budget.interrupt = self.progress.interrupt();
+        let staging = Staging::new(self.layout)?;
         let ingestion = Ingestion {
-            source: source.as_ref(),
+            source,
             staging: &staging,
+            partials,
             budget: &plan.budget,
-            progress,
-            form,
+            progress: self.progress,
+            form: self.form,
         };
         let ingested = ingest_all(ingestion, &plan)?;
         let interrupt = &plan.budget.interrupt;
-        let root = match form {
-            _ if has_root => None,
-            Form::Erofs => Some(built::erofs(&chain, layout, &ingested)?),
+        let (layout, chain) = (self.layout, self.chain);
+        let root = match self.form {
+            form if chain.is_stored(layout, form) => None,
+            Form::Erofs => Some(built::erofs(chain, layout, &ingested)?),
             Form::Directory => {
                 let place = staging.path().join("joint");
-                Some(built::joint(&chain, layout, &ingested, &place, interrupt)?)
+                Some(built::joint(chain, layout, &ingested, &place, interrupt)?)
             }
         };
         interrupt.check()?;
-        publish(layout, &staging, &resolved, &ingested, root.as_ref())?;
+        publish(layout, &staging, self.resolved, &ingested, root.as_ref())
     }
-    Ok(describe(layout, form, resolved))
+}
+
+/// True for an error that other bytes of the same blob would not have given.
+fn speaks_of_bytes(error: &Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::Io
+            | ErrorKind::Interrupted
+            | ErrorKind::Unreachable
+            | ErrorKind::Denied
+            | ErrorKind::NotFound
+    )
 }
 
 /// Plans the import, and locks what it is going to write: in the order of their
@@ -103,11 +212,12 @@ pub(crate) fn import(
 fn locked_plan(
     layout: &Layout,
     form: Form,
+    origin: Origin<'_>,
     resolved: &Resolved,
     chain: &Chain,
     progress: &dyn Progress,
 ) -> Result<(Plan, Vec<Lock>)> {
-    let plan = Plan::new(layout, form, resolved)?;
+    let plan = Plan::new(layout, form, origin, resolved)?;
     let mut names: Vec<_> = plan
         .missing
         .iter()
@@ -127,20 +237,18 @@ fn locked_plan(
         .map(|name| Lock::acquire_for(&layout.lock(name), Mode::Exclusive, progress))
         .collect::<Result<_>>()?;
     // Others may have written some of it until the locks were free.
-    Ok((Plan::new(layout, form, resolved)?, locks))
+    Ok((Plan::new(layout, form, origin, resolved)?, locks))
 }
 
-/// True if the image is in the index and its two documents are there.
+/// True if the image is in the index, as it is to be, and its documents are there.
 fn is_listed(layout: &Layout, resolved: &Resolved) -> Result<bool> {
-    let documents = [&resolved.descriptor, &resolved.manifest.config];
+    let listed = listed(layout, resolved)?.descriptor;
+    let documents = [&resolved.descriptor, &resolved.manifest.config, &listed];
     let there = documents
         .into_iter()
-        .all(|document| plan::has_blob(layout, document));
-    let digest = resolved.descriptor.digest;
-    Ok(there
-        && index::read(layout)?
-            .iter()
-            .any(|entry| entry.digest == digest))
+        .all(|document| stored::has_blob(layout, document));
+    let entries = index::read(layout)?;
+    Ok(there && index::is_listed(&entries, &resolved.descriptor.digest, &listed.digest))
 }
 
 /// Reads all missing layers on as many threads as there are processors.
@@ -152,7 +260,7 @@ fn ingest_all(ingestion: Ingestion<'_>, plan: &Plan) -> Result<Vec<Ingested>> {
         while let Some(item) = plan.missing.get(next.fetch_add(1, Ordering::Relaxed)) {
             let result = ingestion
                 .layer(item)
-                .map_err(|error| error.within(&format!("layer {}", item.descriptor.digest)));
+                .map_err(|error| error.within(&format!("layer {}", item.digest)));
             if !collect(&results, &plan.budget, result) {
                 return;
             }
@@ -169,9 +277,9 @@ fn ingest_all(ingestion: Ingestion<'_>, plan: &Plan) -> Result<Vec<Ingested>> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Reads one layer as an import does, into the staging directory only.
+/// Reads one layer of a store as an import does, into a directory in `staging`.
 pub(crate) fn reread(
-    source: &dyn Source,
+    layout: &Layout,
     staging: &Staging,
     descriptor: Descriptor,
     diff_id: Digest,
@@ -180,13 +288,16 @@ pub(crate) fn reread(
     let mut budget = Budget::new(IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX);
     budget.interrupt = progress.interrupt();
     let item = Item {
+        digest: descriptor.digest,
         descriptor,
         diff_id,
         wants_content: true,
+        keeps_blob: false,
     };
     let ingestion = Ingestion {
-        source,
+        source: &Stored(layout),
         staging,
+        partials: &Partials::new(layout),
         budget: &budget,
         progress,
         form: Form::Directory,

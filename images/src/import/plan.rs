@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::Origin;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Descriptor;
 use crate::source::Resolved;
@@ -14,22 +15,33 @@ use crate::{Digest, Form};
 /// One layer to read.
 #[derive(Debug)]
 pub(super) struct Item {
+    /// The layer's blob, as the image names it.
+    pub(super) digest: Digest,
+    /// What is read: that blob, or what the store has in its place.
     pub(super) descriptor: Descriptor,
     pub(super) diff_id: Digest,
-    /// False if only the blob is missing.
+    /// False if the store has the content and only cannot say what the blob is.
     pub(super) wants_content: bool,
+    /// Whether what is read goes into the store as it is.
+    pub(super) keeps_blob: bool,
 }
 
 /// The work of one import.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) missing: Vec<Item>,
-    pub(super) stored: Vec<Descriptor>,
+    /// Digests of the blobs of layers that the store has.
+    pub(super) stored: Vec<Digest>,
     pub(super) budget: Budget,
 }
 
 impl Plan {
-    pub(super) fn new(layout: &Layout, form: Form, resolved: &Resolved) -> Result<Self> {
+    pub(super) fn new(
+        layout: &Layout,
+        form: Form,
+        origin: Origin<'_>,
+        resolved: &Resolved,
+    ) -> Result<Self> {
         let mut plan = Self {
             missing: Vec::new(),
             stored: Vec::new(),
@@ -45,7 +57,9 @@ impl Plan {
                 plan.budget.take_bytes(u64::MAX)?;
             }
             let stored = stored::size(layout, form, &diff_id);
-            match stored_blob(layout, descriptor) {
+            let is_archived = stored::has_blob(layout, descriptor)
+                || stored::size(layout, Form::Erofs, &diff_id).is_some();
+            match record::read::<BlobRecord>(&layout.blob_record(&descriptor.digest)) {
                 Some(blob) if blob.diff_id != diff_id => {
                     return Err(diff_id_mismatch(
                         &descriptor.digest,
@@ -53,14 +67,16 @@ impl Plan {
                         &blob.diff_id,
                     ));
                 }
-                Some(_) if stored.is_some() => {
+                Some(_) if stored.is_some() && is_archived => {
                     plan.budget.take_bytes(stored.unwrap_or_default())?;
-                    plan.stored.push(descriptor.clone());
+                    plan.stored.push(descriptor.digest);
                 }
                 _ => plan.missing.push(Item {
-                    descriptor: descriptor.clone(),
+                    digest: descriptor.digest,
+                    descriptor: origin.archive(descriptor, &diff_id),
                     diff_id,
                     wants_content: layers.insert(diff_id) && stored.is_none(),
+                    keeps_blob: form == Form::Directory && !origin.is_store(),
                 }),
             }
         }
@@ -69,17 +85,6 @@ impl Plan {
             .sort_by_key(|item| std::cmp::Reverse(item.descriptor.size));
         Ok(plan)
     }
-}
-
-/// The record of a blob whose file is there.
-fn stored_blob(layout: &Layout, descriptor: &Descriptor) -> Option<BlobRecord> {
-    record::read(&layout.blob_record(&descriptor.digest)).filter(|_| has_blob(layout, descriptor))
-}
-
-/// True if there is a file of the right size for this blob.
-pub(super) fn has_blob(layout: &Layout, descriptor: &Descriptor) -> bool {
-    let metadata = layout.blob(&descriptor.digest).symlink_metadata();
-    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == descriptor.size)
 }
 
 pub(super) fn diff_id_mismatch(layer: &Digest, expected: &Digest, found: &Digest) -> Error {

@@ -14,6 +14,7 @@ use crate::source::Resolved;
 use crate::store::index;
 use crate::store::ingested::{Content, Ingested, Place};
 use crate::store::layout::{Layout, private_file};
+use crate::store::listed::listed;
 use crate::store::record::{self, BlobRecord, LayerRecord, TarRecord};
 use crate::store::staging::Staging;
 use crate::unique::unique;
@@ -33,10 +34,7 @@ pub(super) fn publish(
     for layer in ingested {
         indexes.push(place(layout, staging, layer)?);
     }
-    for (digest, bytes) in [
-        (&resolved.descriptor.digest, &resolved.manifest_bytes),
-        (&resolved.manifest.config.digest, &resolved.config_bytes),
-    ] {
+    for (digest, bytes) in documents(resolved) {
         write(staging, &layout.blob(digest), bytes)?;
     }
     match root.map(|root| (&root.chain, &root.form)) {
@@ -70,14 +68,32 @@ pub(super) fn publish(
         }
         None => {}
     }
+    let mut files = records(layout, ingested, root);
+    // By the records, for it names what they vouch for.
+    let listed = listed(layout, resolved)?;
+    if let Some(manifest) = &listed.manifest {
+        let path = layout.blob(&listed.descriptor.digest);
+        write(staging, &path, manifest)?;
+        files.push(path);
+    }
     // The image is listed only when all that it needs would survive a power cut.
-    flush(layout, &records(layout, ingested, root))?;
+    flush(layout, &files)?;
     index::add(
         layout,
         staging,
-        &resolved.descriptor,
+        resolved.descriptor.digest,
+        &listed.descriptor,
         &resolved.config.platform(),
     )
+}
+
+/// The image's own documents.
+fn documents(resolved: &Resolved) -> [(&Digest, &[u8]); 2] {
+    let config = &resolved.manifest.config.digest;
+    [
+        (&resolved.descriptor.digest, &resolved.manifest_bytes),
+        (config, &resolved.config_bytes),
+    ]
 }
 
 /// True if there are trees of files among what an import brings.
@@ -95,13 +111,15 @@ fn has_directories(ingested: &[Ingested], root: Option<&BuiltRoot>) -> bool {
 
 /// Moves a layer to its place; returns the digest of its index, if it has one.
 fn place(layout: &Layout, staging: &Staging, layer: &Ingested) -> Result<Option<Digest>> {
-    rename(&layer.blob, &layout.blob(&layer.digest))?;
+    if let Some(blob) = &layer.blob {
+        rename(blob, &layout.blob(&layer.digest))?;
+    }
     let Some(Content { place, index }) = &layer.content else {
         return Ok(None);
     };
     match place {
         Place::Directory(directory) => rename(directory, &layout.layer(&layer.diff_id))?,
-        Place::Tar(stream) => rename(stream, &layout.tar(&layer.diff_id))?,
+        Place::Tar(stream) => rename(stream, &layout.stream(&layer.diff_id))?,
     }
     let index = index.to_bytes()?;
     write(staging, &layout.index_of(&layer.diff_id), &index)?;
@@ -138,14 +156,15 @@ fn written(
     ingested: &[Ingested],
     root: Option<&BuiltRoot>,
 ) -> Vec<PathBuf> {
-    let mut paths = vec![
-        layout.blob(&resolved.descriptor.digest),
-        layout.blob(&resolved.manifest.config.digest),
-    ];
+    let mut paths: Vec<_> = documents(resolved)
+        .map(|(digest, _)| layout.blob(digest))
+        .into();
     for layer in ingested {
-        paths.push(layout.blob(&layer.digest));
+        if layer.blob.is_some() {
+            paths.push(layout.blob(&layer.digest));
+        }
         if layer.content.is_some() {
-            paths.push(layout.tar(&layer.diff_id));
+            paths.push(layout.stream(&layer.diff_id));
             paths.push(layout.index_of(&layer.diff_id));
         }
     }

@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, Read, Write};
 
 use super::kept::KeptFile;
+use super::partial::Partial;
 use super::pipe::Pipe;
 use crate::digest::Hasher;
 use crate::error::{IoContext, Result};
@@ -15,16 +16,44 @@ use crate::{Digest, Interrupt, LayerProgress, Progress};
 /// Bytes between two progress reports.
 const REPORT_EVERY: u64 = 4 * 1024 * 1024;
 
-/// Reads a blob, hashes it and writes it into the store on the way.
+/// Where a blob is written to while it is read.
+#[derive(Debug)]
+pub(super) enum Copy {
+    /// Nowhere.
+    None,
+    /// Into the store.
+    Kept(KeptFile),
+    /// Behind what an earlier pull has left of it.
+    Partial(Partial),
+}
+
+impl Copy {
+    /// Takes the bytes from `position` on.
+    fn take(&mut self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::None => Ok(()),
+            Self::Kept(file) => file.write_all(bytes),
+            Self::Partial(file) => {
+                let known = file.found.saturating_sub(position);
+                let known = usize::try_from(known).unwrap_or(usize::MAX);
+                file.write_all(bytes.get(known..).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Reads a blob, hashes it and keeps it on the way, if it is to be.
 ///
 /// Never asks the source for more than the descriptor's size.
 pub(super) struct BlobStream<'a> {
     source: Box<dyn Read + Send + 'a>,
-    copy: KeptFile,
+    copy: Copy,
     hasher: Hasher,
     read: u64,
     reported: u64,
     descriptor: &'a Descriptor,
+    /// The layer to report progress of.
+    layer: Digest,
     progress: &'a dyn Progress,
     interrupt: Interrupt,
 }
@@ -32,8 +61,9 @@ pub(super) struct BlobStream<'a> {
 impl<'a> BlobStream<'a> {
     pub(super) fn new(
         source: Box<dyn Read + Send + 'a>,
-        copy: KeptFile,
+        copy: Copy,
         descriptor: &'a Descriptor,
+        layer: Digest,
         progress: &'a dyn Progress,
     ) -> Self {
         Self {
@@ -43,6 +73,7 @@ impl<'a> BlobStream<'a> {
             read: 0,
             reported: 0,
             descriptor,
+            layer,
             interrupt: progress.interrupt(),
             progress,
         }
@@ -75,12 +106,12 @@ impl Read for BlobStream<'_> {
             return Err(error.into());
         }
         self.hasher.update(&buffer[..read]);
-        self.copy.write_all(&buffer[..read])?;
+        self.copy.take(self.read, &buffer[..read])?;
         self.read += read as u64;
         if self.read - self.reported >= REPORT_EVERY {
             self.reported = self.read;
             let state = LayerProgress::Advanced { read: self.read };
-            self.progress.layer(&self.descriptor.digest, state);
+            self.progress.layer(&self.layer, state);
         }
         Ok(read)
     }

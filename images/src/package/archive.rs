@@ -52,7 +52,7 @@ enum Kind {
 /// `NotAnImage` for what is no zip archive, `UnsafePath` for a name that is absolute
 /// or has `..`, `LimitExceeded` beyond `limits`, `Unsupported` for encryption,
 /// compression other than deflate, and special files.
-pub(super) fn unpack(
+pub(crate) fn unpack(
     archive: impl Read + Seek,
     root: OwnedFd,
     graveyard: BorrowedFd<'_>,

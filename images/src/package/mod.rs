@@ -7,6 +7,8 @@ mod directory;
 mod store;
 
 pub use self::archive::PackageLimits;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::archive::unpack;
 pub use self::attachment::Attachment;
 pub use self::directory::zip_directory;
 pub use self::store::{Package, PackageLease, PackageStore};

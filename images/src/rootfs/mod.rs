@@ -142,7 +142,7 @@ impl ContentStore {
             .ok_or_else(|| not_stored(&image.manifest_digest))?;
         let mut devices = Vec::with_capacity(record.devices.len());
         for diff_id in &record.devices {
-            let path = self.layout.tar(diff_id);
+            let path = self.layout.stream(diff_id);
             if !path.is_file() {
                 return Err(not_stored(diff_id));
             }

@@ -36,6 +36,38 @@ pub(crate) trait Source: Send + Sync {
 
     /// The bytes that claim to be this blob.
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// True if bytes come over a network, and are worth keeping when it fails.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// The same as [`Self::open`], without so many bytes at the beginning, which are
+    /// known already.
+    fn open_from(&self, blob: &Descriptor, known: u64) -> Result<Box<dyn Read + Send + '_>> {
+        let mut reader = self.open(blob)?;
+        std::io::copy(&mut reader.by_ref().take(known), &mut std::io::sink())
+            .doing(|| format!("reading blob {}", blob.digest))?;
+        Ok(reader)
+    }
+}
+
+impl Source for &dyn Source {
+    fn root(&self, platform: &Platform) -> Result<Descriptor> {
+        (**self).root(platform)
+    }
+
+    fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        (**self).open(blob)
+    }
+
+    fn is_remote(&self) -> bool {
+        (**self).is_remote()
+    }
+
+    fn open_from(&self, blob: &Descriptor, known: u64) -> Result<Box<dyn Read + Send + '_>> {
+        (**self).open_from(blob, known)
+    }
 }
 
 /// An image before any of its layers was read.

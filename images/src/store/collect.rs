@@ -8,17 +8,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 
 use super::index::{self, Entry};
 use super::layout::Layout;
 use super::lock::{Lock, Mode};
 use super::name::ImageName;
 use super::query::{digests, document, named, names, resolve};
-use super::reach::{COLLECTED, Kept, Reachable, reachable};
+use super::reach::{COLLECTED, Kept, Reachable, Root, reachable};
 use super::record::{self, JointRecord, LayerRecord};
 use super::staging::Staging;
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
+use crate::import::partial;
 use crate::{ContentStore, Digest, Progress};
 
 /// What was removed from a store.
@@ -75,7 +75,9 @@ impl ContentStore {
                 ),
             ));
         }
-        let before = needed(layout, [digest]);
+        let own = entries.iter().filter(|entry| entry.digest == digest);
+        // As a whole too: what is not listed in this form was until it had another.
+        let before = needed(layout, own.map(root).chain([Root::alone(digest)]));
         entries.retain(|entry| entry.digest != digest);
         index::write(layout, &staging, &entries)?;
         removal.names = all;
@@ -109,6 +111,7 @@ impl ContentStore {
             entries.retain(|entry| !removal.images.contains(&entry.digest));
             index::write(layout, &staging, &entries)?;
         }
+        removal.bytes_freed += partial::remove_all(layout)?;
         collect(layout, &staging, &entries, None, &mut removal)?;
         drop(store);
         Ok(removal)
@@ -116,8 +119,16 @@ impl ContentStore {
 }
 
 /// What these images are made of, as far as their documents can be read.
-fn needed(layout: &Layout, images: impl IntoIterator<Item = Digest>) -> Reachable {
+fn needed(layout: &Layout, images: impl IntoIterator<Item = Root>) -> Reachable {
     reachable(images, |digest| document(layout, digest, None).ok())
+}
+
+/// An image as its entry has it.
+pub(crate) fn root(entry: &Entry) -> Root {
+    Root {
+        image: entry.digest,
+        listed: entry.listed(),
+    }
 }
 
 /// Removes what the images in `entries` and the leased ones do not need, of
@@ -132,8 +143,8 @@ fn collect(
     let leased = leased(layout)?;
     let roots = entries
         .iter()
-        .map(|entry| entry.digest)
-        .chain(leased.iter().copied());
+        .map(root)
+        .chain(leased.iter().copied().map(Root::alone));
     let kept = needed(layout, roots);
     refuse_unknown(layout, &leased)?;
     let mut moved = 0;
@@ -162,7 +173,7 @@ fn collect(
 /// An image in use whose documents are damaged hides what must be kept.
 fn refuse_unknown(layout: &Layout, leased: &BTreeSet<Digest>) -> Result<()> {
     for image in leased {
-        let unreadable = needed(layout, [*image]).unreadable;
+        let unreadable = needed(layout, [Root::alone(*image)]).unreadable;
         if let Some(blob) = unreadable.first() {
             return Err(Error::new(
                 ErrorKind::InUse,
@@ -179,16 +190,12 @@ fn refuse_unknown(layout: &Layout, leased: &BTreeSet<Digest>) -> Result<()> {
 /// Bytes that an entry of a collected directory has cost.
 fn size(layout: &Layout, directory: &str, digest: &Digest) -> u64 {
     match directory {
-        "blobs/sha256" | "tars/sha256" | "indexes" | "roots" => layout
+        "blobs/sha256" | "indexes" | "roots" => layout
             .root()
             .join(directory)
             .join(digest.hex())
             .symlink_metadata()
-            // A stream that is a blob too is counted as the blob.
-            .map_or(0, |file| match directory {
-                "tars/sha256" if file.nlink() > 1 => 0,
-                _ => file.len(),
-            }),
+            .map_or(0, |file| file.len()),
         // Known only as long as there is a record, which goes first.
         "records/layers" => record::read::<LayerRecord>(&layout.layer_record(digest))
             .map_or(0, |record| record.size),
@@ -260,7 +267,7 @@ fn remove_locks(layout: &Layout, kept: &Reachable) -> Result<()> {
             continue;
         }
         let kind = match kind {
-            Kept::Blobs => "image",
+            Kept::Blobs | Kept::Received => "image",
             Kept::Layers => "layer",
             Kept::Roots => "root",
         };

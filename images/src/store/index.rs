@@ -2,7 +2,9 @@
 //! by any OCI tool.
 //!
 //! Each image has one entry with the name `sha256-HEX`, its identity, and one
-//! more for each name that a user gave it. Every entry carries a checksum of
+//! more for each name that a user gave it. An entry leads to the manifest that other
+//! tools are to read (see `listed`), and where that is not the image's own one it
+//! says whose it is. Every entry carries a checksum of
 //! itself, so that damage is told from content; see `verify`.
 
 use std::collections::BTreeMap;
@@ -22,15 +24,19 @@ use crate::{Digest, Platform};
 
 /// The annotation with the time of an entry, in seconds since 1970.
 const IMPORTED: &str = "lambent.imported";
+/// The annotation with the digest of the image, if the entry leads to another
+/// manifest than its own; also in that manifest.
+pub(crate) const IMAGE: &str = "lambent.image";
 /// The annotation with an entry's checksum.
 const CHECKSUM: &str = "lambent.checksum";
 
 /// One line of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    pub(crate) media_type: String,
+    /// The image: the digest of its manifest.
     pub(crate) digest: Digest,
-    pub(crate) size: u64,
+    /// The manifest that other tools read; the image's own or one in its place.
+    listed: Descriptor,
     pub(crate) platform: Option<Platform>,
     /// `sha256-HEX`, or what a user called the image; empty if another program
     /// wrote the entry without a name.
@@ -42,14 +48,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn new(manifest: &Descriptor, platform: Option<Platform>, name: String) -> Self {
+    fn new(digest: Digest, listed: &Descriptor, platform: Option<Platform>, name: String) -> Self {
         let imported = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_secs());
         Self {
-            media_type: manifest.media_type.clone(),
-            digest: manifest.digest,
-            size: manifest.size,
+            digest,
+            listed: listed.bare(),
             platform,
             name,
             imported,
@@ -59,15 +64,25 @@ impl Entry {
     }
 
     /// The entry that makes an image part of the store.
-    pub(crate) fn identity(manifest: &Descriptor, platform: &Platform) -> Self {
-        Self::new(manifest, Some(platform.clone()), identity(&manifest.digest))
+    pub(crate) fn identity(digest: Digest, listed: &Descriptor, platform: &Platform) -> Self {
+        Self::new(digest, listed, Some(platform.clone()), identity(&digest))
     }
 
     /// The same image under a name.
     fn named(&self, name: &ImageName) -> Self {
-        let mut entry = Self::new(&self.descriptor(), self.platform.clone(), String::new());
-        name.as_str().clone_into(&mut entry.name);
-        entry.sealed()
+        let name = name.as_str().to_owned();
+        Self::new(self.digest, &self.listed, self.platform.clone(), name)
+    }
+
+    /// The same entry, leading to another manifest.
+    fn listing(mut self, listed: &Descriptor) -> Self {
+        self.listed = listed.bare();
+        self.sealed()
+    }
+
+    /// The digest of the manifest that other tools read.
+    pub(crate) fn listed(&self) -> Digest {
+        self.listed.digest
     }
 
     fn sealed(mut self) -> Self {
@@ -77,15 +92,18 @@ impl Entry {
 
     fn expected_checksum(&self) -> String {
         let platform = self.platform.as_ref().map(ToString::to_string);
-        let text = format!(
+        let mut text = format!(
             "{}\n{}\n{}\n{}\n{}\n{}",
-            self.media_type,
-            self.digest,
-            self.size,
+            self.listed.media_type,
+            self.listed.digest,
+            self.listed.size,
             platform.unwrap_or_default(),
             self.name,
             self.imported
         );
+        if let Some(image) = self.other_image() {
+            text = format!("{text}\n{image}");
+        }
         Digest::of(text).hex()[..16].to_owned()
     }
 
@@ -103,14 +121,9 @@ impl Entry {
         self.name.parse().ok()
     }
 
-    pub(crate) fn descriptor(&self) -> Descriptor {
-        Descriptor {
-            media_type: self.media_type.clone(),
-            digest: self.digest,
-            size: self.size,
-            platform: None,
-            annotations: BTreeMap::new(),
-        }
+    /// The image, if the entry leads to another manifest than its own.
+    fn other_image(&self) -> Option<Digest> {
+        (self.digest != self.listed.digest).then_some(self.digest)
     }
 }
 
@@ -121,10 +134,9 @@ impl From<Descriptor> for Entry {
             name: text(REF_NAME),
             imported: text(IMPORTED).parse().unwrap_or(0),
             checksum: text(CHECKSUM),
-            media_type: raw.media_type,
-            digest: raw.digest,
-            size: raw.size,
-            platform: raw.platform,
+            digest: text(IMAGE).parse().unwrap_or(raw.digest),
+            platform: raw.platform.clone(),
+            listed: raw.bare(),
         }
     }
 }
@@ -136,22 +148,37 @@ pub(crate) fn read(layout: &Layout) -> Result<Vec<Entry>> {
     Ok(entries.into_iter().map(Entry::from).collect())
 }
 
-/// Adds an image, durably; nothing happens if it is listed already.
+/// Adds an image, durably, under this manifest; nothing happens if it is listed so
+/// already.
 pub(crate) fn add(
     layout: &Layout,
     staging: &Staging,
-    manifest: &Descriptor,
+    digest: Digest,
+    listed: &Descriptor,
     platform: &Platform,
 ) -> Result<()> {
     update(layout, staging, |entries| {
-        let known = entries
-            .iter()
-            .any(|entry| entry.is_identity() && entry.digest == manifest.digest);
-        if !known {
-            entries.push(Entry::identity(manifest, platform));
+        if is_listed(entries, &digest, &listed.digest) {
+            return Ok(false);
         }
-        Ok(!known)
+        for entry in entries.iter_mut().filter(|entry| entry.digest == digest) {
+            *entry = entry.clone().listing(listed);
+        }
+        if !entries
+            .iter()
+            .any(|entry| entry.is_identity() && entry.digest == digest)
+        {
+            entries.push(Entry::identity(digest, listed, platform));
+        }
+        Ok(true)
     })
+}
+
+/// True if all entries of an image, its identity among them, lead to this manifest.
+pub(crate) fn is_listed(entries: &[Entry], digest: &Digest, listed: &Digest) -> bool {
+    let mut own = entries.iter().filter(|entry| entry.digest == *digest);
+    let has_identity = own.clone().any(Entry::is_identity);
+    has_identity && own.all(|entry| entry.listed.digest == *listed)
 }
 
 /// Gives a listed image a name, taking it from the image that had it; false if
@@ -238,9 +265,9 @@ pub(crate) fn render(entries: &[Entry]) -> Result<Vec<u8>> {
     let manifests = entries
         .iter()
         .map(|entry| Listed {
-            media_type: &entry.media_type,
-            digest: entry.digest,
-            size: entry.size,
+            media_type: &entry.listed.media_type,
+            digest: entry.listed.digest,
+            size: entry.listed.size,
             platform: entry.platform.as_ref().map(|platform| ListedPlatform {
                 architecture: &platform.architecture,
                 os: &platform.os,
@@ -249,6 +276,7 @@ pub(crate) fn render(entries: &[Entry]) -> Result<Vec<u8>> {
             annotations: [
                 (REF_NAME, entry.name.clone()),
                 (IMPORTED, entry.imported.to_string()),
+                (IMAGE, image_text(entry)),
                 (CHECKSUM, entry.checksum.clone()),
             ]
             .into_iter()
@@ -262,6 +290,11 @@ pub(crate) fn render(entries: &[Entry]) -> Result<Vec<u8>> {
         manifests,
     };
     serde_json::to_vec(&document).doing(|| "writing the index".to_owned())
+}
+
+fn image_text(entry: &Entry) -> String {
+    let image = entry.other_image().map(|image| image.to_string());
+    image.unwrap_or_default()
 }
 
 pub(crate) fn bytes(layout: &Layout) -> Result<Vec<u8>> {

@@ -10,7 +10,8 @@ use crate::tree::index::LayerIndex;
 pub(crate) struct Ingested {
     pub(crate) digest: Digest,
     pub(crate) diff_id: Digest,
-    pub(crate) blob: PathBuf,
+    /// None if the blob is not kept.
+    pub(crate) blob: Option<PathBuf>,
     /// None if the store has the content already.
     pub(crate) content: Option<Content>,
     /// Bytes of the tar stream.

@@ -2,19 +2,23 @@
 //!
 //! ```text
 //! ROOT/                      0700, so that setuid files inside stay unreachable
-//!   lambent-store            {"version":1}, written last when a store is made
+//!   lambent-store            {"version":2}, written last when a store is made
 //!   oci-layout, index.json   a valid OCI image layout: skopeo and umoci read it,
 //!                            each image as sha256-HEX and by its names
-//!   blobs/sha256/HEX         manifests, configurations and layers as received
+//!   blobs/sha256/HEX         manifests and configurations as received, the manifests
+//!                            that the index lists in their place (see `listed`), and
+//!                            one archive of each layer: its raw tar stream, by diff
+//!                            ID, or, if it is unpacked, the blob as received
 //!   layers/sha256/HEX/       layers unpacked, by diff ID, ready for overlayfs
-//!   tars/sha256/HEX          layers as raw tar streams, by diff ID; a link to the
-//!                            blob if that is not compressed
 //!   indexes/HEX              the entries of a layer in either form, see `tree::index`
 //!   joints/HEX/              what directories of layers do not show, by their chain;
 //!                            on top of them if there is anything, see `tree::joint`
 //!   roots/HEX                EROFS image of a whole root file system, by the
-//!                            chain of its layers; its files are in `tars/`
-//!   records/blobs/HEX        {"version":1,"diffId":...}: this blob was verified
+//!                            chain of its layers; its files are in the streams
+//!   partial/HEX              the beginning of a blob that a pull left, see
+//!                            `import::partial`
+//!   records/blobs/HEX        {"version":1,"diffId":...}: this blob was verified;
+//!                            whether it was kept is another matter
 //!   records/joints/HEX       {"version":1,"layers":...}: this joint is complete
 //!   records/layers/HEX       {"version":1,"size":...}: directory and index are complete
 //!   records/tars/HEX         {"version":1,"size":...}: stream and index are complete
@@ -30,7 +34,9 @@
 //!   one `syncfs` that covers what they vouch for, so that neither a kill nor a
 //!   power cut makes a half-written layer look complete. What has no record is
 //!   written again.
-//! - A layer has one of two forms, or both: see [`Form`](crate::Form).
+//! - A layer has one of two forms, or both: see [`Form`](crate::Form). A stream is
+//!   what its blob contains, so that blob is not kept beside it: a store of 10 GB
+//!   in streams is written at the speed of one file, not of two.
 //! - Everything becomes visible by a rename within the store.
 //! - Locks are `flock` locks on open files and die with their process.
 //!   `locks/store` is held shared by imports and while a lease is taken, and
@@ -43,6 +49,7 @@
 //! - Removers first change `index.json`, then remove records, then move the rest
 //!   into `tmp/`, sync, and only then delete.
 //! - Other programs may read a store; only Lambent writes into it.
+//! - A file in `partial/` is locked by whoever downloads into it.
 //! - A directory in `tmp/` is locked by its owner; one that can be locked by
 //!   somebody else is a dead import's and is removed.
 
@@ -55,15 +62,17 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use super::upgrade;
 use crate::Digest;
 use crate::error::{Error, IoContext, Result, quoted_path};
 
-/// Version of the format above.
-const VERSION: u32 = 1;
-const VERSION_FILE: &str = "lambent-store";
+/// Version of the format above. Stores of version 1 are changed when they are
+/// opened, see `upgrade`.
+pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION_FILE: &str = "lambent-store";
 /// Content of the file that marks an OCI image layout.
 pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
-const DIRECTORIES: [&str; 18] = [
+const DIRECTORIES: [&str; 17] = [
     "blobs",
     "blobs/sha256",
     "indexes",
@@ -71,6 +80,7 @@ const DIRECTORIES: [&str; 18] = [
     "layers",
     "layers/sha256",
     "locks",
+    "partial",
     "records",
     "records/blobs",
     "records/joints",
@@ -79,14 +89,18 @@ const DIRECTORIES: [&str; 18] = [
     "records/tars",
     "roots",
     "skeleton",
-    "tars",
-    "tars/sha256",
     "tmp",
 ];
 
 #[derive(Serialize, Deserialize)]
 struct StoreVersion {
     version: u32,
+}
+
+/// What opening a store does about its version.
+enum Format {
+    Current,
+    Old,
 }
 
 /// The paths of a store, and an open descriptor of its root.
@@ -106,8 +120,11 @@ impl Layout {
         let layout = Self { root, root_fd };
         match fs::read(layout.root.join(VERSION_FILE)) {
             Ok(text) => {
-                check_version(&layout.root, &text)?;
+                let format = check_version(&layout.root, &text)?;
                 layout.create_directories()?;
+                if let Format::Old = format {
+                    upgrade::to_streams_as_blobs(&layout)?;
+                }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 layout.require_only_ours()?;
@@ -144,8 +161,17 @@ impl Layout {
         self.root.join("records/layers").join(diff_id.hex())
     }
 
-    pub(crate) fn tar(&self, diff_id: &Digest) -> PathBuf {
-        self.root.join("tars/sha256").join(diff_id.hex())
+    /// The raw tar stream of a layer, which is a blob too.
+    pub(crate) fn stream(&self, diff_id: &Digest) -> PathBuf {
+        self.blob(diff_id)
+    }
+
+    pub(crate) fn partial(&self, blob: &Digest) -> PathBuf {
+        self.partials().join(blob.hex())
+    }
+
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.root.join("partial")
     }
 
     pub(crate) fn index_of(&self, diff_id: &Digest) -> PathBuf {
@@ -228,7 +254,7 @@ impl Layout {
     fn create(&self) -> Result<()> {
         self.create_directories()?;
         let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
-        let version = format!(r#"{{"version":{VERSION}}}"#);
+        let version = version_text();
         for (name, text) in [
             ("oci-layout", OCI_LAYOUT),
             ("index.json", index),
@@ -259,12 +285,18 @@ fn create_once(root: &Path, name: &str, text: &str) -> std::io::Result<()> {
     }
 }
 
-fn check_version(root: &Path, text: &[u8]) -> Result<()> {
+/// The content of [`VERSION_FILE`].
+pub(super) fn version_text() -> String {
+    format!(r#"{{"version":{VERSION}}}"#)
+}
+
+fn check_version(root: &Path, text: &[u8]) -> Result<Format> {
     match serde_json::from_slice::<StoreVersion>(text) {
-        Ok(StoreVersion { version: VERSION }) => Ok(()),
+        Ok(StoreVersion { version: VERSION }) => Ok(Format::Current),
+        Ok(StoreVersion { version: 1 }) => Ok(Format::Old),
         Ok(StoreVersion { version }) => Err(Error::unsupported(format!(
             "the image store {} has format {version} and this program reads format {VERSION}; \
-             use the program that made it, or another directory",
+             use a newer version of Lambent, or another directory",
             quoted_path(root)
         ))),
         Err(_) => Err(Error::invalid(format!(

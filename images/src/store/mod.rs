@@ -6,6 +6,7 @@ pub(crate) mod collect;
 pub(crate) mod index;
 pub(crate) mod ingested;
 pub(crate) mod layout;
+pub(crate) mod listed;
 pub(crate) mod lock;
 pub(crate) mod name;
 pub(crate) mod query;
@@ -13,6 +14,7 @@ pub(crate) mod reach;
 pub(crate) mod record;
 pub(crate) mod staging;
 pub(crate) mod stored;
+mod upgrade;
 
 use std::path::Path;
 use std::sync::OnceLock;

@@ -1,21 +1,20 @@
 //! What a store has: images by name, digest or the beginning of a digest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::chain::Chain;
 use super::index::{self, Entry};
 use super::layout::{Layout, read_small};
 use super::lock::{Lock, Mode};
-use super::name::{ImageName, candidates, digest_prefix, identity};
+use super::name::{ImageName, candidates, digest_prefix};
 use super::staging::Staging;
 use super::stored;
 use crate::error::{Error, ErrorKind, Result, quoted};
-use crate::manifest::{Descriptor, Document, JSON_MAX, parse};
+use crate::import::{self, Origin};
+use crate::manifest::{Descriptor, Document, JSON_MAX, media_type, parse};
 use crate::source::{Resolved, mismatch, wrong_size};
-use crate::{
-    ContentStore, Digest, Form, Image, ImageReference, NoProgress, Platform, config, import,
-};
+use crate::{ContentStore, Digest, Form, Image, NoProgress, Platform, config};
 
 /// An image in a store, in a few words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +68,9 @@ impl ContentStore {
         let imported = own().map(|entry| entry.imported).filter(|&at| at > 0).min();
         let details = own()
             .next()
-            .map(Entry::descriptor)
             .ok_or_else(|| "it is not in the index".to_owned())
-            .and_then(|manifest| {
-                read_image(&self.layout, &manifest).map_err(|error| error.to_string())
+            .and_then(|entry| {
+                read_image(&self.layout, &entry.digest).map_err(|error| error.to_string())
             })
             .map(|resolved| details(&self.layout, &resolved));
         StoredImage {
@@ -99,32 +97,20 @@ impl ContentStore {
         let Some(digest) = resolve(&entries, text)? else {
             return Ok(None);
         };
-        let Some(entry) = entries.iter().find(|entry| entry.digest == digest) else {
-            return Ok(None);
-        };
-        let resolved = read_image(&self.layout, &entry.descriptor())
+        let resolved = read_image(&self.layout, &digest)
             .map_err(|error| error.within(&format!("image {digest}")))?;
         if is_complete(&self.layout, self.form(), &resolved) {
             let image = import::describe(&self.layout, self.form(), resolved);
             return Ok(Some(image));
         }
-        // Its blobs are here: what another form, or a repair, left out is made of them.
-        let platform = resolved.config.platform();
-        let own = self.own_reference(&digest);
-        import::import(&self.layout, self.form(), &own, &platform, &NoProgress)
+        // What another form, or a repair, left out is made of what is here.
+        let own = Origin::Store(&self.layout);
+        import::bring_in(&self.layout, self.form(), own, resolved, &NoProgress)
             .map(Some)
             .map_err(|error| {
                 let advice = format!("image {digest} is incomplete, import it again");
                 error.within(&advice)
             })
-    }
-
-    /// An image of this store as a source of itself.
-    pub(crate) fn own_reference(&self, digest: &Digest) -> ImageReference {
-        ImageReference::OciLayout {
-            path: self.root().to_owned(),
-            tag: Some(identity(digest)),
-        }
     }
 
     /// The digest of the image that `text` stands for, as in [`Self::find`], even
@@ -218,9 +204,9 @@ pub(crate) fn resolve(entries: &[Entry], text: &str) -> Result<Option<Digest>> {
 }
 
 /// Reads an image's two documents from the store and checks them.
-pub(crate) fn read_image(layout: &Layout, manifest: &Descriptor) -> Result<Resolved> {
-    let manifest_bytes = document(layout, &manifest.digest, Some(manifest.size))?;
-    let Document::Manifest(parsed) = parse(&manifest_bytes, Some(&manifest.media_type))? else {
+pub(crate) fn read_image(layout: &Layout, digest: &Digest) -> Result<Resolved> {
+    let manifest_bytes = document(layout, digest, None)?;
+    let Document::Manifest(parsed) = parse(&manifest_bytes, None)? else {
         return Err(Error::unsupported(
             "the store's index leads to another index, which only another program can have \
              written; import the image",
@@ -234,7 +220,13 @@ pub(crate) fn read_image(layout: &Layout, manifest: &Descriptor) -> Result<Resol
         ));
     }
     Ok(Resolved {
-        descriptor: manifest.clone(),
+        descriptor: Descriptor {
+            media_type: media_type(&manifest_bytes, &parsed),
+            digest: *digest,
+            size: manifest_bytes.len() as u64,
+            platform: None,
+            annotations: BTreeMap::new(),
+        },
         manifest_bytes,
         manifest: parsed,
         config_bytes,

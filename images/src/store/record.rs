@@ -174,9 +174,16 @@ impl Versioned for LayerRecord {
 /// Reads a record. A damaged one, or one of another version, is as good as none:
 /// what it vouches for is written again.
 pub(crate) fn read<T: DeserializeOwned + Versioned>(path: &Path) -> Option<T> {
-    let bytes = read_small(path, RECORD_MAX).ok()??;
-    let record: T = serde_json::from_slice(&bytes).ok()?;
-    (record.version() == VERSION).then_some(record)
+    try_read(path).ok()?
+}
+
+/// The same for those who must not take a failing disk for a record that is not there.
+pub(crate) fn try_read<T: DeserializeOwned + Versioned>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = read_small(path, RECORD_MAX)? else {
+        return Ok(None);
+    };
+    let record: Option<T> = serde_json::from_slice(&bytes).ok();
+    Ok(record.filter(|record| record.version() == VERSION))
 }
 
 /// Writes a record; atomic, but only as durable as the next sync.

@@ -8,6 +8,7 @@
 
 pub(crate) mod decompress;
 pub(crate) mod entry;
+mod folding;
 pub(crate) mod limits;
 pub(crate) mod metadata;
 pub(crate) mod name;

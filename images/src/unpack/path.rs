@@ -27,6 +27,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::entry::{Device, Metadata};
+use super::folding;
 use super::metadata::{Creator, apply, apply_to_link};
 use super::name::{LayerPath, PATH_MAX};
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -84,6 +85,7 @@ impl<'a> Tree<'a> {
     /// The tree in the empty directory `root`.
     pub(crate) fn new(root: OwnedFd, graveyard: BorrowedFd<'a>) -> Result<Self> {
         let creator = Creator::below(&root).doing(|| "looking at the layer".to_owned())?;
+        folding::refuse(root.as_fd())?;
         Ok(Self {
             root,
             graveyard,

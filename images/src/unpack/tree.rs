@@ -12,6 +12,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::entry::Metadata;
+use super::folding;
 use super::metadata::{Creator, describe, set_link_owner, set_link_times, set_owner};
 use crate::Interrupt;
 use crate::error::{Error, IoContext, Result, quoted};
@@ -49,6 +50,7 @@ pub(crate) fn write(
     interrupt: &Interrupt,
 ) -> Result<LeftOut> {
     let creator = Creator::below(root).doing(|| "looking at the new directory".to_owned())?;
+    folding::refuse(root)?;
     let mut writer = Writer {
         tree,
         root,

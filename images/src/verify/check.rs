@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
 
 use super::{Finding, FindingKind, index, joints, streams, tree};
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted_path};
 use crate::manifest::{Descriptor, OCI_LAYER};
 use crate::rootfs::skeleton;
-use crate::source::Source;
 use crate::store::chain::Chain;
-use crate::store::collect::named_by_digest;
+use crate::store::collect::{named_by_digest, root};
 use crate::store::index::Entry;
 use crate::store::ingested::{Content, Place};
 use crate::store::layout::{Layout, OCI_LAYOUT, read_small};
@@ -20,7 +18,7 @@ use crate::store::reach::reachable;
 use crate::store::record::{self, BlobRecord, LayerRecord};
 use crate::store::staging::Staging;
 use crate::tree::skeleton::VERSION as SKELETON_VERSION;
-use crate::{Digest, Platform, Progress, import};
+use crate::{Digest, Progress, import};
 
 /// Something to check. What is checked twice, for want of a lock, is damaged only
 /// if it is both times.
@@ -45,28 +43,14 @@ pub(super) enum Item {
 fn needed_by(layout: &Layout, entries: &[Entry]) -> BTreeMap<Digest, BTreeSet<Digest>> {
     let mut needed: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for image in digests(entries) {
-        let found = reachable([image], |digest| document(layout, digest, None).ok());
-        let named = found.blobs.into_iter().chain(found.layers);
+        let own = entries.iter().filter(|entry| entry.digest == image);
+        let found = reachable(own.map(root), |digest| document(layout, digest, None).ok());
+        let named = found.blobs.into_iter().chain(found.received);
         for digest in named.chain(found.roots) {
             needed.entry(digest).or_default().insert(image);
         }
     }
     needed
-}
-
-/// The store itself as a source of blobs.
-struct Stored<'a>(&'a Layout);
-
-impl Source for Stored<'_> {
-    fn root(&self, _platform: &Platform) -> Result<Descriptor> {
-        Err(Error::unsupported("a store is verified blob by blob"))
-    }
-
-    fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
-        let path = self.0.blob(&blob.digest);
-        let file = File::open(&path).doing(|| format!("reading {}", quoted_path(&path)))?;
-        Ok(Box::new(file))
-    }
 }
 
 pub(super) struct Check<'a> {
@@ -95,8 +79,9 @@ impl<'a> Check<'a> {
                 continue;
             }
             items.insert(Item::Document(entry.digest));
-            let Ok(image) = read_image(layout, &entry.descriptor()) else {
-                let found = reachable([entry.digest], |digest| document(layout, digest, None).ok());
+            items.insert(Item::Document(entry.listed()));
+            let Ok(image) = read_image(layout, &entry.digest) else {
+                let found = reachable([root(entry)], |digest| document(layout, digest, None).ok());
                 items.extend(found.unreadable.into_iter().map(Item::Document));
                 continue;
             };
@@ -104,8 +89,9 @@ impl<'a> Check<'a> {
             for (layer, diff_id) in image.manifest.layers.iter().zip(&image.diff_ids) {
                 layers.insert(layer.digest);
                 items.insert(Item::Layer(layer.digest, Some(layer.size), *diff_id));
-                if exists(&layout.tar(diff_id)) || exists(&layout.tar_record(diff_id)) {
+                if self.is_stream(diff_id) {
                     items.insert(Item::Stream(*diff_id));
+                    layers.insert(*diff_id);
                 }
             }
             let chain = *Chain::new(&image.diff_ids).digest();
@@ -118,6 +104,10 @@ impl<'a> Check<'a> {
             }
         }
         if images.is_empty() {
+            for diff_id in named_by_digest(&layout.root().join("records/tars"))? {
+                items.insert(Item::Stream(diff_id));
+                layers.insert(diff_id);
+            }
             let known: BTreeSet<_> = items
                 .iter()
                 .filter_map(|item| match item {
@@ -126,9 +116,6 @@ impl<'a> Check<'a> {
                 })
                 .chain(layers)
                 .collect();
-            for diff_id in named_by_digest(&layout.root().join("records/tars"))? {
-                items.insert(Item::Stream(diff_id));
-            }
             for chain in named_by_digest(&layout.root().join("records/roots"))? {
                 let known = |item: &Item| matches!(item, Item::Root(known, _) if *known == chain);
                 if !items.iter().any(known) {
@@ -230,39 +217,52 @@ impl<'a> Check<'a> {
         Ok((found != *digest).then(|| format!("its content has the digest {found}")))
     }
 
-    /// Reads a layer's blob as an import would, and compares what comes out of it
-    /// with what is stored.
+    /// True if a layer is, or should be, there as a stream. Its file does not say that:
+    /// some layer may have been received as one.
+    fn is_stream(&self, diff_id: &Digest) -> bool {
+        exists(&self.layout.tar_record(diff_id))
+    }
+
+    /// Checks what a layer was received as, and reads its archive as an import would
+    /// to compare what comes out of it with what is stored.
     fn layer(&self, blob: &Digest, size: Option<u64>, diff_id: &Digest) -> Result<Vec<Finding>> {
         let layout = self.layout;
-        let metadata = layout.blob(blob).symlink_metadata();
-        let Ok(metadata) = metadata else {
+        let is_stream = self.is_stream(diff_id);
+        let metadata = layout.blob(blob).symlink_metadata().ok();
+        if metadata.is_none() && !is_stream {
             let what = "it is missing".to_owned();
             return Ok(vec![self.finding(FindingKind::Blob, Some(*blob), what)]);
+        }
+        let is_directory = exists(&layout.layer(diff_id)) || exists(&layout.layer_record(diff_id));
+        if !is_directory {
+            return self.blob_alone(blob, is_stream, diff_id);
+        }
+        // The stream is checked by itself, and the blob by what is read here, if it is.
+        let received = metadata.filter(|_| blob != diff_id || !is_stream);
+        let (digest, length) = match received {
+            Some(metadata) => (*blob, size.unwrap_or(metadata.len())),
+            None => match layout.stream(diff_id).symlink_metadata() {
+                Ok(metadata) => (*diff_id, metadata.len()),
+                // A finding of its own.
+                Err(_) => return Ok(Vec::new()),
+            },
         };
         let descriptor = Descriptor {
             media_type: OCI_LAYER.to_owned(),
-            digest: *blob,
-            size: size.unwrap_or(metadata.len()),
+            digest,
+            size: length,
             platform: None,
             annotations: BTreeMap::new(),
         };
-        let is_directory = exists(&layout.layer(diff_id)) || exists(&layout.layer_record(diff_id));
-        if !is_directory {
-            return self.blob_alone(blob, diff_id);
-        }
         let staging = Staging::new(layout)?;
-        let again = import::reread(
-            &Stored(layout),
-            &staging,
-            descriptor,
-            *diff_id,
-            self.progress,
-        );
+        let again = import::reread(layout, &staging, descriptor, *diff_id, self.progress);
         let again = match again {
             Ok(again) => again,
             Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Interrupted) => {
                 return Err(error);
             }
+            // The stream is damaged, which is a finding of its own.
+            Err(_) if digest != *blob => return Ok(Vec::new()),
             Err(error) => {
                 let finding = match self.blob_damage(blob)? {
                     Some(what) => self.finding(FindingKind::Blob, Some(*blob), what),
@@ -302,13 +302,14 @@ impl<'a> Check<'a> {
         Ok(findings)
     }
 
-    /// Checks a layer's blob where no directory was made of it.
-    fn blob_alone(&self, blob: &Digest, diff_id: &Digest) -> Result<Vec<Finding>> {
-        if let Some(what) = self.blob_damage(blob)? {
+    /// Checks a layer's blob, if it was kept, where no directory was made of it.
+    fn blob_alone(&self, blob: &Digest, is_stream: bool, diff_id: &Digest) -> Result<Vec<Finding>> {
+        let is_kept = exists(&self.layout.blob(blob)) && (blob != diff_id || !is_stream);
+        if is_kept && let Some(what) = self.blob_damage(blob)? {
             return Ok(vec![self.finding(FindingKind::Blob, Some(*blob), what)]);
         }
         let mut findings: Vec<_> = self.blob_record(blob, diff_id).into_iter().collect();
-        if !exists(&self.layout.tar(diff_id)) && !exists(&self.layout.tar_record(diff_id)) {
+        if !is_stream {
             let what = "its content is missing".to_owned();
             findings.push(self.finding(FindingKind::Layer, Some(*diff_id), what));
         }
@@ -340,7 +341,15 @@ impl<'a> Check<'a> {
                 aside(&layout.blob_record(digest), staging)?;
                 aside(&layout.blob(digest), staging)
             }
-            Item::Stream(diff_id) => aside(&layout.tar_record(diff_id), staging),
+            Item::Stream(diff_id) => {
+                aside(&layout.tar_record(diff_id), staging)?;
+                // As a blob of an OCI layout it must not be something else.
+                let is_content = |found: &Finding| found.kind == FindingKind::Layer;
+                if findings.iter().any(is_content) {
+                    aside(&layout.stream(diff_id), staging)?;
+                }
+                Ok(())
+            }
             Item::Root(chain, _) => aside(&layout.erofs_record(chain), staging),
             Item::Joint(chain, _) => aside(&layout.joint_record(chain), staging),
             Item::Layer(blob, _, diff_id) => {

@@ -8,15 +8,14 @@ use serde_json::{Value, json};
 
 use crate::digest::Hasher;
 use crate::error::{IoContext, Result};
-use crate::manifest::{
-    DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Document, JSON_MAX, OCI_MANIFEST, parse,
-    parse_index,
-};
+use crate::manifest::{JSON_MAX, parse_index};
 use crate::store::collect::named_by_digest;
 use crate::store::index::{Entry, bytes, read, render, write};
 use crate::store::layout::Layout;
+use crate::store::listed::{in_place_of, listed};
 use crate::store::query::{digests, document, read_image};
 use crate::store::staging::Staging;
+use crate::store::stored;
 use crate::{Digest, Interrupt};
 
 /// The entries that can be read, from an index that may be damaged.
@@ -84,6 +83,14 @@ pub(super) fn rebuild(layout: &Layout, staging: &Staging) -> Result<()> {
             entries.extend(identity(layout, digest));
         }
     }
+    // What stands in for an image that is listed is none by itself.
+    let all: BTreeSet<_> = entries.iter().map(|entry| entry.digest).collect();
+    let stands_in = |digest: &Digest| {
+        let manifest = document(layout, digest, None).ok();
+        let image = manifest.and_then(|bytes| in_place_of(&bytes));
+        image.is_some_and(|image| all.contains(&image))
+    };
+    entries.retain(|entry| listed.contains(&entry.digest) || !stands_in(&entry.digest));
     // A name without its image leads nowhere.
     let whole: BTreeSet<_> = entries
         .iter()
@@ -100,25 +107,15 @@ fn identity(layout: &Layout, digest: Digest) -> Option<Entry> {
     if size > JSON_MAX {
         return None;
     }
-    let bytes = document(layout, &digest, None).ok()?;
-    let Ok(Document::Manifest(manifest)) = parse(&bytes, None) else {
-        return None;
+    let image = read_image(layout, &digest).ok()?;
+    let listed = listed(layout, &image).ok()?.descriptor;
+    // Its next import writes what is missing.
+    let listed = if stored::has_blob(layout, &listed) {
+        listed
+    } else {
+        image.descriptor
     };
-    let media_type = match manifest.config.media_type.as_str() {
-        DOCKER_CONFIG => DOCKER_MANIFEST,
-        _ => OCI_MANIFEST,
-    };
-    let stated: Option<Value> = serde_json::from_slice(&bytes).ok();
-    let stated = stated.and_then(|value| value["mediaType"].as_str().map(str::to_owned));
-    let descriptor = Descriptor {
-        media_type: stated.unwrap_or_else(|| media_type.to_owned()),
-        digest,
-        size,
-        platform: None,
-        annotations: std::collections::BTreeMap::new(),
-    };
-    let image = read_image(layout, &descriptor).ok()?;
-    Some(Entry::identity(&descriptor, &image.config.platform()))
+    Some(Entry::identity(digest, &listed, &image.config.platform()))
 }
 
 /// The digest of a file's content.

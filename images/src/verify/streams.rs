@@ -29,7 +29,7 @@ pub(super) fn stream(
     let Some(record) = record::read::<TarRecord>(&layout.tar_record(diff_id)) else {
         return Ok(Some(damaged_record()));
     };
-    let path = layout.tar(diff_id);
+    let path = layout.stream(diff_id);
     let failed = || format!("reading {}", quoted_path(&path));
     let open = || File::open(&path);
     let file = match open() {

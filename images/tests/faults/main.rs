@@ -10,6 +10,7 @@ mod support;
 mod sweep;
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use lambent_images::Form;
@@ -25,6 +26,70 @@ fn a_call_without_space() {
 #[test]
 fn a_call_with_an_io_error() {
     refused("a_call_with_an_io_error", "EIO");
+}
+
+/// I-C13: a quota that is used up, where files and directories are made or grow.
+#[test]
+fn a_call_beyond_a_quota() {
+    let test = "a_call_beyond_a_quota";
+    if !is_root(test) || !has_strace(test) {
+        return;
+    }
+    let grows = |call: &str| {
+        [
+            "write", "mkdir", "mknod", "symlink", "link", "rename", "open",
+        ]
+        .iter()
+        .any(|prefix| call.starts_with(prefix))
+    };
+    for form in FORMS {
+        let expected = Expected::new(&good(), form);
+        let (failed, runs) = expected.sweep("error=EDQUOT", grows);
+        report(&format!(
+            "{form}, EDQUOT: {failed} of {runs} imports failed"
+        ));
+        assert!(runs > 15 && failed > runs / 2, "{failed} of {runs}");
+    }
+}
+
+/// I-C13: `RLIMIT_FSIZE`, with the signal that it sends and without.
+#[test]
+fn a_limit_on_the_size_of_files() {
+    if !is_root("a_limit_on_the_size_of_files") {
+        return;
+    }
+    for form in FORMS {
+        let expected = Expected::new(&large(0), form);
+        let (mut refused, mut killed) = (0, 0);
+        for (kib, ignored) in [(1, true), (100, true), (1024, true), (1024, false)] {
+            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            let store = place.path().join("store");
+            // An ignored signal stays ignored in a new program.
+            let trap = if ignored { "trap '' XFSZ; " } else { "" };
+            let output = Command::new("bash")
+                .args(["-c", &format!("{trap}ulimit -f {kib}; exec \"$@\"")])
+                .arg("bash")
+                .arg(&*PROGRAM)
+                .arg(&store)
+                .arg(&expected.file)
+                .env(FORM, form.to_string())
+                .output()
+                .unwrap();
+            let message = String::from_utf8_lossy(&output.stderr);
+            let what = format!("{form}, {kib} KiB: {message}");
+            assert!(!output.status.success(), "{what}");
+            if ignored {
+                assert!(message.contains("File too large"), "{what}");
+                refused += 1;
+            } else {
+                let signal = rustix::process::Signal::XFSZ.as_raw();
+                assert_eq!(output.status.signal(), Some(signal), "{what}");
+                killed += 1;
+            }
+            expected.check(&store, &output, &what);
+        }
+        assert_eq!((refused, killed), (3, 1), "{form}");
+    }
 }
 
 /// What a signal interrupts has not failed.
@@ -64,7 +129,8 @@ fn refused(test: &str, error: &str) {
         return;
     }
     for form in FORMS {
-        let (failed, runs) = Expected::new(&good(), form).sweep(&format!("error={error}"));
+        let (failed, runs) =
+            Expected::new(&good(), form).sweep(&format!("error={error}"), |_| true);
         report(&format!(
             "{form}, {error}: {failed} of {runs} imports failed"
         ));
@@ -79,7 +145,7 @@ fn killed_in_any_call() {
         return;
     }
     for form in FORMS {
-        let (failed, runs) = Expected::new(&good(), form).sweep("signal=KILL");
+        let (failed, runs) = Expected::new(&good(), form).sweep("signal=KILL", |_| true);
         report(&format!("{form}, KILL: {failed} of {runs} imports died"));
         assert!(runs > 50 && failed > runs / 2, "{failed} of {runs}");
     }

@@ -140,10 +140,13 @@ impl Expected {
         uses
     }
 
-    /// Tries `fault` at uses of every call. Returns how many runs failed, of all.
-    pub(super) fn sweep(&self, fault: &str) -> (usize, usize) {
+    /// Tries `fault` at uses of these calls. Returns how many runs failed, of all.
+    pub(super) fn sweep(&self, fault: &str, calls: impl Fn(&str) -> bool) -> (usize, usize) {
         let (mut failed, mut runs) = (0, 0);
         for (call, uses) in self.uses() {
+            if !calls(&call) {
+                continue;
+            }
             for nth in sampled(uses) {
                 let place = tempfile::tempdir_in("/dev/shm").unwrap();
                 let store = place.path().join("store");

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "test code states its expectations")]
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Debian's docker-registry, ended when it is dropped.
 pub(crate) struct Registry {
     child: Child,
-    port: u16,
+    address: SocketAddr,
     directory: tempfile::TempDir,
 }
 
@@ -31,15 +31,25 @@ impl Registry {
 
     /// Starts one that lives in `directory`, with these lines about TLS and others.
     pub(crate) fn configured(directory: tempfile::TempDir, tls: &str, rest: &str) -> Self {
+        Self::listening(Ipv4Addr::LOCALHOST.into(), directory, tls, rest)
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) fn listening(
+        address: IpAddr,
+        directory: tempfile::TempDir,
+        tls: &str,
+        rest: &str,
+    ) -> Self {
         let at = |name: &str| directory.path().join(name);
         // Nobody else of this test binds a port between these two lines.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
         drop(listener);
         let config = format!(
             "version: 0.1\nlog: {{level: error}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http:\n  addr: 127.0.0.1:{port}\n{tls}\n{rest}\n",
+             http:\n  addr: \"{address}\"\n{tls}\n{rest}\n",
             at("data").display()
         );
         std::fs::write(at("config.yml"), config).unwrap();
@@ -53,11 +63,11 @@ impl Registry {
             .expect("docker-registry is in the list of test dependencies");
         let registry = Self {
             child,
-            port,
+            address,
             directory,
         };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(address).is_err() {
             let log = registry.log();
             assert!(Instant::now() < deadline, "it does not start: {log}");
             std::thread::sleep(Duration::from_millis(20));
@@ -76,7 +86,14 @@ impl Registry {
     }
 
     pub(crate) fn host(&self) -> String {
-        format!("localhost:{}", self.port)
+        if self.address.is_ipv6() {
+            return self.address.to_string();
+        }
+        format!("localhost:{}", self.port())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     pub(crate) fn reference(&self, image: &str) -> String {
@@ -90,12 +107,24 @@ impl Registry {
 
     /// Pushes an archive, with these options of skopeo.
     pub(crate) fn push_with(&self, archive: &Path, image: &str, options: &[&str]) {
+        self.push_to(archive, &self.reference(image), options);
+    }
+
+    /// Pushes an archive to another name of this registry: skopeo takes no addresses of
+    /// IPv6.
+    pub(crate) fn push_by_name(&self, name: &str, archive: &Path, image: &str) {
+        let reference = format!("docker://{name}:{}/{image}", self.port());
+        self.push_to(archive, &reference, &[]);
+    }
+
+    #[expect(clippy::unused_self, reason = "a registry is there to be pushed to")]
+    fn push_to(&self, archive: &Path, reference: &str, options: &[&str]) {
         let status = Command::new("skopeo")
             .args(["copy", "--quiet", "--insecure-policy"])
             .arg("--dest-tls-verify=false")
             .args(options)
             .arg(format!("oci-archive:{}", archive.display()))
-            .arg(self.reference(image))
+            .arg(reference)
             .status()
             .expect("skopeo is in the list of test dependencies");
         assert!(status.success());
@@ -104,6 +133,11 @@ impl Registry {
 
 /// A certificate for localhost and its key in `directory`, for so many days.
 pub(crate) fn certificate(directory: &Path, days: u32) -> (PathBuf, PathBuf) {
+    certificate_for("localhost", directory, days)
+}
+
+/// The same for another host.
+pub(crate) fn certificate_for(host: &str, directory: &Path, days: u32) -> (PathBuf, PathBuf) {
     let at = |name: &str| directory.join(name);
     let openssl = |arguments: &[&str]| {
         let output = Command::new("openssl")
@@ -113,11 +147,12 @@ pub(crate) fn certificate(directory: &Path, days: u32) -> (PathBuf, PathBuf) {
             .expect("openssl is in the list of test dependencies");
         assert!(output.status.success(), "{output:?}");
     };
-    let extensions = "subjectAltName=DNS:localhost\nbasicConstraints=critical,CA:FALSE\n";
+    let extensions = format!("subjectAltName=DNS:{host}\nbasicConstraints=critical,CA:FALSE\n");
     std::fs::write(at("extensions"), extensions).unwrap();
     let curve = "ec_paramgen_curve:prime256v1";
     let request = ["req", "-newkey", "ec", "-pkeyopt", curve, "-nodes", "-subj"];
-    let files = ["/CN=localhost", "-out", "tls.csr", "-keyout", "tls.key"];
+    let name = format!("/CN={host}");
+    let files = [name.as_str(), "-out", "tls.csr", "-keyout", "tls.key"];
     openssl(&[&request[..], &files].concat());
     let days = days.to_string();
     let sign = ["x509", "-req", "-in", "tls.csr", "-signkey", "tls.key"];

@@ -400,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_have_lambdas_form() {
-        let deadline = UNIX_EPOCH + Duration::from_millis(1_676_051_031_000);
+        let deadline = UNIX_EPOCH + Duration::from_secs(1_676_051_031);
         let request_id = RequestId::random();
         let invoke = EventForExtension::Invoke {
             deadline,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response};
@@ -15,6 +15,7 @@ use super::ApiError;
 use super::extensions::ExtensionRequest;
 use super::respond::{accepted, json, plain, text};
 use super::stream::{self, Content, ResponsePart};
+use crate::body::discard;
 use crate::model::{ClientContext, CognitoIdentity, MAX_RESPONSE_BYTES, RequestId, RuntimeCall};
 
 /// An event as the runtime gets it.
@@ -114,9 +115,6 @@ async fn next(calls: &mpsc::Sender<ApiCall>) -> Result<Response<Full<Bytes>>, Ap
     Ok(event_response(&event))
 }
 
-/// As much of a refused body is read as a function may plausibly have meant.
-const MAX_DISCARDED_BYTES: usize = 64 << 20;
-
 async fn post(
     calls: &mpsc::Sender<ApiCall>,
     call: RuntimeCall,
@@ -182,19 +180,6 @@ impl Drop for Unfinished<'_> {
             // time-out ends the invocation.
             let (answer, _) = oneshot::channel();
             let _ = calls.try_send(ApiCall::Finish(Err(ApiError::Truncated), answer));
-        }
-    }
-}
-
-/// Reads what is not wanted, up to a size. Clients send the whole body before
-/// they look for an answer: answered earlier, the connection would be closed
-/// under them, and they would never learn why.
-async fn discard(body: &mut Incoming) {
-    let mut left = MAX_DISCARDED_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            return;
         }
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::model::Destination;
+
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
 /// Appends a line to a file, which is made if it is not there. Off the event loop:
@@ -16,8 +18,20 @@ pub(super) async fn append(path: PathBuf, line: String) -> io::Result<()> {
     written.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
+/// Tries what can be tried before the first record: that a file can be written. It
+/// is made if it is not there.
+///
+/// # Errors
+/// Why not.
+pub fn check_destination(destination: &Destination) -> io::Result<()> {
+    match destination {
+        Destination::File(path) => open(path).map(drop),
+        Destination::Function(_) => Ok(()),
+    }
+}
+
 /// Opens a file to append to it.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)

@@ -1,20 +1,22 @@
 //! The events that wait, each a task that goes its own way.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::kept::{Kept, Store};
 use super::record::{Answer, Record};
 use super::retry::{Attempt, Condition, Next, Pace, Progress};
 use super::room::{Full, Limits, Place, Room};
-use super::{ConfiguredEvents, Destination, EventInvokeConfig, InvalidSetting, delivery};
+use super::{Destination, EventInvokeConfig, delivery};
 use crate::environment::{Invocation, InvocationResult};
 use crate::functions::Functions;
-use crate::model::{FunctionName, FunctionReference};
+use crate::model::FunctionReference;
 use crate::pool::{FunctionVersion, PoolError, Pools, Throttle};
 
 /// How often a record may cause the next event before the chain is cut, as Lambda
@@ -25,28 +27,39 @@ const LONGEST_CHAIN: u32 = 16;
 pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How a queue behaves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct QueueSettings {
     /// How long retries wait.
     pub pace: Pace,
     /// What it holds.
     pub limits: Limits,
+    /// What happens to the events of functions for which nothing is configured.
+    pub defaults: EventInvokeConfig,
 }
 
-/// All asynchronous events of a service. They are kept in memory: whoever ends the
-/// service loses those that wait.
+/// Why an event is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no room for it.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// It could not be written to disk.
+    #[error("the event cannot be kept: {0}")]
+    Disk(String),
+}
+
+/// All asynchronous events of a service. They are on disk too: those that wait when
+/// the service ends, in whichever way, go on with the next one.
 pub struct EventQueue {
     pools: Arc<Pools>,
     functions: Arc<Functions>,
     pace: Pace,
     room: Room,
-    configs: RwLock<BTreeMap<Target, ConfiguredEvents>>,
+    store: Arc<Store>,
+    defaults: EventInvokeConfig,
     work: watch::Sender<Work>,
     notices: Notices,
 }
-
-/// A function with the qualifier under which it was invoked, `$LATEST` if none.
-type Target = (FunctionName, String);
 
 /// What goes on.
 #[derive(Debug, Default)]
@@ -58,13 +71,10 @@ struct Work {
 
 /// An event on its way.
 struct Event {
-    reference: FunctionReference,
-    invocation: Invocation,
+    kept: Kept,
     progress: Progress,
     answer: Option<Answer>,
     place: Place,
-    /// How many records there were before this event, each the cause of the next.
-    chain: u32,
 }
 
 impl fmt::Debug for EventQueue {
@@ -76,110 +86,139 @@ impl fmt::Debug for EventQueue {
     }
 }
 
-fn target(reference: &FunctionReference) -> Target {
-    let qualifier = reference.qualifier.as_deref().unwrap_or("$LATEST");
-    (reference.name.clone(), qualifier.to_owned())
-}
-
 impl EventQueue {
-    /// An empty queue.
-    pub fn new(
+    /// A queue with the events that are in `directory`, none of which runs yet.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn open(
+        directory: &Path,
         pools: Arc<Pools>,
         functions: Arc<Functions>,
         settings: QueueSettings,
         notices: Notices,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             pools,
             functions,
             pace: settings.pace,
             room: Room::new(settings.limits),
-            configs: RwLock::default(),
+            store: Arc::new(Store::open(directory)?),
+            defaults: settings.defaults,
             work: watch::Sender::default(),
             notices,
-        })
+        }))
     }
 
-    /// Sets what happens to a function's events from now on.
+    /// Goes on with the events that an earlier service has left, in their order.
     ///
     /// # Errors
-    /// The function is its own destination.
-    pub fn configure(
-        &self,
-        reference: &FunctionReference,
-        config: EventInvokeConfig,
-    ) -> Result<ConfiguredEvents, InvalidSetting> {
-        config.check(&reference.name)?;
-        let target = target(reference);
-        let configured = ConfiguredEvents {
-            name: target.0.clone(),
-            qualifier: target.1.clone(),
-            config,
-            modified: chrono::Utc::now(),
-        };
-        let mut configs = self.configs.write().unwrap_or_else(PoisonError::into_inner);
-        configs.insert(target, configured.clone());
-        Ok(configured)
-    }
-
-    /// Goes back to what is the default. False if it is already.
-    pub fn forget(&self, reference: &FunctionReference) -> bool {
-        let mut configs = self.configs.write().unwrap_or_else(PoisonError::into_inner);
-        configs.remove(&target(reference)).is_some()
-    }
-
-    /// What was set for a function; none if nothing was.
-    pub fn configured(&self, reference: &FunctionReference) -> Option<ConfiguredEvents> {
-        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
-        configs.get(&target(reference)).cloned()
-    }
-
-    /// What was set for all qualifiers of a function.
-    pub fn configured_for(&self, name: &FunctionName) -> Vec<ConfiguredEvents> {
-        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
-        let all = configs.values();
-        all.filter(|configured| configured.name == *name)
-            .cloned()
-            .collect()
+    /// They cannot be read.
+    pub fn resume(self: &Arc<Self>) -> io::Result<()> {
+        let (events, problems) = self.store.load()?;
+        for problem in problems {
+            (self.notices)(&problem);
+        }
+        let (clock, now) = (SystemTime::now(), Instant::now());
+        for kept in events {
+            // The clock may have been set back.
+            let age = clock.duration_since(kept.received).unwrap_or_default();
+            let received = now.checked_sub(age).unwrap_or(now);
+            let wait = kept.not_before.duration_since(clock).unwrap_or_default();
+            let event = Event {
+                progress: Progress::resumed(received, kept.runs),
+                answer: None,
+                // They were taken when there was room.
+                place: self.room.squeeze(kept.invocation.payload.len()),
+                kept,
+            };
+            let queue = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                queue.run(event).await;
+            });
+        }
+        Ok(())
     }
 
     /// What happens to a function's events.
-    pub fn config(&self, reference: &FunctionReference) -> EventInvokeConfig {
-        let configured = self.configured(reference);
-        configured.map_or_else(EventInvokeConfig::default, |configured| configured.config)
+    fn config(&self, reference: &FunctionReference) -> EventInvokeConfig {
+        if let Some(config) = self.functions.event_invoke(reference) {
+            return config;
+        }
+        let mut config = self.defaults.clone();
+        let itself = Some(Destination::Function(reference.name.clone()));
+        for destination in [&mut config.on_success, &mut config.on_failure] {
+            if *destination == itself {
+                *destination = None;
+            }
+        }
+        config
     }
 
-    /// Takes an event. The answer to whoever sent it does not wait for anything.
+    /// Takes an event. It is on disk when this returns; the answer to whoever sent it
+    /// waits for nothing else.
     ///
     /// # Errors
     /// There is no room for it.
-    pub fn accept(
+    pub async fn accept(
         self: &Arc<Self>,
         reference: FunctionReference,
         invocation: Invocation,
-    ) -> Result<(), Full> {
-        self.accept_in_chain(reference, invocation, 0)
+    ) -> Result<(), Refused> {
+        self.accept_in_chain(reference, invocation, 0).await
     }
 
-    fn accept_in_chain(
+    async fn accept_in_chain(
         self: &Arc<Self>,
         reference: FunctionReference,
         invocation: Invocation,
         chain: u32,
-    ) -> Result<(), Full> {
+    ) -> Result<(), Refused> {
         let place = self.room.take(invocation.payload.len())?;
-        let counters = self.pools.observer().function(&reference.name);
-        counters.async_event_received();
-        let event = Event {
+        let received = SystemTime::now();
+        let kept = Kept {
+            name: self.store.name(received, &invocation),
             reference,
             invocation,
+            received,
+            runs: 0,
+            not_before: received,
+            chain,
+        };
+        self.keep(&kept).await.map_err(Refused::Disk)?;
+        let counters = self.pools.observer().function(&kept.reference.name);
+        counters.async_event_received();
+        self.begin(Event {
+            kept,
             progress: Progress::new(Instant::now()),
             answer: None,
             place,
-            chain,
-        };
-        tokio::spawn(Arc::clone(self).run(event));
+        });
         Ok(())
+    }
+
+    fn begin(self: &Arc<Self>, event: Event) {
+        tokio::spawn(Arc::clone(self).run(event));
+    }
+
+    /// Writes an event, off the event loop.
+    async fn keep(&self, kept: &Kept) -> Result<(), String> {
+        let (store, kept) = (Arc::clone(&self.store), kept.clone());
+        let written = tokio::task::spawn_blocking(move || store.put(&kept)).await;
+        written.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// Forgets an event.
+    async fn forget(&self, kept: &Kept) {
+        let (store, name) = (Arc::clone(&self.store), kept.name.clone());
+        let removed = tokio::task::spawn_blocking(move || store.remove(&name)).await;
+        if let Err(error) = removed.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+            let (name, id) = (&kept.reference.name, kept.invocation.request_id);
+            (self.notices)(&format!(
+                "{name}: event {id} has ended and cannot be forgotten: {error}"
+            ));
+        }
     }
 
     /// Events that wait or run.
@@ -197,21 +236,33 @@ impl EventQueue {
 
     async fn run(self: Arc<Self>, mut event: Event) {
         loop {
-            let config = self.config(&event.reference);
+            let config = self.config(&event.kept.reference);
             if event.progress.is_too_old(&config, Instant::now()) {
                 return self.end(event, Condition::EventAgeExceeded).await;
             }
-            let Some(version) = self.functions.find(&event.reference) else {
-                self.drop_event(&event, "the function is gone");
-                return;
+            let attempt = match self.functions.find(&event.kept.reference) {
+                Some(version) => self.attempt(&mut event, &version).await,
+                // Its image may come back.
+                None if self.functions.exists(&event.kept.reference.name) => Some(Attempt::Refused),
+                None => {
+                    self.drop_event(&event, "the function is gone").await;
+                    return;
+                }
             };
-            let Some(attempt) = self.attempt(&mut event, &version).await else {
-                // It keeps its place, so that it is counted among the lost.
+            let Some(attempt) = attempt else {
+                // It keeps its place, so that it is counted among those that wait.
                 return std::future::pending().await;
             };
             let now = Instant::now();
             match event.progress.after(attempt, &config, self.pace, now) {
-                Next::Wait(wait) => tokio::time::sleep(wait).await,
+                Next::Wait(wait) => {
+                    if event.kept.runs != event.progress.runs() {
+                        event.kept.runs = event.progress.runs();
+                        event.kept.not_before = SystemTime::now() + wait;
+                        self.keep_progress(&event.kept).await;
+                    }
+                    tokio::time::sleep(wait).await;
+                }
                 Next::End(condition) => return self.end(event, condition).await,
             }
         }
@@ -227,7 +278,10 @@ impl EventQueue {
         if !begun {
             return None;
         }
-        let result = self.pools.invoke(version, event.invocation.clone()).await;
+        let result = self
+            .pools
+            .invoke(version, event.kept.invocation.clone())
+            .await;
         self.work.send_modify(|work| work.running -= 1);
         Some(match result {
             Ok(result) => event.take_answer(version, &result),
@@ -237,8 +291,8 @@ impl EventQueue {
             Err(PoolError::Throttled(_)) => Attempt::Refused,
             Err(error) => {
                 if !self.work.borrow().closed {
-                    let id = event.invocation.request_id;
-                    let name = &event.reference.name;
+                    let id = event.kept.invocation.request_id;
+                    let name = &event.kept.reference.name;
                     (self.notices)(&format!("{name}: asynchronous event {id}: {error}"));
                 }
                 Attempt::Refused
@@ -246,9 +300,25 @@ impl EventQueue {
         })
     }
 
+    /// Remembers how often an event has run. Without that it may run more often.
+    async fn keep_progress(&self, kept: &Kept) {
+        if let Err(error) = self.keep(kept).await {
+            let (name, id) = (&kept.reference.name, kept.invocation.request_id);
+            (self.notices)(&format!(
+                "{name}: what became of event {id} cannot be kept: {error}"
+            ));
+        }
+    }
+
     async fn end(self: &Arc<Self>, event: Event, condition: Condition) {
-        let counters = self.pools.observer().function(&event.reference.name);
-        let config = self.config(&event.reference);
+        self.report(&event, condition).await;
+        self.forget(&event.kept).await;
+    }
+
+    /// Delivers the record of an event's end.
+    async fn report(self: &Arc<Self>, event: &Event, condition: Condition) {
+        let counters = self.pools.observer().function(&event.kept.reference.name);
+        let config = self.config(&event.kept.reference);
         let destination = if condition == Condition::Success {
             config.on_success
         } else {
@@ -258,21 +328,22 @@ impl EventQueue {
         let Some(destination) = destination else {
             return;
         };
-        let (name, qualifier) = target(&event.reference);
-        let arn = self.pools.service().function_arn(&name);
+        let FunctionReference { name, qualifier } = &event.kept.reference;
+        let qualifier = qualifier.as_deref().unwrap_or("$LATEST");
+        let arn = self.pools.service().function_arn(name);
         let record = Record {
             at: chrono::Utc::now(),
-            request_id: event.invocation.request_id,
+            request_id: event.kept.invocation.request_id,
             function_arn: &format!("{arn}:{qualifier}"),
             condition,
             runs: event.progress.runs(),
-            request: &event.invocation.payload,
+            request: &event.kept.invocation.payload,
             answer: event.answer.as_ref(),
         }
         .to_json();
-        if let Err(reason) = self.deliver(&destination, record, event.chain).await {
+        if let Err(reason) = self.deliver(&destination, record, event.kept.chain).await {
             counters.destination_delivery_failed();
-            let id = event.invocation.request_id;
+            let id = event.kept.invocation.request_id;
             (self.notices)(&format!(
                 "{name}: the record of event {id} did not reach {destination}: {reason}"
             ));
@@ -305,17 +376,18 @@ impl EventQueue {
                     ));
                 }
                 let invocation = Invocation::new(Bytes::from(record));
-                self.accept_in_chain(reference, invocation, chain + 1)
-                    .map_err(|full| full.to_string())
+                let accepted = self.accept_in_chain(reference, invocation, chain + 1);
+                accepted.await.map_err(|refused| refused.to_string())
             }
         }
     }
 
-    fn drop_event(&self, event: &Event, reason: &str) {
-        let name = &event.reference.name;
+    async fn drop_event(&self, event: &Event, reason: &str) {
+        let name = &event.kept.reference.name;
         self.pools.observer().function(name).async_event_dropped();
-        let id = event.invocation.request_id;
+        let id = event.kept.invocation.request_id;
         (self.notices)(&format!("{name}: event {id} is dropped: {reason}"));
+        self.forget(&event.kept).await;
     }
 }
 

@@ -103,6 +103,14 @@ impl Progress {
         }
     }
 
+    /// One that an earlier service has begun with.
+    pub(super) fn resumed(received: Instant, runs: u32) -> Self {
+        Self {
+            runs,
+            ..Self::new(received)
+        }
+    }
+
     /// How often the function ran: `approximateInvokeCount`.
     pub(super) fn runs(&self) -> u32 {
         self.runs

@@ -62,13 +62,22 @@ impl Room {
         {
             return Err(Full);
         }
+        Ok(self.place(&mut taken, bytes))
+    }
+
+    /// A place for an event that had one before, even if there is no room.
+    pub(super) fn squeeze(&self, bytes: usize) -> Place {
+        self.place(&mut lock(&self.taken), bytes)
+    }
+
+    fn place(&self, taken: &mut Taken, bytes: usize) -> Place {
         taken.events += 1;
         taken.bytes += bytes;
-        Ok(Place {
+        Place {
             taken: Arc::clone(&self.taken),
             payload: bytes,
             answer: 0,
-        })
+        }
     }
 
     /// Events that have a place.
@@ -122,6 +131,11 @@ mod tests {
         assert_eq!(room.events(), 1);
         drop(room.take(5).unwrap());
         drop(first);
+        assert_eq!((room.events(), lock(&room.taken).bytes), (0, 0));
+        // What was there before comes first.
+        let places: Vec<_> = (0..3).map(|_| room.squeeze(1)).collect();
+        assert_eq!(room.take(1).unwrap_err(), Full);
+        drop(places);
         assert_eq!((room.events(), lock(&room.taken).bytes), (0, 0));
     }
 }

@@ -113,7 +113,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes an alias, if it is there, with its URL and provisioned concurrency.
+    /// Removes an alias, if it is there, with what is configured for it.
     ///
     /// # Errors
     /// There is no such function.
@@ -127,6 +127,8 @@ impl Catalog {
         record.aliases.remove(name);
         record.urls.remove(name);
         record.provisioned.remove(name);
+        record.event_invoke.remove(name);
+        record.policies.remove(name);
         Ok(())
     }
 

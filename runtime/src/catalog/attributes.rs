@@ -21,7 +21,7 @@ pub(super) const UNRESERVED_MIN: usize = 100;
 pub(super) const ACCOUNT_CONCURRENCY: usize = 1_000;
 
 /// `CreateFunctionUrlConfig` and `UpdateFunctionUrlConfig`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct UrlRequest {
     auth_type: Option<String>,

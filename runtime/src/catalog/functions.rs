@@ -7,15 +7,15 @@ use serde::Deserialize;
 
 use super::Moment;
 use super::record::{
-    Catalog, Code, FunctionRecord, LastUpdate, LayerUse, PackageSettings, Settings, State,
-    VersionRecord,
+    Catalog, Code, EventInvokeRecord, FunctionRecord, LastUpdate, LayerUse, PackageSettings,
+    Settings, State, VersionRecord,
 };
 use super::refusal::Refusal;
 use super::settings::{
     CodeRequest, CreateFunction, UpdateConfiguration, architecture, check_size, description_of,
 };
 use super::shape::Arns;
-use crate::model::{FunctionName, FunctionReference, Version};
+use crate::model::{EventInvokeConfig, FunctionName, FunctionReference, Version};
 
 /// `UpdateFunctionCode`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -229,6 +229,8 @@ impl Catalog {
                 }
                 function.versions.remove(&number);
                 function.provisioned.remove(qualifier);
+                function.event_invoke.remove(qualifier);
+                function.policies.remove(qualifier);
                 Ok(())
             }
             Err(_) if function.aliases.contains_key(qualifier) => Err(Refusal::invalid(
@@ -278,15 +280,20 @@ impl Catalog {
 }
 
 impl FunctionRecord {
-    /// A function that is not kept.
-    pub(crate) fn of_command_line(latest: VersionRecord) -> Self {
+    /// A function that is not kept, with what happens to its events.
+    pub(crate) fn of_command_line(latest: VersionRecord, events: EventInvokeConfig) -> Self {
+        let events = EventInvokeRecord {
+            config: events,
+            modified: latest.last_modified.clone(),
+        };
         Self {
             transient: true,
+            event_invoke: BTreeMap::from([(Version::Latest.to_string(), events)]),
             ..Self::new(latest, BTreeMap::new())
         }
     }
 
-    fn new(latest: VersionRecord, tags: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(latest: VersionRecord, tags: BTreeMap<String, String>) -> Self {
         Self {
             latest,
             previous: None,
@@ -295,6 +302,9 @@ impl FunctionRecord {
             aliases: BTreeMap::new(),
             reserved: None,
             provisioned: BTreeMap::new(),
+            event_invoke: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            without_effect: BTreeMap::new(),
             tags,
             urls: BTreeMap::new(),
             transient: false,
@@ -378,7 +388,7 @@ impl VersionRecord {
 }
 
 impl Code {
-    fn unpacked_size(&self) -> u64 {
+    pub(super) fn unpacked_size(&self) -> u64 {
         match self {
             Self::Image { .. } => 0,
             Self::Zip { unpacked_size, .. } => *unpacked_size,

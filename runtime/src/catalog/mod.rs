@@ -7,19 +7,26 @@
 //! | `record.rs` | what is kept of a function, as it is kept on disk |
 //! | `settings.rs` | members of requests, their defaults and their checks |
 //! | `functions.rs` | create, update, delete, publish |
+//! | `configured.rs` | functions that a configuration file wants |
 //! | `deployment.rs` | how a deployment ended |
 //! | `aliases.rs`, `attributes.rs` | names for versions; concurrency, tags, URLs |
+//! | `event_invoke.rs` | what happens to asynchronous events |
 //! | `provisioned.rs` | provisioned concurrency |
+//! | `permissions.rs` | resource policies |
+//! | `without_effect.rs` | settings that are only kept |
 //! | `layers.rs` | the versions of a layer |
 //! | `shape.rs` | answers as Lambda words them |
 //! | `paging.rs` | `Marker` and `MaxItems` |
 
 mod aliases;
 mod attributes;
+mod configured;
 mod deployment;
+mod event_invoke;
 mod functions;
 mod layers;
 mod paging;
+mod permissions;
 mod provisioned;
 mod record;
 mod refusal;
@@ -27,22 +34,27 @@ mod settings;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod without_effect;
 
 pub(crate) use self::aliases::{CreateAlias, UpdateAlias};
 pub(crate) use self::attributes::{UrlRequest, unqualified};
+pub(crate) use self::configured::Wanted;
 pub(crate) use self::deployment::Failed;
+pub(crate) use self::event_invoke::EventInvokeRequest;
 pub(crate) use self::functions::{PublishVersion, UpdateCode, check_code};
 pub(crate) use self::layers::{LayerBook, LayerVersionArn, NewLayer, PublishLayer, layer_name};
 pub(crate) use self::paging::Page;
 pub(crate) use self::provisioned::Ready;
 pub(crate) use self::record::{
-    Catalog, Code, FunctionRecord, LayerUse, PackageSettings, Route, Settings, State, VersionRecord,
+    Catalog, Code, FunctionRecord, LayerUse, PackageSettings, Route, Settings, State, UrlRecord,
+    VersionRecord,
 };
 pub(crate) use self::refusal::{Refusal, RefusalKind};
 pub(crate) use self::settings::{
     CodeRequest, CreateFunction, UpdateConfiguration, check_layer_count, required,
 };
 pub(crate) use self::shape::Arns;
+pub(crate) use self::without_effect::KeptSetting;
 
 /// Lambda's limit on code and layers of a function together, unzipped, in bytes.
 pub(crate) const UNZIPPED_LIMIT: u64 = 262_144_000;

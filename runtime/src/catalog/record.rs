@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
-    EphemeralStorage, FunctionConfiguration, FunctionName, ImageConfig, Logging, MemorySize,
-    Package, Timeout, Version,
+    EphemeralStorage, EventInvokeConfig, FunctionConfiguration, FunctionName, ImageConfig, Logging,
+    MemorySize, Package, Timeout, Version,
 };
 
 /// Version of the format.
@@ -57,6 +57,17 @@ pub(crate) struct FunctionRecord {
     /// Provisioned concurrency: of versions, by number, and of aliases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) provisioned: BTreeMap<String, ProvisionedRecord>,
+    /// What happens to asynchronous events, by qualifier: `$LATEST` where there is
+    /// none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) event_invoke: BTreeMap<String, EventInvokeRecord>,
+    /// Who may do what with it: of the function under the empty name, and of its
+    /// versions and aliases. Kept and shown, not enforced.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) policies: BTreeMap<String, PolicyRecord>,
+    /// Settings that are kept and given back, and that have no effect here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) without_effect: BTreeMap<String, String>,
     /// URL configurations: of the function under the empty name, and of aliases.
     #[serde(default)]
     pub(crate) urls: BTreeMap<String, UrlRecord>,
@@ -200,6 +211,24 @@ pub(crate) struct ProvisionedRecord {
     /// Environments that are kept initialised, at least 1.
     pub(crate) requested: usize,
     pub(crate) modified: String,
+}
+
+/// `FunctionEventInvokeConfig`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventInvokeRecord {
+    #[serde(flatten)]
+    pub(crate) config: EventInvokeConfig,
+    pub(crate) modified: String,
+}
+
+/// A resource policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PolicyRecord {
+    pub(crate) revision_id: String,
+    /// In the form of IAM, in the order in which they were added.
+    pub(crate) statements: Vec<Value>,
 }
 
 /// `FunctionUrlConfig`.

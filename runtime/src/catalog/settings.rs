@@ -353,7 +353,11 @@ fn memory_size(value: i64) -> Result<MemorySize, Refusal> {
     })
 }
 
-fn ranged(value: i64, member: &str, (lowest, highest): (i64, i64)) -> Result<u32, Refusal> {
+pub(super) fn ranged(
+    value: i64,
+    member: &str,
+    (lowest, highest): (i64, i64),
+) -> Result<u32, Refusal> {
     let bound = if value < lowest {
         format!("greater than or equal to {lowest}")
     } else {

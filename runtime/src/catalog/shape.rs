@@ -185,8 +185,8 @@ impl VersionRecord {
         }
     }
 
-    /// `Code` of `GetFunction`.
-    pub(crate) fn code_shape(&self) -> Value {
+    /// `Code` of `GetFunction`; `location` says where an archive can be had.
+    pub(crate) fn code_shape(&self, location: impl Fn(&str) -> Option<String>) -> Value {
         match &self.code {
             Code::Image { uri, digest } => {
                 let mut shape = json!({"RepositoryType": "ECR", "ImageUri": uri});
@@ -195,7 +195,13 @@ impl VersionRecord {
                 }
                 shape
             }
-            Code::Zip { .. } => json!({"RepositoryType": "S3"}),
+            Code::Zip { digest, .. } => {
+                let mut shape = json!({"RepositoryType": "S3"});
+                if let Some(location) = location(digest) {
+                    shape["Location"] = json!(location);
+                }
+                shape
+            }
         }
     }
 }

@@ -9,10 +9,12 @@ use bytes::Bytes;
 
 use super::args::{Invoke, OutputFormat};
 use super::exit_status::{CommandError, ExitStatus};
+use super::extra_layers;
 use super::progress::ProgressDisplay;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
 use super::{interrupted, output};
+use crate::control_plane::LayerStore;
 use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
 use crate::model::{Failure, InitializationType, MAX_EVENT_BYTES};
@@ -29,13 +31,21 @@ pub(super) async fn run(
         name: None,
     };
     let strict = command.function.strict;
+    let layers = command.function.layer.clone();
+    extra_layers::check(&layers, strict)?;
     let mut function = command.function.configuration()?;
     function.logging = command.logging.logging()?;
     let event = event(command.event.as_deref(), command.payload)?;
     if strict {
         refuse_unenforced(&directories, &function)?;
     }
-    let service = Service::open(directories)?;
+    let service = Service::open(directories.clone())?;
+    // After the service, which makes the directories.
+    let store = if layers.is_empty() {
+        None
+    } else {
+        Some(LayerStore::open(&directories, service.region())?)
+    };
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let invoking = async {
@@ -48,7 +58,12 @@ pub(super) async fn run(
         }
         let log = Arc::new(StandardError::new());
         let sink = Arc::clone(&log);
-        let code = Arc::new(Arc::new(image).into());
+        let image = Arc::new(image);
+        let code = match &store {
+            Some(store) => extra_layers::attach(store, &layers, image)?,
+            None => image.into(),
+        };
+        let code = Arc::new(code);
         let on_demand = InitializationType::OnDemand;
         let function = service.environment(code, function, on_demand, sink)?;
         let environment = &function.environment;
@@ -72,6 +87,9 @@ pub(super) async fn run(
     // However it ended: the command returns when nothing is left.
     progress.finish();
     service.shutdown().await;
+    if let Some(Err(refusal)) = store.map(|store| store.collect()) {
+        output::diagnostic(&format!("warning: layers stay in the store: {refusal}"));
+    }
     result
 }
 

@@ -1,11 +1,6 @@
 //! `lambent layer`: the layers that are kept. A running service sees what changes
 //! here, and the other way round.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom};
-use std::path::Path;
-
-use lambent_images::zip_directory;
 use serde_json::Value;
 
 use super::args::{LayerCommand, ListLayers, OutputFormat, PublishLayer, RemoveLayers};
@@ -14,7 +9,6 @@ use super::output;
 use crate::catalog::{LayerVersionArn, PublishLayer as Request, Refusal, RefusalKind, layer_name};
 use crate::control_plane::LayerStore;
 use crate::service::region;
-use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 
 pub(super) fn run(
@@ -26,19 +20,15 @@ pub(super) fn run(
         .map_err(|error| CommandError::Host(error.to_string()))?;
     let store = LayerStore::open(directories, &region())?;
     match command {
-        LayerCommand::Publish(command) => publish(&store, directories, command),
+        LayerCommand::Publish(command) => publish(&store, command),
         LayerCommand::Ls(command) => list(&store, &command),
         LayerCommand::Rm(command) => remove(&store, &command),
     }
 }
 
-fn publish(
-    store: &LayerStore,
-    directories: &StateDirectories,
-    command: PublishLayer,
-) -> Result<ExitStatus, CommandError> {
+fn publish(store: &LayerStore, command: PublishLayer) -> Result<ExitStatus, CommandError> {
     let name = layer_name(&command.name).map_err(usage)?;
-    let archive = archive(&command.content, directories.persistent())?;
+    let archive = store.archive_of(&command.content)?;
     let request = Request {
         description: Some(command.description),
         compatible_runtimes: Some(command.compatible_runtime),
@@ -52,21 +42,6 @@ fn publish(
         }
     }
     Ok(ExitStatus::Success)
-}
-
-/// The archive; of a directory, one without a name beside the store.
-fn archive(content: &Path, beside: &Path) -> Result<File, CommandError> {
-    let failed = |error: std::io::Error| {
-        CommandError::Image(format!("cannot read {}: {error}", content.display()))
-    };
-    if !content.metadata().map_err(failed)?.is_dir() {
-        return File::open(content).map_err(failed);
-    }
-    let host = |error: std::io::Error| CommandError::Host(format!("pack the layer: {error}"));
-    let mut file = tempfile::tempfile_in(beside).map_err(host)?;
-    zip_directory(content, &mut file).map_err(ServiceError::from)?;
-    file.seek(SeekFrom::Start(0)).map_err(host)?;
-    Ok(file)
 }
 
 fn list(store: &LayerStore, command: &ListLayers) -> Result<ExitStatus, CommandError> {
@@ -122,7 +97,7 @@ fn created(answer: &Value) -> String {
 }
 
 /// `NAME:VERSION`, or an ARN.
-fn version(text: &str) -> Result<(String, u64), CommandError> {
+pub(super) fn version(text: &str) -> Result<(String, u64), CommandError> {
     if text.starts_with("arn:") {
         let arn = LayerVersionArn::parse(text).map_err(usage)?;
         return Ok((arn.name, arn.version));
@@ -138,11 +113,11 @@ fn version(text: &str) -> Result<(String, u64), CommandError> {
     })
 }
 
-fn usage(refusal: Refusal) -> CommandError {
+pub(super) fn usage(refusal: Refusal) -> CommandError {
     CommandError::Usage(refusal.message)
 }
 
-fn refused(refusal: Refusal) -> CommandError {
+pub(super) fn refused(refusal: Refusal) -> CommandError {
     match refusal.kind {
         RefusalKind::Service => CommandError::Host(refusal.message),
         _ => CommandError::Image(refusal.message),

@@ -1,9 +1,11 @@
 //! The command line: arguments in, exit status out. One file per command.
 
 mod args;
+mod configured;
 mod demo;
 mod doctor;
 mod exit_status;
+mod extra_layers;
 mod image;
 mod invoke;
 mod layer;

@@ -5,23 +5,26 @@ use std::time::Duration;
 
 use lambent_images::ImageReference;
 
-use super::args::{Endpoint, Events, Serve};
+use super::args::{Endpoint, Events, LayerSource, Serve};
+use super::configured::{self, Chosen, Fronts, Settings, reachable};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
 use super::serving::Serving;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
-use super::{interrupted, output};
+use super::{extra_layers, interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
-use crate::asynchronous::{EventQueue, Pace, QueueSettings};
+use crate::asynchronous::{EventInvokeConfig, EventQueue, Pace, QueueSettings, check_destination};
+use crate::configured::{Configured, Start};
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
-use crate::model::{FunctionConfiguration, FunctionName, FunctionReference};
+use crate::model::FunctionConfiguration;
 use crate::pool::{PoolSettings, Pools};
+use crate::server::http_api::HttpApi;
 use crate::server::{Context, Server};
-use crate::service::Service;
+use crate::service::{PreparedImage, Service};
 use crate::state::StateDirectories;
 
 pub(super) async fn run(
@@ -29,19 +32,33 @@ pub(super) async fn run(
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
     let strict = command.function.strict;
+    let layers = command.function.layer.clone();
+    extra_layers::check(&layers, strict)?;
     let configuration = command.function.configuration()?;
-    if strict {
+    let chosen = configured::choose(&command.endpoint)?;
+    if strict && chosen.is_none() {
         refuse_unenforced(&directories, &configuration)?;
     }
+    let settings = Settings::of(&command.endpoint, chosen.as_ref());
     let pools = Pools::new(
         Service::open(directories.clone())?,
         PoolSettings {
-            idle_limit: Duration::from_secs(command.endpoint.idle.into()),
+            idle_limit: Duration::from_secs(settings.idle.into()),
             ..PoolSettings::default()
         },
     );
+    let opening = Opening {
+        command: &command.endpoint,
+        settings,
+        events: &command.events,
+        configuration,
+        layers,
+        strict,
+        directories: &directories,
+        pools: &pools,
+    };
     let opened = tokio::select! {
-        opened = open(&command.endpoint, &command.events, configuration, &directories, &pools) => opened.map(Some),
+        opened = opening.open(chosen) => opened.map(Some),
         _ = interrupted() => Ok(None),
     };
     match opened {
@@ -55,130 +72,193 @@ pub(super) async fn run(
     Ok(ExitStatus::Success)
 }
 
-async fn open(
-    command: &Endpoint,
-    settings: &Events,
+/// What a service begins with.
+struct Opening<'a> {
+    command: &'a Endpoint,
+    settings: Settings,
+    events: &'a Events,
+    /// Of the image of the command line.
     configuration: FunctionConfiguration,
-    directories: &StateDirectories,
-    pools: &Arc<Pools>,
-) -> Result<Serving, CommandError> {
-    let sockets = directories.sockets();
-    let functions = Arc::new(Functions::default());
-    let log = Arc::new(StandardError::with_format(command.log_format));
-    let sink = Arc::clone(&log);
-    let runtimes = command.runtime_image.iter().cloned().collect();
-    let control = ControlPlane::open(directories, pools, &functions, sink, runtimes)?;
-    for lost in control.restore().await {
-        output::diagnostic(&format!("warning: {lost}"));
-    }
-    let name = match &command.image {
-        Some(image) => {
-            adopt(command, image, &configuration, pools, &control).await?;
-            Some(&configuration.function_name)
+    layers: Vec<LayerSource>,
+    strict: bool,
+    directories: &'a StateDirectories,
+    pools: &'a Arc<Pools>,
+}
+
+impl Opening<'_> {
+    async fn open(&self, chosen: Option<Chosen>) -> Result<Serving, CommandError> {
+        let (command, pools) = (self.command, self.pools);
+        let functions = Arc::new(Functions::default());
+        let log = Arc::new(StandardError::with_format(command.log_format));
+        let sink = Arc::clone(&log);
+        let runtimes = configured::runtime_images(command, chosen.as_ref())?;
+        check_destinations(&self.events.config())?;
+        let control = ControlPlane::open(self.directories, pools, &functions, sink, runtimes)?;
+        for lost in control.restore().await {
+            output::diagnostic(&format!("warning: {lost}"));
         }
-        None => None,
-    };
-    let events = event_queue(
-        settings,
-        &configuration.function_name,
-        pools,
-        &functions,
-        &log,
-    )?;
-    let context = Context {
-        functions,
-        control: Arc::clone(&control),
-        pools: Arc::clone(pools),
-        events,
-    };
-    let server = Server::bind(command.listen, context)
-        .await
-        .map_err(|error| {
+        if let Some(image) = &command.image {
+            self.adopt(image, &control).await?;
+        }
+        let configured = match chosen {
+            None => None,
+            Some(chosen) => Some(self.configure(chosen, &control, &functions, &log).await?),
+        };
+        let name = &self.configuration.function_name;
+        let waiting = self.directories.events();
+        let unusable = |error: std::io::Error| {
+            CommandError::Host(format!("use {}: {error}", waiting.display()))
+        };
+        let notices = Arc::clone(&log);
+        let events = EventQueue::open(
+            &waiting,
+            Arc::clone(pools),
+            Arc::clone(&functions),
+            self.queue_settings(),
+            Arc::new(move |notice: &str| notices.say(notice)),
+        );
+        let events = events.map_err(unusable)?;
+        let context = Context {
+            functions,
+            control: Arc::clone(&control),
+            pools: Arc::clone(pools),
+            events: Arc::clone(&events),
+        };
+        let listen = self.settings.listen;
+        let server = Server::bind(listen, context).await.map_err(|error| {
             CommandError::Host(format!(
-                "cannot listen on {}: {error}. Choose another address with --listen",
-                command.listen
+                "cannot listen on {listen}: {error}. Choose another address with --listen"
             ))
         })?;
-    let address = server
-        .address()
-        .map_err(|error| CommandError::Host(format!("the listening socket: {error}")))?;
-    let socket = AdminSocket::bind(&sockets).await.map_err(|error| {
-        CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
-    })?;
-    output::progress(&match (name, &command.image) {
-        (Some(name), Some(image)) => format!(
-            "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
-             aws lambda invoke --endpoint-url http://{address} --function-name {name} /dev/stdout"
-        ),
-        _ => format!(
-            "{} functions at http://{address}. Point a client at it, for example:\n  \
-             aws lambda list-functions --endpoint-url http://{address}",
-            control.count()
-        ),
-    });
-    if !address.ip().is_loopback() {
-        output::diagnostic(&format!(
-            "warning: {address} can be reached from other machines, and whoever reaches it may \
-             make and invoke functions: signatures are not checked"
-        ));
+        let address = server
+            .address()
+            .map_err(|error| CommandError::Host(format!("the listening socket: {error}")))?;
+        let fronts = Arc::new(Fronts {
+            http_api: HttpApi::new(Arc::clone(server.context())),
+            address: self.settings.http_api,
+        });
+        let mut api = None;
+        if let Some(configured) = &configured {
+            let configuration = configured.configuration();
+            api = fronts
+                .open(&configuration.api)
+                .await
+                .map_err(CommandError::Host)?;
+        }
+        let sockets = self.directories.sockets();
+        let socket = AdminSocket::bind(&sockets).await.map_err(|error| {
+            CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
+        })?;
+        events.resume().map_err(unusable)?;
+        output::progress(&match &command.image {
+            Some(image) => format!(
+                "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
+                 aws lambda invoke --endpoint-url http://{address} --function-name {name} \
+                 /dev/stdout"
+            ),
+            None => format!(
+                "{} functions at http://{address}. Point a client at it, for example:\n  \
+                 aws lambda list-functions --endpoint-url http://{address}",
+                control.count()
+            ),
+        });
+        if let Some(configured) = &configured {
+            for name in configured.urls() {
+                output::progress(&format!(
+                    "URL of {name}: http://{address}/lambda-url/{name}/"
+                ));
+            }
+        }
+        if let Some(line) = &api {
+            output::progress(line);
+        }
+        if !address.ip().is_loopback() {
+            output::diagnostic(&reachable(address));
+        }
+        Ok(Serving {
+            admin: Arc::new(AdminServer::new(
+                socket,
+                address,
+                Arc::clone(server.context()),
+            )),
+            server,
+            grace: Duration::from_secs(self.settings.grace.into()),
+            log,
+            fronts,
+            configured,
+        })
     }
-    Ok(Serving {
-        admin: Arc::new(AdminServer::new(
-            socket,
-            address,
-            Arc::clone(server.context()),
-        )),
-        server,
-        grace: Duration::from_secs(command.grace.into()),
-        log,
-    })
+
+    fn queue_settings(&self) -> QueueSettings {
+        QueueSettings {
+            pace: Pace::new(self.events.retry_delay),
+            defaults: match &self.command.image {
+                // Its own, which clients may change.
+                Some(_) => EventInvokeConfig::default(),
+                None => self.events.config(),
+            },
+            ..QueueSettings::default()
+        }
+    }
+
+    /// Serves the image of the command line as a function, for as long as the command
+    /// runs.
+    async fn adopt(
+        &self,
+        image: &ImageReference,
+        control: &ControlPlane,
+    ) -> Result<(), CommandError> {
+        let config = self.events.config();
+        config
+            .check(&self.configuration.function_name)
+            .map_err(|error| CommandError::Usage(error.to_string()))?;
+        let image_code = prepare(self.command, image, self.pools).await?;
+        let code = extra_layers::attach(control.layers(), &self.layers, image_code)?;
+        control.adopt(&self.configuration, image, code, &config)?;
+        Ok(())
+    }
+
+    /// Serves the functions of a configuration file.
+    async fn configure(
+        &self,
+        chosen: Chosen,
+        control: &Arc<ControlPlane>,
+        functions: &Functions,
+        log: &Arc<StandardError>,
+    ) -> Result<Configured, CommandError> {
+        let log = Arc::clone(log);
+        let start = Start {
+            file: chosen.file,
+            identity: chosen.identity,
+            control: Arc::clone(control),
+            pools: Arc::clone(self.pools),
+            say: Arc::new(move |line: &str| log.say(line)),
+        };
+        let configured = Configured::start(start, chosen.configuration).await?;
+        if self.strict {
+            for version in functions.latest() {
+                refuse_unenforced(self.directories, &version.configuration)?;
+            }
+        }
+        Ok(configured)
+    }
 }
 
-fn event_queue(
-    settings: &Events,
-    name: &FunctionName,
-    pools: &Arc<Pools>,
-    functions: &Arc<Functions>,
-    log: &Arc<StandardError>,
-) -> Result<Arc<EventQueue>, CommandError> {
-    let queue_settings = QueueSettings {
-        pace: Pace::new(settings.retry_delay),
-        ..QueueSettings::default()
-    };
-    let log = Arc::clone(log);
-    let queue = EventQueue::new(
-        Arc::clone(pools),
-        Arc::clone(functions),
-        queue_settings,
-        Arc::new(move |notice: &str| log.say(notice)),
-    );
-    let reference = FunctionReference {
-        name: name.clone(),
-        qualifier: None,
-    };
-    let config = settings.config();
-    for destination in [&config.on_failure, &config.on_success]
-        .into_iter()
-        .flatten()
-    {
-        destination
-            .check()
+fn check_destinations(config: &EventInvokeConfig) -> Result<(), CommandError> {
+    let destinations = [&config.on_failure, &config.on_success];
+    for destination in destinations.into_iter().flatten() {
+        check_destination(destination)
             .map_err(|error| CommandError::Host(format!("write to {destination}: {error}")))?;
     }
-    let configured = queue.configure(&reference, config);
-    configured.map_err(|error| CommandError::Usage(error.to_string()))?;
-    Ok(queue)
+    Ok(())
 }
 
-/// Serves the image of the command line as a function, for as long as the command
-/// runs.
-async fn adopt(
+/// Fetches the image of the command line.
+async fn prepare(
     command: &Endpoint,
     reference: &ImageReference,
-    configuration: &FunctionConfiguration,
     pools: &Pools,
-    control: &ControlPlane,
-) -> Result<(), CommandError> {
+) -> Result<Arc<PreparedImage>, CommandError> {
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
     let request = ImageRequest {
@@ -192,6 +272,5 @@ async fn adopt(
     for warning in &image.image.warnings {
         output::diagnostic(&format!("warning: {warning}"));
     }
-    control.adopt(configuration, reference, image)?;
-    Ok(())
+    Ok(image)
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::configured::Fronts;
 use super::interrupted;
 use super::sink::StandardError;
 use crate::admin::server::AdminServer;
+use crate::configured::Configured;
 use crate::server::{Context, Server};
 
 /// How long answers may take to reach those who wait for them, when there is
@@ -13,13 +15,15 @@ use crate::server::{Context, Server};
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// A service that listens.
-#[derive(Debug)]
 pub(super) struct Serving {
     pub(super) server: Server,
     pub(super) admin: Arc<AdminServer>,
     /// How long what runs may go on when the service ends.
     pub(super) grace: Duration,
     pub(super) log: Arc<StandardError>,
+    pub(super) fronts: Arc<Fronts>,
+    /// The configuration file, if it has one.
+    pub(super) configured: Option<Configured>,
 }
 
 impl Serving {
@@ -31,15 +35,30 @@ impl Serving {
             let admin = Arc::clone(&self.admin);
             async move { admin.serve().await }
         });
+        let front = Arc::clone(&self.fronts);
+        let following = self
+            .configured
+            .map(|configured| tokio::spawn(configured.follow(front)));
         tokio::select! {
             () = self.server.serve() => {}
             _ = interrupted() => {}
             () = self.admin.stop_requested() => {}
         }
+        if let Some(following) = following {
+            following.abort();
+        }
         let context = Arc::clone(self.server.context());
-        let connections = self.server.close();
+        let http_api = &self.fronts.http_api;
+        let connections = self.server.close().await;
+        http_api.close();
         {
-            let done = async { tokio::join!(connections.ended(), context.events.close()) };
+            let done = async {
+                tokio::join!(
+                    connections.ended(),
+                    http_api.ended(),
+                    context.events.close()
+                )
+            };
             tokio::select! {
                 _ = done => {}
                 () = tokio::time::sleep(self.grace) => {}
@@ -47,9 +66,12 @@ impl Serving {
                 _ = interrupted() => {}
             }
         }
-        report_lost_events(&context, &self.log);
+        report_waiting_events(&context, &self.log);
         context.pools.shutdown().await;
-        let _in_time = tokio::time::timeout(LAST_ANSWERS, connections.ended()).await;
+        let _in_time = tokio::time::timeout(LAST_ANSWERS, async {
+            tokio::join!(connections.ended(), http_api.ended())
+        })
+        .await;
         // Those who follow the log get its last lines.
         context.pools.observer().history().close();
         // Who waits for a connection has a place like those who have one.
@@ -60,13 +82,15 @@ impl Serving {
     }
 }
 
-fn report_lost_events(context: &Context, log: &StandardError) {
+fn report_waiting_events(context: &Context, log: &StandardError) {
     let events = context.events.events();
     if events > 0 {
         let events = match events {
             1 => "1 asynchronous event has".to_owned(),
             events => format!("{events} asynchronous events have"),
         };
-        log.say(&format!("{events} not been completed and will not be"));
+        log.say(&format!(
+            "{events} not been completed, and go on with the next service of this installation"
+        ));
     }
 }

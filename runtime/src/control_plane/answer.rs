@@ -67,7 +67,8 @@ struct Tags {
 }
 
 impl ControlPlane {
-    /// Answers a request.
+    /// Answers a request that came to `endpoint`, host and port as the client knows
+    /// them.
     ///
     /// # Errors
     /// What Lambda would answer, or what this host cannot do.
@@ -75,6 +76,7 @@ impl ControlPlane {
         self: &Arc<Self>,
         operation: &Operation,
         body: &[u8],
+        endpoint: Option<&str>,
     ) -> Result<Answer, Refusal> {
         use Operation as O;
         match operation {
@@ -83,7 +85,7 @@ impl ControlPlane {
                 page,
                 every_version,
             } => Ok(self.list_functions(page, *every_version)),
-            O::GetFunction(function) => self.get_function(function),
+            O::GetFunction(function) => self.get_function(function, endpoint),
             O::GetFunctionConfiguration(function) => self.configuration(function).map(Answer::ok),
             O::UpdateFunctionCode(function) => self.update_code(function, &parsed(body)?),
             O::UpdateFunctionConfiguration(function) => {
@@ -93,6 +95,51 @@ impl ControlPlane {
             O::GetFunctionCodeSigningConfig(function) => {
                 self.lock().catalog.function(&function.name, self.arns())?;
                 Ok(Answer::ok(json!({"FunctionName": function.name})))
+            }
+            O::DeleteFunctionCodeSigningConfig(function) => {
+                self.lock().catalog.function(&function.name, self.arns())?;
+                Ok(Answer::empty())
+            }
+            O::PutFunctionCodeSigningConfig(_) => Err(Refusal::invalid(
+                "Lambent checks no signatures of code: leave the code signing configuration out",
+            )),
+            O::ListCodeSigningConfigs => Ok(Answer::ok(json!({"CodeSigningConfigs": []}))),
+            O::ListEventSourceMappings => Ok(Answer::ok(json!({"EventSourceMappings": []}))),
+            O::GetSetting(setting, function) => {
+                let held = self.lock();
+                let answer = held.catalog.kept_setting(function, *setting, self.arns());
+                answer.map(Answer::ok)
+            }
+            O::PutSetting(setting, function) => {
+                let request = parsed(body)?;
+                let answer = self.change(|catalog| {
+                    catalog.keep_setting(function, *setting, &request, self.arns())?;
+                    catalog.kept_setting(function, *setting, self.arns())
+                });
+                answer.map(Answer::ok)
+            }
+            O::AddPermission(function) => {
+                let request = parsed(body)?;
+                let statement = self.change(|catalog| {
+                    catalog.add_permission(function, &request, self.arns(), &Moment::now())
+                })?;
+                Ok(Answer::created(json!({"Statement": statement.to_string()})))
+            }
+            O::GetPolicy(function) => {
+                let held = self.lock();
+                held.catalog.policy(function, self.arns()).map(Answer::ok)
+            }
+            O::RemovePermission {
+                function,
+                statement,
+                revision,
+            } => {
+                let revision = revision.as_deref();
+                self.change(|catalog| {
+                    let moment = Moment::now();
+                    catalog.remove_permission(function, statement, revision, self.arns(), &moment)
+                })?;
+                Ok(Answer::empty())
             }
             O::PublishVersion(function) => self.publish_version(function, &parsed(body)?),
             O::ListVersionsByFunction(function, page) => self.list_versions(function, page),
@@ -155,6 +202,11 @@ impl ControlPlane {
             | O::GetProvisionedConcurrencyConfig(_)
             | O::DeleteProvisionedConcurrencyConfig(_)
             | O::ListProvisionedConcurrencyConfigs(..) => self.provisioned(operation, body),
+            O::PutFunctionEventInvokeConfig(_)
+            | O::UpdateFunctionEventInvokeConfig(_)
+            | O::GetFunctionEventInvokeConfig(_)
+            | O::DeleteFunctionEventInvokeConfig(_)
+            | O::ListFunctionEventInvokeConfigs(..) => self.event_invoke(operation, body),
             O::CreateFunctionUrlConfig(_)
             | O::GetFunctionUrlConfig(_)
             | O::UpdateFunctionUrlConfig(_)
@@ -182,11 +234,12 @@ impl ControlPlane {
             O::ListLayerVersions(name, page) => self.list_layer_versions(name, page),
             O::PublishLayerVersion(name) => self.publish_layer(name, &parsed(body)?),
             O::GetLayerVersion(name, version) => {
-                self.layer(name, super::answer_layers::layer_version(version)?)
+                let version = super::answer_layers::layer_version(version)?;
+                self.layer(name, version, endpoint)
             }
             O::GetLayerVersionByArn(arn) => {
                 let parsed = LayerVersionArn::parse(arn)?;
-                self.layer(&parsed.name, parsed.version)
+                self.layer(&parsed.name, parsed.version, endpoint)
             }
             O::DeleteLayerVersion(name, version) => {
                 self.layers
@@ -265,13 +318,17 @@ impl ControlPlane {
         listed("Functions", page.of(all))
     }
 
-    fn get_function(&self, function: &FunctionReference) -> Result<Answer, Refusal> {
+    fn get_function(
+        &self,
+        function: &FunctionReference,
+        endpoint: Option<&str>,
+    ) -> Result<Answer, Refusal> {
         let held = self.lock();
         let (version, record) = held.catalog.resolve(function, self.arns())?;
         let qualifier = function.qualifier.as_deref();
         let mut answer = json!({
             "Configuration": record.shape(self.arns(), &function.name, version, qualifier),
-            "Code": record.code_shape(),
+            "Code": record.code_shape(|digest| self.layers.location(digest, endpoint)),
         });
         held.catalog
             .function(&function.name, self.arns())?

@@ -28,11 +28,22 @@ impl ControlPlane {
             .map(Answer::created)
     }
 
-    pub(super) fn layer(&self, name: &str, version: u64) -> Result<Answer, Refusal> {
+    pub(super) fn layer(
+        &self,
+        name: &str,
+        version: u64,
+        endpoint: Option<&str>,
+    ) -> Result<Answer, Refusal> {
         let book = self.layers.book(name)?;
-        book.answer(self.arns(), name, version)
-            .map(Answer::ok)
-            .ok_or_else(|| Refusal::not_found("The resource you requested does not exist."))
+        let mut answer = book
+            .answer(self.arns(), name, version)
+            .ok_or_else(|| Refusal::not_found("The resource you requested does not exist."))?;
+        if let Some(layer) = book.usage(self.arns(), name, version)
+            && let Some(location) = self.layers.location(&layer.digest, endpoint)
+        {
+            answer["Content"]["Location"] = location.into();
+        }
+        Ok(Answer::ok(answer))
     }
 
     pub(super) fn list_layers(&self, page: &Page) -> Result<Answer, Refusal> {

@@ -10,12 +10,12 @@ use crate::catalog::{
     VersionRecord,
 };
 use crate::images::ImageRequest;
-use crate::model::{FunctionConfiguration, FunctionName, Package, Version};
+use crate::model::{EventInvokeConfig, FunctionConfiguration, FunctionName, Package, Version};
 use crate::service::{PreparedCode, PreparedImage};
 use crate::service_error::ServiceError;
 
-/// The role of functions that come from the command line.
-const ROLE: &str = "arn:aws:iam::123456789012:role/lambent";
+/// The role of functions that have none: those of the command line.
+pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/lambent";
 
 impl ControlPlane {
     /// Makes everything ready that was so before, and begins with what was not.
@@ -24,6 +24,7 @@ impl ControlPlane {
         let functions = self.lock().catalog.functions.clone();
         let mut lost = vec![];
         for (name, record) in functions {
+            self.functions.expect(&name);
             // An update that was not finished begins again; until then the old
             // code serves.
             let serving = record.previous.as_deref().unwrap_or(&record.latest);
@@ -82,7 +83,8 @@ impl ControlPlane {
         &self,
         configuration: &FunctionConfiguration,
         uri: &ImageReference,
-        image: Arc<PreparedImage>,
+        code: PreparedCode,
+        events: &EventInvokeConfig,
     ) -> Result<(), ServiceError> {
         let name = &configuration.function_name;
         let moment = Moment::now();
@@ -90,7 +92,7 @@ impl ControlPlane {
             settings: settings(configuration),
             code: Code::Image {
                 uri: uri.to_string(),
-                digest: Some(image.image.manifest_digest.to_string()),
+                digest: Some(code.image.image.manifest_digest.to_string()),
             },
             state: State::Active,
             last_update: None,
@@ -103,13 +105,15 @@ impl ControlPlane {
                     "there is a stored function {name}: delete it, or choose another --name"
                 )));
             }
-            let record = FunctionRecord::of_command_line(latest.clone());
+            let record = FunctionRecord::of_command_line(latest.clone(), events.clone());
             catalog.functions.insert(name.clone(), record);
             Ok(())
         })
         .map_err(|refusal| ServiceError::Host(refusal.message))?;
-        let code = Arc::new(PreparedCode::from(image));
+        let code = Arc::new(code);
+        let _turn = self.turn();
         self.put(name, Version::Latest, &latest, &code, None);
+        self.follow(name);
         Ok(())
     }
 
@@ -199,7 +203,7 @@ impl ControlPlane {
         }
     }
 
-    fn put(
+    pub(super) fn put(
         &self,
         name: &FunctionName,
         version: Version,
@@ -217,7 +221,10 @@ impl ControlPlane {
         }
     }
 
-    async fn prepare(&self, record: &VersionRecord) -> Result<Arc<PreparedCode>, ServiceError> {
+    pub(super) async fn prepare(
+        &self,
+        record: &VersionRecord,
+    ) -> Result<Arc<PreparedCode>, ServiceError> {
         let settings = &record.settings;
         let service = self.pools.service();
         let (image, task) = match (&record.code, &settings.package) {

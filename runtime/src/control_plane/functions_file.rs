@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file::{self, DirectoryLock};
 use crate::catalog::Catalog;
+use crate::file::{self, DirectoryLock};
 use crate::service_error::ServiceError;
 
 /// The file, held by this process.

@@ -5,22 +5,24 @@
 //! layers/lock         held while anything here changes
 //! layers/NAME.json    all versions of a layer: catalog::LayerBook
 //! packages/           archives of layers and functions, unpacked, by digest
+//! archives/           the same as they came, for clients that want them back
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{Read, Seek};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use lambent_images::{Digest, ErrorKind, PackageLease, PackageLimits, PackageStore};
+use lambent_images::{Digest, ErrorKind, PackageLease, PackageLimits, PackageStore, zip_directory};
 use serde_json::Value;
 
-use super::file::{self, DirectoryLock, failed};
+use super::archives::Archives;
 use super::functions_file;
 use crate::catalog::{
     Arns, LayerBook, LayerUse, LayerVersionArn, Moment, NewLayer, PublishLayer, Refusal,
     UNZIPPED_LIMIT,
 };
+use crate::file::{self, DirectoryLock, failed};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 
@@ -37,6 +39,7 @@ pub(crate) struct LayerStore {
     directory: PathBuf,
     functions: PathBuf,
     packages: PackageStore,
+    archives: Archives,
     arns: Arns,
 }
 
@@ -53,6 +56,7 @@ impl LayerStore {
             directory,
             functions: directories.functions(),
             packages: PackageStore::open(&directories.packages())?,
+            archives: Archives::open(&directories.archives())?,
             arns: Arns::new(region),
         })
     }
@@ -62,20 +66,58 @@ impl LayerStore {
         &self.packages
     }
 
+    /// The archive at a path; of a directory, one without a name beside the layers.
+    ///
+    /// # Errors
+    /// It cannot be read, or has what an archive cannot have.
+    pub(crate) fn archive_of(&self, content: &Path) -> Result<File, ServiceError> {
+        let unreadable = |error: std::io::Error| {
+            ServiceError::Image(format!("cannot read {}: {error}", content.display()))
+        };
+        if !content.metadata().map_err(unreadable)?.is_dir() {
+            return File::open(content).map_err(unreadable);
+        }
+        let pack = |error| failed("pack", content, error);
+        let mut file = tempfile::tempfile_in(&self.directory).map_err(pack)?;
+        zip_directory(content, &mut file)?;
+        file.seek(SeekFrom::Start(0)).map_err(pack)?;
+        Ok(file)
+    }
+
     /// Unpacks an archive, of a layer or a function.
     ///
     /// # Errors
     /// It is none, unsafe or too large.
-    pub(crate) fn unpack(&self, archive: impl Read + Seek) -> Result<PackageLease, Refusal> {
-        self.packages
-            .add(archive, LIMITS)
-            .map_err(|error| match error.kind() {
-                ErrorKind::Io => Refusal::service(error.to_string()),
-                ErrorKind::LimitExceeded if error.to_string().starts_with("unzipped") => {
-                    Refusal::unzipped()
-                }
-                _ => Refusal::invalid(format!("Could not unzip uploaded file: {error}")),
-            })
+    pub(crate) fn unpack(&self, mut archive: impl Read + Seek) -> Result<PackageLease, Refusal> {
+        let lease =
+            self.packages
+                .add(&mut archive, LIMITS)
+                .map_err(|error| match error.kind() {
+                    ErrorKind::Io => Refusal::service(error.to_string()),
+                    ErrorKind::LimitExceeded if error.to_string().starts_with("unzipped") => {
+                        Refusal::unzipped()
+                    }
+                    _ => Refusal::invalid(format!("Could not unzip uploaded file: {error}")),
+                })?;
+        let _lock = self.lock()?;
+        self.archives
+            .keep(&lease.package().digest.hex(), archive)
+            .map_err(|error| service(&error))?;
+        Ok(lease)
+    }
+
+    /// Where a client that came to `endpoint` gets an archive as it came.
+    pub(crate) fn location(&self, digest: &str, endpoint: Option<&str>) -> Option<String> {
+        self.archives.location(digest, endpoint?)
+    }
+
+    /// An archive as it came.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub(crate) fn archive(&self, name: &str) -> Result<Vec<u8>, Refusal> {
+        let read = self.archives.read(name).map_err(|error| service(&error))?;
+        read.ok_or_else(|| Refusal::not_found("The resource you requested does not exist."))
     }
 
     /// Publishes an archive as the next version of a layer; the answer of
@@ -209,9 +251,15 @@ impl LayerStore {
         for function in catalog.functions.values() {
             function.archives().for_each(&mut keep);
         }
-        self.packages
+        let removed = self
+            .packages
             .collect(&kept)
-            .map_err(|error| Refusal::service(error.to_string()))
+            .map_err(|error| Refusal::service(error.to_string()))?;
+        // Whoever holds one that is not recorded yet holds what it was unpacked to.
+        self.archives
+            .retain(|digest| self.lease(digest).is_ok())
+            .map_err(|error| service(&error))?;
+        Ok(removed)
     }
 
     /// Makes the names of resources.

@@ -6,11 +6,13 @@
 //! (`deploy.rs`), which is what the state `Pending` is for.
 
 mod answer;
+mod answer_event_invoke;
 mod answer_layers;
 mod answer_provisioned;
 mod answer_urls;
+mod archives;
+mod configured;
 mod deploy;
-mod file;
 mod functions_file;
 mod layers;
 mod operation;
@@ -21,11 +23,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lambent_images::ImageReference;
 
 pub(crate) use self::answer::Answer;
+pub(crate) use self::archives::ARCHIVES;
+pub(crate) use self::configured::{Ready, Request};
+pub(crate) use self::deploy::ROLE;
 use self::functions_file::FunctionsFile;
 pub(crate) use self::layers::LayerStore;
 pub(crate) use self::operation::{Operation, parse};
 use crate::catalog::{Arns, Catalog, Refusal, RefusalKind, State};
-use crate::functions::Functions;
+use crate::functions::{Bindings, Functions};
 use crate::model::{FunctionName, FunctionReference};
 use crate::pool::Pools;
 use crate::service::PreparedImage;
@@ -94,6 +99,32 @@ impl ControlPlane {
         self.lock().catalog.functions.len()
     }
 
+    /// The layers of the installation.
+    pub(crate) fn layers(&self) -> &LayerStore {
+        &self.layers
+    }
+
+    /// An archive as it came, by the name in its URL.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub(crate) fn archive(&self, name: &str) -> Result<Vec<u8>, Refusal> {
+        self.layers.archive(name)
+    }
+
+    /// Waits until what can be invoked has followed the catalog, where that says that
+    /// a version is active: whoever has read so may invoke it. Blocks.
+    pub(crate) fn wait_for(&self, reference: &FunctionReference) {
+        let active = {
+            let held = self.lock();
+            let found = held.catalog.resolve(reference, self.arns());
+            found.is_ok_and(|(_, record)| record.state == State::Active)
+        };
+        if active {
+            drop(self.turn());
+        }
+    }
+
     /// Why a function that nothing is deployed of cannot be invoked.
     pub(crate) fn not_invocable(&self, reference: &FunctionReference) -> Refusal {
         let held = self.lock();
@@ -158,10 +189,16 @@ impl ControlPlane {
             Some(record) => {
                 let routes = record.aliases.iter();
                 let routes = routes.map(|(alias, record)| (alias.clone(), record.route.clone()));
+                let events = record.event_invoke.iter();
+                let events =
+                    events.map(|(qualifier, record)| (qualifier.clone(), record.config.clone()));
+                let bindings = Bindings {
+                    aliases: routes.collect(),
+                    event_invoke: events.collect(),
+                    reserved: record.reserved,
+                };
                 self.functions
-                    .configure(name, routes.collect(), record.reserved, |version| {
-                        record.version(version).is_some()
-                    })
+                    .configure(name, bindings, |version| record.version(version).is_some())
             }
         };
         drop(held);

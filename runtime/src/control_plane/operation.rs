@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::catalog::{Page, Refusal, layer_name};
+use crate::catalog::{KeptSetting, Page, Refusal, layer_name};
 use crate::model::FunctionReference;
 
 /// An operation, with what its path and query say.
@@ -19,6 +19,19 @@ pub(crate) enum Operation {
     UpdateFunctionConfiguration(FunctionReference),
     DeleteFunction(FunctionReference),
     GetFunctionCodeSigningConfig(FunctionReference),
+    PutFunctionCodeSigningConfig(FunctionReference),
+    DeleteFunctionCodeSigningConfig(FunctionReference),
+    ListCodeSigningConfigs,
+    ListEventSourceMappings,
+    GetSetting(KeptSetting, FunctionReference),
+    PutSetting(KeptSetting, FunctionReference),
+    AddPermission(FunctionReference),
+    GetPolicy(FunctionReference),
+    RemovePermission {
+        function: FunctionReference,
+        statement: String,
+        revision: Option<String>,
+    },
     PublishVersion(FunctionReference),
     ListVersionsByFunction(FunctionReference, Page),
     CreateAlias(FunctionReference),
@@ -37,6 +50,11 @@ pub(crate) enum Operation {
     GetProvisionedConcurrencyConfig(FunctionReference),
     DeleteProvisionedConcurrencyConfig(FunctionReference),
     ListProvisionedConcurrencyConfigs(FunctionReference, Page),
+    PutFunctionEventInvokeConfig(FunctionReference),
+    UpdateFunctionEventInvokeConfig(FunctionReference),
+    GetFunctionEventInvokeConfig(FunctionReference),
+    DeleteFunctionEventInvokeConfig(FunctionReference),
+    ListFunctionEventInvokeConfigs(FunctionReference, Page),
     CreateFunctionUrlConfig(FunctionReference),
     GetFunctionUrlConfig(FunctionReference),
     UpdateFunctionUrlConfig(FunctionReference),
@@ -91,9 +109,36 @@ pub(crate) fn parse(
         ("PUT", ["2015-03-31", "functions", name, "code"]) => {
             O::UpdateFunctionCode(function(name)?)
         }
-        ("GET", ["2020-06-30", "functions", name, "code-signing-config"]) => {
-            O::GetFunctionCodeSigningConfig(function(name)?)
+        (method, ["2020-06-30", "functions", name, "code-signing-config"]) => {
+            let function = function(name)?;
+            match method {
+                "GET" => O::GetFunctionCodeSigningConfig(function),
+                "PUT" => O::PutFunctionCodeSigningConfig(function),
+                "DELETE" => O::DeleteFunctionCodeSigningConfig(function),
+                _ => return Ok(None),
+            }
         }
+        ("GET", ["2020-04-22", "code-signing-configs"]) => O::ListCodeSigningConfigs,
+        ("GET", ["2015-03-31", "event-source-mappings"]) => O::ListEventSourceMappings,
+        ("GET", ["2021-07-20", "functions", name, "runtime-management-config"]) => {
+            O::GetSetting(KeptSetting::RuntimeManagement, function(name)?)
+        }
+        ("PUT", ["2021-07-20", "functions", name, "runtime-management-config"]) => {
+            O::PutSetting(KeptSetting::RuntimeManagement, function(name)?)
+        }
+        ("GET", ["2024-08-31", "functions", name, "recursion-config"]) => {
+            O::GetSetting(KeptSetting::Recursion, function(name)?)
+        }
+        ("PUT", ["2024-08-31", "functions", name, "recursion-config"]) => {
+            O::PutSetting(KeptSetting::Recursion, function(name)?)
+        }
+        ("POST", ["2015-03-31", "functions", name, "policy"]) => O::AddPermission(function(name)?),
+        ("GET", ["2015-03-31", "functions", name, "policy"]) => O::GetPolicy(function(name)?),
+        ("DELETE", ["2015-03-31", "functions", name, "policy", statement]) => O::RemovePermission {
+            function: function(name)?,
+            statement: (*statement).to_owned(),
+            revision: value("RevisionId"),
+        },
         ("POST", ["2015-03-31", "functions", name, "versions"]) => {
             O::PublishVersion(function(name)?)
         }
@@ -136,6 +181,26 @@ pub(crate) fn parse(
                 _ => return Ok(None),
             }
         }
+        (method, ["2019-09-25", "functions", name, "event-invoke-config"]) => {
+            let function = function(name)?;
+            match method {
+                "PUT" => O::PutFunctionEventInvokeConfig(function),
+                "POST" => O::UpdateFunctionEventInvokeConfig(function),
+                "GET" => O::GetFunctionEventInvokeConfig(function),
+                "DELETE" => O::DeleteFunctionEventInvokeConfig(function),
+                _ => return Ok(None),
+            }
+        }
+        (
+            "GET",
+            [
+                "2019-09-25",
+                "functions",
+                name,
+                "event-invoke-config",
+                "list",
+            ],
+        ) => O::ListFunctionEventInvokeConfigs(function(name)?, page()?),
         (method, ["2021-10-31", "functions", name, "url"]) => {
             let function = function(name)?;
             match method {
@@ -248,6 +313,16 @@ mod tests {
             ),
             (
                 "GET",
+                "/2019-09-25/functions/f/event-invoke-config/list/",
+                Operation::ListFunctionEventInvokeConfigs(f(), Page::default()),
+            ),
+            (
+                "POST",
+                "/2019-09-25/functions/f/event-invoke-config?Qualifier=live",
+                Operation::UpdateFunctionEventInvokeConfig(live()),
+            ),
+            (
+                "GET",
                 "/2019-09-30/functions/f/provisioned-concurrency?List=ALL",
                 Operation::ListProvisionedConcurrencyConfigs(f(), Page::default()),
             ),
@@ -265,6 +340,20 @@ mod tests {
                 "GET",
                 "/2018-10-31/layers?find=LayerVersion&Arn=x%3A1",
                 Operation::GetLayerVersionByArn("x:1".to_owned()),
+            ),
+            (
+                "DELETE",
+                "/2015-03-31/functions/f/policy/s?Qualifier=live&RevisionId=r",
+                Operation::RemovePermission {
+                    function: live(),
+                    statement: "s".to_owned(),
+                    revision: Some("r".to_owned()),
+                },
+            ),
+            (
+                "PUT",
+                "/2024-08-31/functions/f/recursion-config",
+                Operation::PutSetting(KeptSetting::Recursion, f()),
             ),
             (
                 "POST",

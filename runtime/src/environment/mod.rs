@@ -62,7 +62,7 @@ pub enum InitFailure {
 #[derive(Debug)]
 enum Command {
     Initialise(oneshot::Sender<Result<(), InitFailure>>),
-    Invoke(Invocation, Reply),
+    Invoke(Box<Invocation>, Reply),
 }
 
 /// Where news of an invocation go, in this order.
@@ -139,7 +139,7 @@ impl ExecutionEnvironment {
             result,
         };
         self.commands
-            .send(Command::Invoke(invocation, reply))
+            .send(Command::Invoke(Box::new(invocation), reply))
             .await
             .map_err(|_| EnvironmentGone::ended())?;
         Ok(RunningInvocation {

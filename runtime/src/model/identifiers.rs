@@ -71,6 +71,14 @@ impl RequestId {
     }
 }
 
+impl FromStr for RequestId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(formatter)
@@ -94,6 +102,11 @@ impl TraceId {
             &random[..24],
             &parent[..16]
         ))
+    }
+
+    /// One that goes on, by its [`TraceId::as_str`].
+    pub(crate) fn again(text: String) -> Self {
+        Self(text)
     }
 
     /// The header's value.

@@ -4,6 +4,7 @@
 //! documentation and from recorded behaviour of the service.
 
 mod client_context;
+mod event_invoke_config;
 mod extension_error;
 mod extension_state;
 mod extensions;
@@ -21,9 +22,11 @@ mod variables;
 mod version;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
+pub use event_invoke_config::{
+    Destination, EventInvokeConfig, InvalidSetting, MaximumEventAge, MaximumRetryAttempts,
+};
 pub use extension_error::{ExtensionError, MAX_EXTENSIONS};
 pub use extension_state::{ExtensionCall, ExtensionState, ExtensionTransitionError};
-
 pub use extensions::{
     ExtensionEvent, ExtensionIndex, ExtensionInfo, ExtensionLaunch, Extensions, LaunchFailure,
     ReportedFault, ShutdownWindow, parse_extension_identifier,

@@ -227,8 +227,8 @@ impl Phase {
     /// Whether an invocation is open.
     pub fn has_invocation(&self) -> bool {
         match self {
-            Self::Init(InitKind::Provisioned) => false,
-            Self::Init(_) | Self::Invoking | Self::Answered => true,
+            Self::Init(kind) => *kind != InitKind::Provisioned,
+            Self::Invoking | Self::Answered => true,
             Self::Stopping { then, finish, .. } => {
                 *then == AfterStop::InitAgain || finish.is_some()
             }

@@ -2,8 +2,7 @@
 //!
 //! [`Book`] decides; this module does what it says: makes environments, runs
 //! invocations on them, ends them; `provision.rs` does so ahead of invocations. An
-//! invocation runs to its end even if its
-//! caller has gone, as on Lambda.
+//! invocation runs to its end even if its caller has gone, as on Lambda.
 
 mod book;
 mod life;
@@ -16,9 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-pub use self::book::Counts;
-pub use self::book::Throttle;
 use self::book::{Admission, Book, Capacity, Needs, Place, SlotId};
+pub use self::book::{Counts, Throttle};
 use self::life::Life;
 pub use self::life::{Activity, EnvironmentStatus};
 use self::provision::Provision;
@@ -131,6 +129,14 @@ struct Started {
     result: oneshot::Receiver<Result<InvocationResult, EnvironmentGone>>,
 }
 
+/// An environment whose runtime is about to ask for the next event.
+#[derive(Debug)]
+struct Settling {
+    key: Key,
+    /// A request waits for it.
+    claimed: bool,
+}
+
 /// How pools behave.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSettings {
@@ -173,7 +179,7 @@ struct State {
     provisions: HashMap<Key, Provision>,
     /// Environments whose callers have their answers and whose runtimes have not yet
     /// asked for the next event.
-    settling: HashMap<SlotId, Key>,
+    settling: HashMap<SlotId, Settling>,
     next_version: u64,
     closed: bool,
 }
@@ -328,7 +334,11 @@ impl Pools {
         let Some(answered) = running.answered().await else {
             return running.finished().await;
         };
-        self.lock().settling.insert(slot, version.key());
+        let settling = Settling {
+            key: version.key(),
+            claimed: false,
+        };
+        self.lock().settling.insert(slot, settling);
         let _ = answer.send(answered);
         if running.runtime_done().await {
             self.lock().settling.remove(&slot);
@@ -342,14 +352,16 @@ impl Pools {
     /// moment; here a caller could be faster, and would always meet a new
     /// environment. What extensions take is not waited for, as on Lambda.
     async fn settled(&self, version: &FunctionVersion) {
-        let key = version.key();
+        let Some(slot) = self.lock().claim_settling(&version.key()) else {
+            return;
+        };
         let waiting = async {
             loop {
                 let changed = self.changed.notified();
                 tokio::pin!(changed);
                 // Before looking, so that no change is missed.
                 changed.as_mut().enable();
-                if !self.lock().is_worth_waiting(&key) {
+                if !self.lock().settling.contains_key(&slot) {
                     return;
                 }
                 changed.await;
@@ -514,14 +526,19 @@ impl State {
         self.lives.insert(slot, Arc::clone(life));
     }
 
-    /// Whether a function has no free environment, but one in a moment.
-    fn is_worth_waiting(&self, key: &Key) -> bool {
+    /// For a function without a free environment, one that is free in a moment and
+    /// that no other request waits for.
+    fn claim_settling(&mut self, key: &Key) -> Option<SlotId> {
         let free = |(other, counts): (&Key, Counts)| {
             other == key && counts.idle + counts.provisioned_idle > 0
         };
-        !self.closed
-            && self.settling.values().any(|other| other == key)
-            && !self.book.counts().any(free)
+        if self.closed || self.book.counts().any(free) {
+            return None;
+        }
+        let mut settling = self.settling.iter_mut();
+        let (slot, found) = settling.find(|(_, one)| one.key == *key && !one.claimed)?;
+        found.claimed = true;
+        Some(*slot)
     }
 
     fn take(&mut self, slots: &[SlotId]) -> Vec<FunctionEnvironment> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::book::SlotId;
-use super::{FunctionVersion, Life, Pools, State};
+use super::{FunctionVersion, Life, Pools, State, Throttle};
 use crate::environment::InitFailure;
 use crate::model::InitializationType;
 use crate::service::FunctionEnvironment;
@@ -16,6 +16,9 @@ const STARTS_AT_ONCE: usize = 8;
 /// The longest wait after a failure. The first is a second, each other one twice
 /// that before it.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// How often it is looked for room where there was none: that costs nothing.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lambda's word for a function that does not get through its INIT.
 const INIT_FAILURE: &str = "FUNCTION_ERROR_INIT_FAILURE";
@@ -60,6 +63,12 @@ impl Attempts {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + wait);
         self.problem = Some(reason.into());
+    }
+
+    /// There was no room to begin.
+    fn postponed(&mut self, now: Instant, reason: String) {
+        self.not_before = Some(now + ROOM_INTERVAL);
+        self.problem = Some(reason);
     }
 }
 
@@ -127,8 +136,8 @@ impl Pools {
                     }
                     Err(throttle) => {
                         if let Some(provision) = state.provisions.get_mut(&key) {
-                            let reason = format!("no room: {}", throttle.reason());
-                            provision.attempts.failed(now, reason);
+                            let reason = no_room(throttle);
+                            provision.attempts.postponed(now, reason);
                         }
                     }
                 }
@@ -188,6 +197,18 @@ impl Pools {
     }
 }
 
+/// Why an environment that is asked for cannot be made now.
+fn no_room(throttle: Throttle) -> String {
+    match throttle {
+        Throttle::Reserved => {
+            "the function's reserved concurrency is in use: it is tried again".to_owned()
+        }
+        Throttle::Account => {
+            "this host has no room for another environment: it is tried again".to_owned()
+        }
+    }
+}
+
 impl State {
     fn target(&self, key: &super::Key) -> usize {
         let provision = self.provisions.get(key);
@@ -237,6 +258,9 @@ mod tests {
             assert!(attempts.may_begin(after(seconds)), "{failure}");
         }
         assert_eq!(attempts.problem.as_deref(), Some("no"));
+        // Room may be there at any time.
+        attempts.postponed(start, "no room".to_owned());
+        assert!(!attempts.may_begin(start) && attempts.may_begin(after(1)));
         attempts.succeeded();
         assert!(attempts.may_begin(start) && attempts.problem.is_none());
     }

@@ -105,7 +105,9 @@ impl Init {
     ) -> Vec<ExtensionLaunch> {
         let mut launches = vec![];
         for (index, candidate) in candidates.into_iter().enumerate() {
-            let path = candidate.as_deref().unwrap_or(Path::new(EXTENSIONS));
+            let path = candidate
+                .as_deref()
+                .unwrap_or_else(|_| Path::new(EXTENSIONS));
             let name = path.file_name().unwrap_or_default();
             let name = name.to_string_lossy().into_owned();
             let failure = if index >= MAX_EXTENSIONS {

@@ -67,15 +67,13 @@ impl Program {
             Fork::Parent(pid) => {
                 drop(report);
                 let mut code = [0; size_of::<i32>()];
-                match File::from(failure).read_exact(&mut code) {
-                    Err(_) => Ok(pid),
-                    Ok(()) => {
-                        // It has ended or is about to.
-                        let reaped = || rustix::process::waitpid(Some(pid), WaitOptions::empty());
-                        let _ = rustix::io::retry_on_intr(reaped);
-                        Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code)))
-                    }
+                if File::from(failure).read_exact(&mut code).is_err() {
+                    return Ok(pid);
                 }
+                // It has ended or is about to.
+                let reaped = || rustix::process::waitpid(Some(pid), WaitOptions::empty());
+                let _ = rustix::io::retry_on_intr(reaped);
+                Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code)))
             }
         }
     }
@@ -106,8 +104,12 @@ impl Program {
 }
 
 fn text(text: &OsStr) -> Result<CString, StartError> {
-    CString::new(text.as_encoded_bytes())
-        .map_err(|_| StartError::Entrypoint(format!("exec: {text:?} contains a NUL character")))
+    CString::new(text.as_encoded_bytes()).map_err(|_| {
+        StartError::Entrypoint(format!(
+            "exec: \"{}\" contains a NUL character",
+            text.to_string_lossy().escape_debug()
+        ))
+    })
 }
 
 fn texts(list: &[String]) -> Result<Vec<CString>, StartError> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::exception::Exception;
 use super::{Context, ResponseBody, full};
+use crate::body::{self, BodyError};
 use crate::environment::{Invocation, InvocationResult};
 use crate::model::{ClientContext, FunctionReference, MAX_ASYNC_EVENT_BYTES, MAX_EVENT_BYTES};
 use crate::pool::FunctionVersion;
@@ -61,13 +61,16 @@ impl Call {
         body: Incoming,
         types: &[InvocationType],
     ) -> Result<Self, Exception> {
-        let wishes = Wishes::parse(headers, types)?;
-        let version = find(context, reference)?;
-        let limit = match wishes.kind {
-            InvocationType::Event => MAX_ASYNC_EVENT_BYTES,
-            InvocationType::RequestResponse | InvocationType::DryRun => MAX_EVENT_BYTES,
+        let wishes = Wishes::parse(headers, types);
+        let limit = match wishes.as_ref().map(|wishes| wishes.kind) {
+            Ok(InvocationType::Event) => MAX_ASYNC_EVENT_BYTES,
+            _ => MAX_EVENT_BYTES,
         };
-        let mut invocation = Invocation::new(event(body, limit).await?);
+        // Whatever is refused, its client wants to be rid of the body first.
+        let event = event(body, limit).await;
+        let wishes = wishes?;
+        let version = find(context, reference).await?;
+        let mut invocation = Invocation::new(event?);
         invocation.client_context = wishes.client_context;
         invocation.qualifier.clone_from(&reference.qualifier);
         Ok(Self {
@@ -79,7 +82,7 @@ impl Call {
     }
 }
 
-fn find(
+async fn find(
     context: &Context,
     reference: &FunctionReference,
 ) -> Result<Arc<FunctionVersion>, Exception> {
@@ -92,7 +95,12 @@ fn find(
     {
         return Ok(only);
     }
-    Err(context.control.not_invocable(reference).into())
+    // It may be active since a moment ago.
+    let (control, asked) = (Arc::clone(&context.control), reference.clone());
+    let waited = tokio::task::spawn_blocking(move || control.wait_for(&asked)).await;
+    waited.map_err(|error| Exception::service(&error.to_string()))?;
+    let found = context.functions.find(reference);
+    found.ok_or_else(|| context.control.not_invocable(reference).into())
 }
 
 impl InvocationType {
@@ -152,14 +160,10 @@ fn client_context(base64: &str) -> Result<ClientContext, Exception> {
 
 /// The event: JSON, `{}` if there is none.
 async fn event(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Exception::too_large(limit));
-    }
-    let body = match Limited::new(body, limit).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(Exception::too_large(limit)),
-        Err(error) => return Err(Exception::invalid_json(&error.to_string())),
-    };
+    let body = body::read(body, limit).await.map_err(|error| match error {
+        BodyError::TooLarge => Exception::too_large(limit),
+        BodyError::Broken(error) => Exception::invalid_json(&error.to_string()),
+    })?;
     if body.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }

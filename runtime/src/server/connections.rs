@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -22,6 +23,10 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
 /// Lambda accepts request line and headers of 1 MB in all.
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
+
+/// How long a connection without a request stays when it shall end: one may be on its
+/// way, from a client that could not know.
+const ON_THE_WAY: Duration = Duration::from_millis(200);
 
 /// Connections of one listener.
 #[derive(Debug)]
@@ -55,10 +60,18 @@ impl Connections {
         A: Future<Output = Response<ResponseBody>> + Send + 'static,
     {
         let mut finishing = self.finishing.subscribe();
+        let last = finishing.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let answer = answer(request);
-                async move { Ok::<_, Infallible>(answer.await) }
+                let (answer, last) = (answer(request), last.clone());
+                async move {
+                    let mut response = answer.await;
+                    if *last.borrow() {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             });
             let mut connection = pin!(
                 http1::Builder::new()
@@ -71,15 +84,20 @@ impl Connections {
             tokio::select! {
                 _ = connection.as_mut() => {}
                 () = async { let _ = finishing.wait_for(|finishing| *finishing).await; } => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
+                    tokio::select! {
+                        _ = connection.as_mut() => {}
+                        () = tokio::time::sleep(ON_THE_WAY) => {
+                            connection.as_mut().graceful_shutdown();
+                            let _ = connection.await;
+                        }
+                    }
                 }
             }
             drop(permit);
         });
     }
 
-    /// The requests that are there are the last.
+    /// The requests that are there, or on their way, are the last.
     pub(crate) fn finish(&self) {
         self.finishing.send_replace(true);
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::exception::Exception;
 use super::{Context, ResponseBody, full};
+use crate::body::{self, BodyError};
 use crate::catalog::{Refusal, RefusalKind};
 use crate::control_plane::{Answer, Operation};
 use crate::model::RequestId;
@@ -21,30 +21,45 @@ const REQUEST_LIMIT: usize = 70_167_211;
 pub(super) async fn answer(
     context: &Context,
     operation: Operation,
+    host: Option<&str>,
     body: Incoming,
 ) -> Result<Response<ResponseBody>, Exception> {
-    let body = match Limited::new(body, REQUEST_LIMIT).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let name = match operation {
-                Operation::UpdateFunctionCode(_) => "UpdateFunctionCode",
-                Operation::PublishLayerVersion(_) => "PublishLayerVersion",
-                _ => "CreateFunction",
-            };
-            let message = format!(
-                "Request must be smaller than {REQUEST_LIMIT} bytes for the {name} operation"
-            );
-            return Err(Refusal::new(RefusalKind::TooLarge, message).into());
-        }
-        Err(error) => return Err(Refusal::body(&error.to_string()).into()),
-    };
+    let body = body::read(body, REQUEST_LIMIT).await.map_err(|error| {
+        let BodyError::TooLarge = error else {
+            return Refusal::body(&error.to_string());
+        };
+        let name = match operation {
+            Operation::UpdateFunctionCode(_) => "UpdateFunctionCode",
+            Operation::PublishLayerVersion(_) => "PublishLayerVersion",
+            _ => "CreateFunction",
+        };
+        let message =
+            format!("Request must be smaller than {REQUEST_LIMIT} bytes for the {name} operation");
+        Refusal::new(RefusalKind::TooLarge, message)
+    })?;
     let control = Arc::clone(&context.control);
+    let host = host.map(str::to_owned);
     // It goes on when the caller leaves, and it may take its time.
-    let work = tokio::task::spawn_blocking(move || control.answer(&operation, &body));
+    let work =
+        tokio::task::spawn_blocking(move || control.answer(&operation, &body, host.as_deref()));
     match work.await {
         Ok(answer) => Ok(respond(answer?)),
         Err(error) => Err(Exception::service(&error.to_string())),
     }
+}
+
+/// Answers with an archive of a function or layer.
+pub(super) async fn archive(
+    context: &Context,
+    name: String,
+) -> Result<Response<ResponseBody>, Exception> {
+    let control = Arc::clone(&context.control);
+    let read = tokio::task::spawn_blocking(move || control.archive(&name)).await;
+    let bytes = read.map_err(|error| Exception::service(&error.to_string()))??;
+    let mut response = Response::new(full(bytes.into()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    Ok(response)
 }
 
 fn respond(answer: Answer) -> Response<ResponseBody> {

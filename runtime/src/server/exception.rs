@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::asynchronous::Full;
+use crate::asynchronous::Refused;
 use crate::catalog::{Refusal, RefusalKind};
 use crate::pool::{PoolError, Throttle};
 
@@ -30,15 +30,6 @@ impl Exception {
 
     fn user(status: StatusCode, name: &'static str, message: &str) -> Self {
         Self::new(status, name, json!({"Type": "User", "message": message}))
-    }
-
-    /// What is asked about is not there. The key is capitalised.
-    pub(crate) fn not_found(message: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFoundException",
-            json!({"Type": "User", "Message": message}),
-        )
     }
 
     /// No such operation.
@@ -157,9 +148,12 @@ impl From<PoolError> for Exception {
     }
 }
 
-impl From<Full> for Exception {
-    fn from(full: Full) -> Self {
-        let message = full.to_string();
+impl From<Refused> for Exception {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        if let Refused::Disk(_) = refused {
+            return Self::service(&message);
+        }
         Self {
             body: json!({"Reason": "CallerRateLimitExceeded", "Type": "User", "message": message}),
             ..Self::throttled(Throttle::Account)

@@ -34,7 +34,7 @@ pub(super) async fn invoke(
                 name: version.configuration.function_name.clone(),
                 qualifier: reference.qualifier.clone(),
             };
-            context.events.accept(target, invocation)?;
+            context.events.accept(target, invocation).await?;
             Ok(response)
         }
         InvocationType::RequestResponse => {

@@ -3,11 +3,13 @@
 mod call;
 pub(crate) mod connections;
 mod control;
-mod event_invoke_config;
+mod cors;
 mod exception;
+pub(crate) mod http_api;
 mod invoke;
 mod metrics;
 mod path;
+mod payload;
 mod stream;
 mod url;
 
@@ -22,7 +24,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::connections::Connections;
 use self::exception::Exception;
@@ -93,17 +96,34 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             };
-            let _ = stream.set_nodelay(true);
-            let context = Arc::clone(&self.context);
-            self.connections.spawn(permit, stream, move |request| {
-                let context = Arc::clone(&context);
-                async move { answer(&context, request, client).await }
-            });
+            self.take(permit, stream, client);
         }
     }
 
-    /// Takes no more connections and requests; what there is goes on.
-    pub(crate) fn close(self) -> Connections {
+    /// The next connection, when there is a place for it.
+    async fn next(&self) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+        let permit = self.connections.permit().await?;
+        let (stream, client) = self.listener.accept().await.ok()?;
+        Some((permit, stream, client))
+    }
+
+    fn take(&self, permit: OwnedSemaphorePermit, stream: TcpStream, client: SocketAddr) {
+        let _ = stream.set_nodelay(true);
+        let context = Arc::clone(&self.context);
+        self.connections.spawn(permit, stream, move |request| {
+            let context = Arc::clone(&context);
+            async move { answer(&context, request, client).await }
+        });
+    }
+
+    /// Takes no more connections and requests; what there is goes on, what waits in
+    /// the kernel's queue too: its clients think that they are connected.
+    pub(crate) async fn close(self) -> Connections {
+        while let Ok(Some((permit, stream, client))) =
+            tokio::time::timeout(Duration::ZERO, self.next()).await
+        {
+            self.take(permit, stream, client);
+        }
         self.connections.finish();
         self.connections
     }
@@ -136,14 +156,12 @@ async fn dispatch(
         Operation::Invoke(reference) => {
             invoke::invoke(context, &reference, &head.headers, body).await
         }
-        Operation::EventInvokeConfig(action, reference) => {
-            event_invoke_config::answer(context, action, &reference, body).await
-        }
         Operation::Metrics => Ok(metrics::metrics(context)),
         Operation::InvokeWithResponseStream(reference) => {
             stream::invoke(context, &reference, &head.headers, body).await
         }
-        Operation::Control(operation) => control::answer(context, operation, body).await,
+        Operation::Control(operation) => control::answer(context, operation, host, body).await,
+        Operation::Archive(name) => control::archive(context, name).await,
         Operation::Health => Ok(Response::new(full(Bytes::from_static(b"ok\n")))),
     }
 }

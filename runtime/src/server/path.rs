@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use hyper::Method;
 
-use super::event_invoke_config;
 use super::exception::Exception;
-use crate::control_plane;
+use crate::control_plane::{self, ARCHIVES};
 use crate::model::FunctionReference;
 
 /// An operation, with what its path and query say.
@@ -16,10 +15,10 @@ pub(super) enum Operation {
     Invoke(FunctionReference),
     /// `POST /2021-11-15/functions/NAME/response-streaming-invocations?Qualifier=`
     InvokeWithResponseStream(FunctionReference),
-    /// `/2019-09-25/functions/NAME/event-invoke-config?Qualifier=`
-    EventInvokeConfig(event_invoke_config::Action, FunctionReference),
     /// An operation of the control plane.
     Control(control_plane::Operation),
+    /// `GET /archives/NAME`: what `Code.Location` leads to.
+    Archive(String),
     /// `GET /health`
     Health,
     /// `GET /metrics`
@@ -54,42 +53,12 @@ pub(super) fn operation(
             let reference = reference(name, qualifier.as_deref())?;
             Ok(Operation::InvokeWithResponseStream(reference))
         }
-        (
-            _,
-            [
-                "2019-09-25",
-                "functions",
-                name,
-                "event-invoke-config",
-                rest @ ..,
-            ],
-        ) => {
-            let action = event_config_action(method, rest)?;
-            let qualifier = parameter(query, "Qualifier");
-            let reference = reference(name, qualifier.as_deref())?;
-            Ok(Operation::EventInvokeConfig(action, reference))
-        }
+        (&Method::GET, [ARCHIVES, name]) => Ok(Operation::Archive((*name).to_owned())),
         (&Method::GET, ["health"]) => Ok(Operation::Health),
         (&Method::GET, ["metrics"]) => Ok(Operation::Metrics),
         _ => control_plane::parse(method.as_str(), path, query)?
             .map(Operation::Control)
             .ok_or_else(Exception::unknown_operation),
-    }
-}
-
-fn event_config_action(
-    method: &Method,
-    rest: &[&str],
-) -> Result<event_invoke_config::Action, Exception> {
-    use event_invoke_config::Action;
-    match (method, rest) {
-        (&Method::PUT, []) => Ok(Action::Put),
-        (&Method::POST, []) => Ok(Action::Update),
-        (&Method::GET, []) => Ok(Action::Get),
-        (&Method::DELETE, []) => Ok(Action::Delete),
-        // Older clients end the path with a slash.
-        (&Method::GET, ["list"] | ["list", ""]) => Ok(Action::List),
-        _ => Err(Exception::unknown_operation()),
     }
 }
 

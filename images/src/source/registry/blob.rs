@@ -49,12 +49,14 @@ impl Drop for Piece {
 }
 
 impl BlobReader {
-    /// Asks for the beginning of a blob, so that its absence shows here.
+    /// Asks for the first piece of a blob behind the `known` bytes, so that its
+    /// absence shows here.
     pub(super) fn open(
         runtime: Handle,
         client: Arc<Client>,
         ahead: Arc<Semaphore>,
         blob: &Descriptor,
+        known: u64,
     ) -> Result<Self> {
         let shared = Arc::new(Shared::new(client, blob.clone()));
         let mut reader = Self {
@@ -62,13 +64,14 @@ impl BlobReader {
             runtime,
             ahead,
             pieces: VecDeque::new(),
-            next: 0,
+            next: known,
             block: Bytes::new(),
         };
-        if blob.size > 0 {
+        if blob.size > known {
             let shared = Arc::clone(&reader.shared);
-            let first = 0..blob.size.min(shared.client().settings().piece);
-            let response = reader.runtime.block_on(shared.request(&first, 0))?;
+            let end = known.saturating_add(shared.client().settings().piece);
+            let first = known..blob.size.min(end);
+            let response = reader.runtime.block_on(shared.request(&first, known))?;
             if response.status() != StatusCode::PARTIAL_CONTENT {
                 shared.forget_ranges();
             }

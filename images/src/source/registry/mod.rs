@@ -194,23 +194,37 @@ impl Source for Registry {
     }
 
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        self.open_from(blob, 0)
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn open_from(&self, blob: &Descriptor, known: u64) -> Result<Box<dyn Read + Send + '_>> {
         let documents = self
             .documents
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let behind = |bytes| {
+            let mut reader = Cursor::new(bytes);
+            reader.set_position(known);
+            Ok(Box::new(reader) as Box<dyn Read + Send>)
+        };
         if let Some(bytes) = documents.get(&blob.digest).cloned() {
-            return Ok(Box::new(Cursor::new(bytes)));
+            return behind(bytes);
         }
         drop(documents);
         if is_document(&blob.media_type) {
             let (_, bytes) = self.document(&blob.digest.to_string(), Some(blob.digest))?;
-            return Ok(Box::new(Cursor::new(bytes)));
+            return behind(bytes);
         }
         let reader = BlobReader::open(
             self.runtime()?.handle().clone(),
             Arc::clone(&self.client),
             Arc::clone(&self.ahead),
             blob,
+            known,
         )?;
         Ok(Box::new(reader))
     }

@@ -5,6 +5,8 @@ mod aliases;
 mod books;
 mod create;
 mod deployment;
+mod event_invoke;
+mod permissions;
 mod provisioned;
 mod record;
 mod update;

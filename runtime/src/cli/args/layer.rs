@@ -1,6 +1,7 @@
 //! The arguments of `lambent layer`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
@@ -61,4 +62,55 @@ pub(in crate::cli) struct RemoveLayers {
     /// NAME:VERSION or the ARN of a version
     #[arg(value_name = "NAME:VERSION", required = true)]
     pub(in crate::cli) versions: Vec<String>,
+}
+
+/// Where a layer of a function comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum LayerSource {
+    /// `NAME:VERSION`, or an ARN.
+    Published(String),
+    /// A directory or an archive.
+    Path(PathBuf),
+}
+
+impl FromStr for LayerSource {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_version = text.rsplit_once(':').is_some_and(|(name, version)| {
+            !name.contains('/')
+                && !version.is_empty()
+                && version.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        Ok(if is_version {
+            Self::Published(text.to_owned())
+        } else {
+            Self::Path(text.into())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_names_or_paths() {
+        for text in [
+            "pillow:1",
+            "arn:aws:lambda:us-east-1:123456789012:layer:pillow:12",
+        ] {
+            assert_eq!(text.parse(), Ok(LayerSource::Published(text.to_owned())));
+        }
+        for text in [
+            "pillow",
+            "./pillow:1",
+            "layer.zip",
+            "a:",
+            "/a:1",
+            "pillow:x",
+        ] {
+            assert_eq!(text.parse(), Ok(LayerSource::Path(text.into())), "{text}");
+        }
+    }
 }

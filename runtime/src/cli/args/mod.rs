@@ -18,7 +18,7 @@ pub(super) use self::caller::CallerSettings;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
-pub(super) use self::layer::{LayerCommand, ListLayers, PublishLayer, RemoveLayers};
+pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer, RemoveLayers};
 use self::logging::LoggingSettings;
 pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
@@ -34,7 +34,7 @@ const EXIT_STATUSES: &str = "\
 Exit status:
   0    success
   1    the function returned or raised an error, or timed out
-  2    the command line is wrong
+  2    the command line, a template or lambent.toml is wrong
   3    the image is unusable, damaged or not there
   4    this host cannot do what was asked, or no service runs
   5    a bug in Lambent
@@ -187,6 +187,12 @@ pub(super) struct FunctionSettings {
     /// skipped; can be repeated
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+
+    /// Mount a layer over /opt, which Lambda has for zip functions only: a published
+    /// one as NAME:VERSION or ARN, a directory, or a zip archive; can be repeated, the
+    /// later over the earlier
+    #[arg(long, value_name = "LAYER", requires = "image")]
+    pub(super) layer: Vec<LayerSource>,
 
     /// Replace the image's ENTRYPOINT: a program, or a JSON array of strings
     #[arg(long, value_name = "ARGS", value_parser = parse_arguments)]

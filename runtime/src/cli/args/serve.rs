@@ -1,10 +1,11 @@
 //! `lambent serve`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use lambent_images::ImageReference;
-use std::time::Duration;
 
 use super::{FunctionSettings, ImportChoice, OutputFormat};
 use crate::asynchronous::{Destination, EventInvokeConfig, MaximumEventAge, MaximumRetryAttempts};
@@ -87,6 +88,14 @@ fn parse_runtime_image(text: &str) -> Result<(String, ImageReference), String> {
     Ok((runtime.to_owned(), image))
 }
 
+/// `NAME=VALUE`.
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write NAME=VALUE, such as Stage=dev".to_owned())
+}
+
 /// What is served, and where.
 #[derive(Debug, Args)]
 pub(in super::super) struct Endpoint {
@@ -94,23 +103,57 @@ pub(in super::super) struct Endpoint {
     /// `lambent invoke`; without one there are those that clients make, which are kept
     pub(in super::super) image: Option<ImageReference>,
 
+    /// A SAM template, whose functions are served for as long as it has them; it, their
+    /// code and their images are followed as they change
+    #[arg(
+        long,
+        visible_alias = "template-file",
+        value_name = "FILE",
+        conflicts_with_all = [
+            "image", "config", "memory", "timeout", "tmp", "env", "env_file", "entrypoint", "cmd",
+            "workdir", "name",
+        ]
+    )]
+    pub(in super::super) template: Option<PathBuf>,
+
+    /// The value of a parameter of the template; can be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter, requires = "template")]
+    pub(in super::super) parameter: Vec<(String, String)>,
+
+    /// The same without a template [default: lambent.toml, if it is here and neither an
+    /// image nor a template is given]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "image", "memory", "timeout", "tmp", "env", "env_file", "entrypoint", "cmd", "workdir",
+            "name",
+        ]
+    )]
+    pub(in super::super) config: Option<PathBuf>,
+
     /// The image that has a runtime of zip functions, such as
     /// python3.12=public.ecr.aws/lambda/python:3.12; can be repeated
     #[arg(long, value_name = "RUNTIME=IMAGE", value_parser = parse_runtime_image)]
     pub(in super::super) runtime_image: Vec<(String, ImageReference)>,
 
-    /// Where to listen; port 0 is any free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000")]
-    pub(in super::super) listen: SocketAddr,
+    /// Where to listen; port 0 is any free one [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(in super::super) listen: Option<SocketAddr>,
 
-    /// Seconds after which an unused environment is ended
-    #[arg(long, value_name = "S", default_value_t = 300)]
-    pub(in super::super) idle: u32,
+    /// Where the HTTP and REST APIs of a template or lambent.toml listen, if it has
+    /// any [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(in super::super) http_api: Option<SocketAddr>,
+
+    /// Seconds after which an unused environment is ended [default: 300]
+    #[arg(long, value_name = "S")]
+    pub(in super::super) idle: Option<u32>,
 
     /// Seconds that running invocations may go on when the service is ended, with
-    /// ctrl-C or `lambent stop`; a second ctrl-C does not wait
-    #[arg(long, value_name = "S", default_value_t = 2)]
-    pub(in super::super) grace: u32,
+    /// ctrl-C or `lambent stop`; a second ctrl-C does not wait [default: 2]
+    #[arg(long, value_name = "S")]
+    pub(in super::super) grace: Option<u32>,
 
     /// How to write the log on standard error: Lambda's text, or its JSON, an object a
     /// line

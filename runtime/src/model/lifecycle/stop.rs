@@ -23,7 +23,7 @@ const INTERNAL_WINDOW: Duration = Duration::from_millis(500);
 const RUNTIME_WINDOW: Duration = Duration::from_millis(600);
 
 /// For all, with an external extension.
-const EXTERNAL_WINDOW: Duration = Duration::from_millis(2_000);
+const EXTERNAL_WINDOW: Duration = Duration::from_secs(2);
 
 impl Lifecycle {
     /// Begins to end all processes. Without `gently` the runtime has no time.

@@ -117,12 +117,12 @@ fn a_cold_and_a_warm_invocation() {
 
 #[test]
 fn a_provisioned_environment_is_warm_before_its_first_invocation() {
-    let begun = [Effect::Start, Effect::Arm(Deadline::ProvisionedInit)];
+    let initialising = [Effect::Start, Effect::Arm(Deadline::ProvisionedInit)];
     let mut life = Lifecycle::default();
     let mut effects = life.on(Event::Initialise);
     effects.extend(feed(&mut life, started()));
     assert_eq!(*life.phase(), Phase::Idle);
-    assert_eq!(effects[..2], begun);
+    assert_eq!(effects[..2], initialising);
     assert_eq!(
         effects[2..],
         [
@@ -192,6 +192,9 @@ fn extensions_come_first_and_are_waited_for() {
             Effect::HandOut,
         ]
     );
+    // INIT is over, and with it the time to register and to subscribe.
+    assert_eq!(life.extension(outer), Some(("outer", false)));
+    assert_eq!(life.extension(Uuid::nil()), None);
     // Asked again, the runtime gets its event again and the extensions do not.
     assert_eq!(life.on(Event::RuntimeNext), vec![Effect::HandOut]);
     assert_eq!(life.extension_next(inner).unwrap(), (1, vec![]));

@@ -65,6 +65,10 @@ const NAMES: [&str; 4] = ["outer 1", "outer 2", "inner 1", "inner 2"];
 
 /// What really is, as far as an observer knows it from the effects.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and the machine under test has the states"
+)]
 struct World {
     /// How many programs are in `/opt/extensions`.
     externals: usize,

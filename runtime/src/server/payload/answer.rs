@@ -1,4 +1,4 @@
-//! What a function returns, as an HTTP response: payload format 2.0. Pure.
+//! What a function returns, as an HTTP response. Pure.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,42 +9,78 @@ use serde_json::{Map, Value};
 
 /// A response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(in super::super) struct Answer {
+    pub(in super::super) status: StatusCode,
+    pub(in super::super) headers: HeaderMap,
+    pub(in super::super) body: Bytes,
 }
 
 /// What ends the head of a streamed response.
-pub(super) const PRELUDE_END: [u8; 8] = [0; 8];
+pub(in super::super) const PRELUDE_END: [u8; 8] = [0; 8];
 
 impl Answer {
-    /// `Internal Server Error`, which is all that a caller learns of a failure.
-    pub(super) fn failed() -> Self {
+    /// With a text that is the whole body.
+    pub(in super::super) fn plain(
+        status: StatusCode,
+        kind: &'static str,
+        body: &'static str,
+    ) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         Self {
-            status: StatusCode::BAD_GATEWAY,
+            status,
             headers,
-            body: Bytes::from_static(b"Internal Server Error"),
+            body: Bytes::from_static(body.as_bytes()),
         }
     }
 
-    /// From the payload of a function. An object with a `statusCode` is a response;
-    /// anything else is the body of one.
-    pub(super) fn of(payload: &[u8]) -> Self {
+    /// From a payload for format 2.0. An object with a `statusCode` is a response,
+    /// and `None` if it is none that can be; anything else is the body of one.
+    pub(in super::super) fn of(payload: &[u8]) -> Option<Self> {
         match serde_json::from_slice(payload) {
             Ok(Value::Object(fields)) if fields.contains_key("statusCode") => {
-                Self::from_fields(&fields).unwrap_or_else(Self::failed)
+                Self::from_fields(&fields)
             }
-            Ok(Value::String(text)) => Self::json(text.into_bytes()),
-            Ok(value) => Self::json(value.to_string().into_bytes()),
-            Err(_) => Self::json(payload.to_vec()),
+            Ok(Value::String(text)) => Some(Self::json(text.into_bytes())),
+            Ok(value) => Some(Self::json(value.to_string().into_bytes())),
+            Err(_) => Some(Self::json(payload.to_vec())),
         }
+    }
+
+    /// From a payload for format 1.0, which has to be a response.
+    pub(in super::super) fn of_version1(payload: &[u8]) -> Option<Self> {
+        let fields: Map<String, Value> = serde_json::from_slice(payload).ok()?;
+        fields.get("statusCode")?;
+        if !matches!(
+            fields.get("body"),
+            None | Some(Value::Null | Value::String(_))
+        ) {
+            return None;
+        }
+        let mut answer = Self::from_fields(&fields)?;
+        let Some(several) = fields.get("multiValueHeaders").and_then(Value::as_object) else {
+            return Some(answer);
+        };
+        for (name, values) in several {
+            let Ok(name) = HeaderName::try_from(name.as_str()) else {
+                continue;
+            };
+            let values = values.as_array().into_iter().flatten();
+            let values = values.filter_map(|value| HeaderValue::try_from(value.as_str()?).ok());
+            let values: Vec<_> = values.collect();
+            if let Some((first, rest)) = values.split_first() {
+                // Both may name it; then this one counts.
+                answer.headers.insert(name.clone(), first.clone());
+                for value in rest {
+                    answer.headers.append(name.clone(), value.clone());
+                }
+            }
+        }
+        Some(answer)
     }
 
     /// From the JSON head of a streamed response.
-    pub(super) fn of_prelude(prelude: &[u8]) -> Option<Self> {
+    pub(in super::super) fn of_prelude(prelude: &[u8]) -> Option<Self> {
         let fields: Map<String, Value> = serde_json::from_slice(prelude).ok()?;
         Self::from_fields(&fields)
     }
@@ -112,7 +148,7 @@ mod tests {
     use super::*;
 
     fn parts(payload: &str) -> (u16, String, String) {
-        let answer = Answer::of(payload.as_bytes());
+        let answer = Answer::of(payload.as_bytes()).unwrap();
         let kind = answer.headers[CONTENT_TYPE].to_str().unwrap().to_owned();
         let body = String::from_utf8(answer.body.to_vec()).unwrap();
         (answer.status.as_u16(), kind, body)
@@ -134,7 +170,8 @@ mod tests {
         let answer = Answer::of(
             br#"{"statusCode": "201", "headers": {"Content-Type": "text/html", "X-N": 3},
                 "cookies": ["a=b", "c=d; Path=/"], "body": "PGI+", "isBase64Encoded": true}"#,
-        );
+        )
+        .unwrap();
         assert_eq!(answer.status.as_u16(), 201);
         assert_eq!(answer.headers[CONTENT_TYPE], "text/html");
         assert_eq!(answer.headers["x-n"], "3");
@@ -147,7 +184,27 @@ mod tests {
             r#"{"statusCode": "many"}"#,
             r#"{"statusCode": 200, "body": "%", "isBase64Encoded": true}"#,
         ] {
-            assert_eq!(Answer::of(bad.as_bytes()), Answer::failed(), "{bad}");
+            assert_eq!(Answer::of(bad.as_bytes()), None, "{bad}");
+        }
+    }
+    #[test]
+    fn format_1_0_wants_a_response() {
+        let answer = Answer::of_version1(
+            br#"{"statusCode": 200, "headers": {"X-A": "0"}, "body": "a",
+                "multiValueHeaders": {"x-a": ["1", "2"], "x-b": []}}"#,
+        )
+        .unwrap();
+        let values: Vec<_> = answer.headers.get_all("x-a").iter().collect();
+        assert_eq!(values, ["1", "2"]);
+        assert!(!answer.headers.contains_key("x-b"));
+        for bad in [
+            "\"text\"",
+            "{\"body\": \"a\"}",
+            "{\"statusCode\": 200, \"body\": {}}",
+            "{\"statusCode\": 1, \"body\": \"a\"}",
+            "[1]",
+        ] {
+            assert_eq!(Answer::of_version1(bad.as_bytes()), None, "{bad}");
         }
     }
 }

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
-use super::delivery;
-use crate::model::FunctionName;
+use super::FunctionName;
 
 /// A setting outside of what Lambda accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +15,8 @@ use crate::model::FunctionName;
 pub struct InvalidSetting(String);
 
 /// `MaximumRetryAttempts`: how often a function error is tried again, 0 to 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
 pub struct MaximumRetryAttempts(u32);
 
 impl MaximumRetryAttempts {
@@ -40,6 +40,20 @@ impl FromStr for MaximumRetryAttempts {
     }
 }
 
+impl TryFrom<u32> for MaximumRetryAttempts {
+    type Error = InvalidSetting;
+
+    fn try_from(number: u32) -> Result<Self, InvalidSetting> {
+        number.to_string().parse()
+    }
+}
+
+impl From<MaximumRetryAttempts> for u32 {
+    fn from(setting: MaximumRetryAttempts) -> Self {
+        setting.0
+    }
+}
+
 impl fmt::Display for MaximumRetryAttempts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
@@ -47,7 +61,8 @@ impl fmt::Display for MaximumRetryAttempts {
 }
 
 /// `MaximumEventAgeInSeconds`: how long an event may wait in all, 60 to 21,600.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
 pub struct MaximumEventAge(u32);
 
 impl MaximumEventAge {
@@ -68,6 +83,20 @@ impl FromStr for MaximumEventAge {
 
     fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         whole(text, "the maximum event age in seconds", 60..=21_600).map(Self)
+    }
+}
+
+impl TryFrom<u32> for MaximumEventAge {
+    type Error = InvalidSetting;
+
+    fn try_from(number: u32) -> Result<Self, InvalidSetting> {
+        number.to_string().parse()
+    }
+}
+
+impl From<MaximumEventAge> for u32 {
+    fn from(setting: MaximumEventAge) -> Self {
+        setting.0
     }
 }
 
@@ -94,26 +123,13 @@ fn whole(
 }
 
 /// Where the record of an event's end goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Destination {
     /// Appended to this file, one JSON object a line.
     File(PathBuf),
     /// An event for this function, invoked asynchronously.
     Function(FunctionName),
-}
-
-impl Destination {
-    /// Tries what can be tried before the first record: that a file can be
-    /// written. It is made if it is not there.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn check(&self) -> std::io::Result<()> {
-        match self {
-            Self::File(path) => delivery::open(path).map(drop),
-            Self::Function(_) => Ok(()),
-        }
-    }
 }
 
 impl FromStr for Destination {
@@ -137,6 +153,20 @@ impl FromStr for Destination {
     }
 }
 
+impl TryFrom<String> for Destination {
+    type Error = InvalidSetting;
+
+    fn try_from(text: String) -> Result<Self, InvalidSetting> {
+        text.parse()
+    }
+}
+
+impl From<Destination> for String {
+    fn from(destination: Destination) -> Self {
+        destination.to_string()
+    }
+}
+
 impl fmt::Display for Destination {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,7 +177,8 @@ impl fmt::Display for Destination {
 }
 
 /// Lambda's `EventInvokeConfig` of a function.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct EventInvokeConfig {
     /// `MaximumRetryAttempts`.
     pub maximum_retry_attempts: MaximumRetryAttempts,
@@ -157,19 +188,6 @@ pub struct EventInvokeConfig {
     pub on_success: Option<Destination>,
     /// `DestinationConfig.OnFailure`.
     pub on_failure: Option<Destination>,
-}
-
-/// A function's configuration, as it was set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfiguredEvents {
-    /// Of this function.
-    pub name: FunctionName,
-    /// When it is invoked under this qualifier.
-    pub qualifier: String,
-    /// What happens.
-    pub config: EventInvokeConfig,
-    /// When it was set.
-    pub modified: DateTime<Utc>,
 }
 
 impl EventInvokeConfig {

@@ -1,51 +1,23 @@
 //! An HTTP request as a function gets it: payload format 2.0. Pure.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use chrono::{DateTime, Utc};
-use hyper::header::{CONTENT_TYPE, COOKIE, HeaderMap, USER_AGENT};
-use hyper::{Method, Version};
+use hyper::header::{COOKIE, HeaderMap, USER_AGENT};
 use serde_json::{Map, Value, json};
 
-/// What is known of a request beside its head and body.
-#[derive(Debug)]
-pub(super) struct Circumstances<'a> {
-    /// Of the function.
-    pub(super) account: &'a str,
-    /// The first label of the host name.
-    pub(super) url_id: &'a str,
-    /// The host name.
-    pub(super) host: &'a str,
-    pub(super) source_ip: String,
-    pub(super) request_id: String,
-    pub(super) trace_id: &'a str,
-    pub(super) at: DateTime<Utc>,
-}
-
-/// The head of a request.
-#[derive(Debug)]
-pub(super) struct Head<'a> {
-    pub(super) method: &'a Method,
-    /// As it was written, escapes and all.
-    pub(super) path: &'a str,
-    pub(super) query: &'a str,
-    pub(super) version: Version,
-    pub(super) headers: &'a HeaderMap,
-}
+use super::{Circumstances, Head, body_of, decoded, text};
 
 /// The event of a request.
-pub(super) fn event(head: &Head<'_>, body: &[u8], now: &Circumstances<'_>) -> Value {
+pub(in super::super) fn event(head: &Head<'_>, body: &[u8], now: &Circumstances<'_>) -> Value {
     let mut event = json!({
         "version": "2.0",
-        "routeKey": "$default",
+        "routeKey": now.route_key,
         "rawPath": head.path,
         "rawQueryString": head.query,
         "headers": headers(head.headers, now),
         "requestContext": {
             "accountId": now.account,
-            "apiId": now.url_id,
+            "apiId": now.api_id,
             "domainName": now.host,
-            "domainPrefix": now.url_id,
+            "domainPrefix": now.api_id,
             "http": {
                 "method": head.method.as_str(),
                 "path": head.path,
@@ -54,7 +26,7 @@ pub(super) fn event(head: &Head<'_>, body: &[u8], now: &Circumstances<'_>) -> Va
                 "userAgent": text(head.headers.get(USER_AGENT)),
             },
             "requestId": now.request_id,
-            "routeKey": "$default",
+            "routeKey": now.route_key,
             "stage": "$default",
             "time": now.at.format("%d/%b/%Y:%H:%M:%S %z").to_string(),
             "timeEpoch": now.at.timestamp_millis(),
@@ -79,13 +51,15 @@ pub(super) fn event(head: &Head<'_>, body: &[u8], now: &Circumstances<'_>) -> Va
     if !parameters.is_empty() {
         event["queryStringParameters"] = Value::Object(parameters);
     }
-    let binary = !body.is_empty() && !is_text(head.headers);
-    match std::str::from_utf8(body) {
-        Ok("") => {}
-        Ok(body) if !binary => event["body"] = body.into(),
-        _ => event["body"] = BASE64_STANDARD.encode(body).into(),
+    if !now.parameters.is_empty() {
+        let pairs = now.parameters.iter();
+        let pairs = pairs.map(|(name, value)| (name.clone(), value.as_str().into()));
+        event["pathParameters"] = Value::Object(pairs.collect());
     }
-    let encoded = binary || std::str::from_utf8(body).is_err();
+    let (body, encoded) = body_of(head.headers, body);
+    if let Some(body) = body {
+        event["body"] = body.into();
+    }
     event["isBase64Encoded"] = encoded.into();
     event
 }
@@ -105,6 +79,7 @@ fn headers(headers: &HeaderMap, now: &Circumstances<'_>) -> Value {
         ("host", now.host),
         ("x-amzn-trace-id", now.trace_id),
         ("x-forwarded-for", &now.source_ip),
+        ("x-forwarded-port", now.port()),
         ("x-forwarded-proto", "http"),
     ] {
         map.insert(name.to_owned(), value.into());
@@ -127,50 +102,24 @@ fn parameters(query: &str) -> Map<String, Value> {
     map
 }
 
-fn decoded(text: &str) -> String {
-    let spaces = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaces)
-        .decode_utf8_lossy()
-        .into_owned()
-}
-
-fn text(value: Option<&hyper::header::HeaderValue>) -> String {
-    value.map_or_else(String::new, |value| {
-        String::from_utf8_lossy(value.as_bytes()).into_owned()
-    })
-}
-
-/// Which bodies are passed on as text.
-fn is_text(headers: &HeaderMap) -> bool {
-    let kind = text(headers.get(CONTENT_TYPE)).to_ascii_lowercase();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.is_empty()
-        || kind.starts_with("text/")
-        || kind.ends_with("+json")
-        || kind.ends_with("+xml")
-        || matches!(
-            kind,
-            "application/json"
-                | "application/javascript"
-                | "application/xml"
-                | "application/x-www-form-urlencoded"
-                | "application/graphql"
-        )
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use hyper::{Method, Version};
+
     use super::*;
 
     fn circumstances() -> Circumstances<'static> {
         Circumstances {
             account: "123456789012",
-            url_id: "f",
+            api_id: "f",
             host: "f.lambda-url.us-east-1.localhost:9000",
             source_ip: "127.0.0.1".to_owned(),
             request_id: "id".to_owned(),
             trace_id: "Root=1-a-b",
             at: DateTime::from_timestamp(1_700_000_000, 123_000_000).unwrap(),
+            route_key: "$default",
+            parameters: &[],
         }
     }
 
@@ -215,6 +164,30 @@ mod tests {
         assert_eq!(context["timeEpoch"], 1_700_000_000_123_u64);
         assert_eq!(event["isBase64Encoded"], false);
         assert!(event.get("body").is_none());
+        assert!(event.get("pathParameters").is_none());
+        assert_eq!(event["headers"]["x-forwarded-port"], "9000");
+    }
+
+    #[test]
+    fn routes_are_told() {
+        let (method, headers) = (Method::GET, HeaderMap::new());
+        let head = Head {
+            method: &method,
+            path: "/pets/c%20t",
+            query: "",
+            version: Version::HTTP_11,
+            headers: &headers,
+        };
+        let now = Circumstances {
+            route_key: "GET /pets/{id}",
+            parameters: &[("id".to_owned(), "c t".to_owned())],
+            ..circumstances()
+        };
+        let event = event(&head, b"", &now);
+        assert_eq!(event["routeKey"], "GET /pets/{id}");
+        assert_eq!(event["requestContext"]["routeKey"], "GET /pets/{id}");
+        assert_eq!(event["pathParameters"], json!({"id": "c t"}));
+        assert_eq!(event["rawPath"], "/pets/c%20t");
     }
 
     #[test]

@@ -4,27 +4,27 @@
 //! `NAME.lambda-url.REGION.localhost`, which browsers and curl take to be this
 //! machine, and a path for everybody else: `/lambda-url/NAME/…`.
 
-mod answer;
-mod event;
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio::sync::mpsc;
 
-use self::answer::{Answer, PRELUDE_END};
-use self::event::{Circumstances, Head};
+use super::cors;
 use super::exception::Exception;
+use super::payload::answer::{Answer, PRELUDE_END};
+use super::payload::{Circumstances, Head, version2};
 use super::{Context, ResponseBody, full};
 use crate::api::ResponsePart;
+use crate::body;
+use crate::configuration::Cors;
 use crate::environment::Invocation;
 use crate::model::{ACCOUNT_ID, FunctionName, FunctionReference, MAX_EVENT_BYTES};
 use crate::pool::{PoolError, Throttle};
@@ -55,30 +55,36 @@ pub(super) async fn answer(
     body: Incoming,
     client: SocketAddr,
 ) -> Result<Response<ResponseBody>, Exception> {
-    let reference = FunctionReference {
-        name,
-        qualifier: None,
-    };
-    let Some(version) = context.functions.find(&reference) else {
+    let url = Url::of(context, name);
+    let reference = &url.reference;
+    let Some(version) = context.functions.find(reference) else {
         let mut response = Response::new(full(Bytes::from_static(b"{\"Message\":null}")));
         *response.status_mut() = StatusCode::FORBIDDEN;
         return Ok(response);
     };
-    let body = Limited::new(body, MAX_EVENT_BYTES)
-        .collect()
+    if let Some(cors) = &url.cors
+        && cors::is_preflight(&head.method, &head.headers)
+    {
+        let mut response = Response::new(full(Bytes::new()));
+        *response.headers_mut() = cors::preflight(cors, &head.headers);
+        return Ok(response);
+    }
+    let body = body::read(body, MAX_EVENT_BYTES)
         .await
-        .map_err(|_| Exception::too_large(MAX_EVENT_BYTES))?
-        .to_bytes();
+        .map_err(|_| Exception::too_large(MAX_EVENT_BYTES))?;
     let mut invocation = Invocation::new(Bytes::new());
+    invocation.qualifier.clone_from(&reference.qualifier);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let now = Circumstances {
         account: ACCOUNT_ID,
-        url_id: reference.name.as_str(),
+        api_id: reference.name.as_str(),
         host: host.unwrap_or_default(),
         source_ip: client.ip().to_string(),
         request_id: invocation.request_id.to_string(),
         trace_id: invocation.trace_id.as_str(),
         at: chrono::Utc::now(),
+        route_key: "$default",
+        parameters: &[],
     };
     let request = Head {
         method: &head.method,
@@ -87,24 +93,71 @@ pub(super) async fn answer(
         version: head.version,
         headers: &head.headers,
     };
-    let event = event::event(&request, &body, &now).to_string();
+    let event = version2::event(&request, &body, &now).to_string();
     if event.len() > MAX_EVENT_BYTES {
         return Err(Exception::too_large(MAX_EVENT_BYTES));
     }
     invocation.payload = event.into();
     let (sender, mut parts) = mpsc::channel(PARTS);
-    invocation.stream = Some(sender);
+    // A buffered URL gets the whole response at once, as `Invoke` does.
+    invocation.stream = Some(sender).filter(|_| url.streams);
     let pools = Arc::clone(&context.pools);
     let running = tokio::spawn(async move { pools.answer(&version, invocation).await });
-    let Some(first) = parts.recv().await else {
+    let mut response = if let Some(first) = parts.recv().await {
+        stream(first, parts).await
+    } else {
         let result = running.await.unwrap_or_else(|_| Err(PoolError::lost()));
-        return Ok(respond(match result {
-            Ok(result) if result.function_error().is_none() => Answer::of(&result.payload()),
+        respond(match result {
+            Ok(result) if result.function_error().is_none() => {
+                Answer::of(&result.payload()).unwrap_or_else(failed)
+            }
             Err(PoolError::Throttled(reason)) => throttled(reason),
-            _ => Answer::failed(),
-        }));
+            _ => failed(),
+        })
     };
-    Ok(stream(first, parts).await)
+    if let Some(cors) = &url.cors {
+        cors::add(cors, &head.headers, response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Where a URL leads, and how. A function without a configured URL has one too,
+/// which takes what comes.
+struct Url {
+    reference: FunctionReference,
+    streams: bool,
+    cors: Option<Cors>,
+}
+
+impl Url {
+    fn of(context: &Context, name: FunctionName) -> Self {
+        let Some((reference, record)) = context.control.function_url(&name) else {
+            return Self {
+                reference: FunctionReference {
+                    name,
+                    qualifier: None,
+                },
+                streams: true,
+                cors: None,
+            };
+        };
+        let cors = record.cors.as_ref().and_then(serde_json::Value::as_object);
+        Self {
+            reference,
+            streams: record.invoke_mode == "RESPONSE_STREAM",
+            // What an SDK has set and this does not know has no effect.
+            cors: cors.and_then(|cors| Cors::from_members(cors).ok()),
+        }
+    }
+}
+
+/// All that a caller learns of a failure.
+fn failed() -> Answer {
+    Answer::plain(
+        StatusCode::BAD_GATEWAY,
+        "text/plain",
+        "Internal Server Error",
+    )
 }
 
 fn throttled(_reason: Throttle) -> Answer {
@@ -135,10 +188,11 @@ async fn stream(
     let (answer, rest) = if kind == HTTP_INTEGRATION {
         match prelude(&mut parts).await {
             Some(both) => both,
-            None => return respond(Answer::failed()),
+            None => return respond(failed()),
         }
     } else {
-        (Answer::of(b"{\"statusCode\":200}"), Bytes::new())
+        let head = Answer::of(b"{\"statusCode\":200}").unwrap_or_else(failed);
+        (head, Bytes::new())
     };
     let mut response = respond(answer);
     *response.body_mut() = body.boxed_unsync();

@@ -1,0 +1,59 @@
+//! Bodies of requests: read up to a limit, and read to their end all the same.
+//!
+//! Clients send the whole body before they look for an answer: answered earlier, the
+//! connection would be closed under them, and they would never learn why.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+/// As much of a refused body is read as somebody may plausibly have meant.
+const MAX_DISCARDED_BYTES: usize = 64 << 20;
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// It is longer than the limit.
+    #[error("the body is too large")]
+    TooLarge,
+    /// The connection broke, or the client does not keep to the protocol.
+    #[error("{0}")]
+    Broken(hyper::Error),
+}
+
+/// The whole body, if it has at most `limit` bytes.
+///
+/// # Errors
+/// It is longer, of which as much is read as in [`discard`], or does not end.
+pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+    // An announced length is refused before a byte of it is kept.
+    if body.size_hint().lower() > limit as u64 {
+        discard(&mut body).await;
+        return Err(BodyError::TooLarge);
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(BodyError::Broken)?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if data.len() > limit - bytes.len() {
+            drop(bytes);
+            discard(&mut body).await;
+            return Err(BodyError::TooLarge);
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Reads what is not wanted, up to a size.
+pub(crate) async fn discard(body: &mut Incoming) {
+    let mut left = MAX_DISCARDED_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `--layer`: layers on a function of an image, where Lambda has none.
+
+use std::sync::Arc;
+
+use super::args::LayerSource;
+use super::exit_status::CommandError;
+use super::layer::{refused, usage, version};
+use super::output;
+use crate::catalog::check_layer_count;
+use crate::control_plane::LayerStore;
+use crate::service::{PreparedCode, PreparedImage};
+use crate::service_error::ServiceError;
+
+/// What Lambda would say.
+const REFUSAL: &str = "Lambda refuses layers on functions of images";
+
+/// Says that Lambda would refuse it, or (with `strict`) refuses too.
+pub(super) fn check(layers: &[LayerSource], strict: bool) -> Result<(), CommandError> {
+    if layers.is_empty() {
+        return Ok(());
+    }
+    let counted = vec![String::new(); layers.len()];
+    check_layer_count(&counted).map_err(usage)?;
+    if strict {
+        return Err(CommandError::Usage(format!(
+            "--strict: {REFUSAL}; put the files below /opt of the image"
+        )));
+    }
+    output::diagnostic(&format!(
+        "warning: {REFUSAL}, --layer is for trying things here: put the files below /opt of the \
+         image before you push it"
+    ));
+    Ok(())
+}
+
+/// The image with these layers. Reads and writes files.
+pub(super) fn attach(
+    store: &LayerStore,
+    layers: &[LayerSource],
+    image: Arc<PreparedImage>,
+) -> Result<PreparedCode, CommandError> {
+    let mut leases = vec![];
+    for layer in layers {
+        match layer {
+            LayerSource::Published(text) => {
+                let (name, version) = version(text)?;
+                let arn = store.arns().layer_version(&name, version);
+                let resolved = store.resolve(&[arn]).map_err(refused)?;
+                leases.extend(resolved.into_iter().map(|(_, lease)| lease));
+            }
+            LayerSource::Path(path) => {
+                let archive = store.archive_of(path)?;
+                leases.push(store.unpack(archive).map_err(refused)?);
+            }
+        }
+    }
+    PreparedCode::new(store.packages(), image, None, leases)
+        .map_err(|error: ServiceError| error.into())
+}

@@ -1,0 +1,234 @@
+//! Looks again and again, and serves what has changed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::deployer::Deployer;
+use super::file::ConfigurationFile;
+use super::source::{Identity, Source};
+use crate::configuration::Configuration;
+use crate::control_plane::ControlPlane;
+use crate::model::FunctionName;
+use crate::pool::Pools;
+use crate::service_error::ServiceError;
+
+/// The shortest time between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest part of the time that looking may take, as one of so many: large
+/// directories are looked at less often.
+const SHARE: u32 = 20;
+
+/// How long everything has to be as it is, before it is taken: whoever writes is
+/// done then, in most cases.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// What follows a file beside its functions.
+pub(crate) trait Listener: Send + Sync {
+    /// The functions are those of this configuration now. A line to say, if there is
+    /// one.
+    fn changed<'a>(
+        &'a self,
+        configuration: &'a Configuration,
+    ) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>>;
+}
+
+/// What is needed to serve a file.
+pub(crate) struct Start {
+    pub(crate) file: ConfigurationFile,
+    /// Of the file before it was read.
+    pub(crate) identity: Identity,
+    pub(crate) control: Arc<ControlPlane>,
+    pub(crate) pools: Arc<Pools>,
+    /// Says a sentence to whoever runs the service.
+    pub(crate) say: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// A file that is served.
+pub(crate) struct Configured {
+    file: ConfigurationFile,
+    deployer: Deployer,
+    pools: Arc<Pools>,
+    say: Arc<dyn Fn(&str) + Send + Sync>,
+    /// What was read last, if only because it could not be served.
+    read: Configuration,
+    /// When that was made, or tried.
+    seen: Seen,
+    /// Warnings that were said.
+    said: BTreeSet<String>,
+}
+
+/// Everything that a file depends on, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    file: Identity,
+    sources: Vec<(Source, Identity)>,
+}
+
+impl fmt::Debug for Configured {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Configured")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Configured {
+    /// Serves what was read of a file.
+    ///
+    /// # Errors
+    /// A function of it cannot be served.
+    pub(crate) async fn start(
+        start: Start,
+        configuration: Configuration,
+    ) -> Result<Self, ServiceError> {
+        let base = start.file.base().to_owned();
+        let deployer = Deployer::new(start.control, Arc::clone(&start.pools), base);
+        let mut configured = Self {
+            deployer,
+            pools: start.pools,
+            say: start.say,
+            seen: Seen {
+                file: start.identity,
+                sources: vec![],
+            },
+            file: start.file,
+            read: configuration,
+            said: BTreeSet::new(),
+        };
+        // Before any of it is read: what changes meanwhile is seen as a change.
+        configured.seen.sources = configured.look().await.sources;
+        let changes = configured.deployer.deploy(&configured.read).await;
+        let changes = changes.map_err(|error| error.about(configured.file.path().display()))?;
+        configured.warn(&changes.warnings);
+        Ok(configured)
+    }
+
+    /// What is served.
+    pub(crate) fn configuration(&self) -> &Configuration {
+        &self.read
+    }
+
+    /// The functions for which it configures a URL.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &FunctionName> {
+        let functions = self.read.functions.iter();
+        functions
+            .filter(|function| function.url.is_some())
+            .map(|function| &function.name)
+    }
+
+    /// Follows the file until it is dropped.
+    pub(crate) async fn follow(mut self, listener: Arc<dyn Listener>) {
+        loop {
+            let begun = Instant::now();
+            let mut now = self.look().await;
+            let cost = begun.elapsed();
+            if now == self.seen {
+                tokio::time::sleep(PAUSE.max(cost * SHARE)).await;
+                continue;
+            }
+            loop {
+                tokio::time::sleep(QUIET.max(cost)).await;
+                let again = self.look().await;
+                if again == now {
+                    break;
+                }
+                now = again;
+            }
+            self.take(now, &*listener).await;
+        }
+    }
+
+    /// Serves what is there now.
+    async fn take(&mut self, now: Seen, listener: &dyn Listener) {
+        let edited = now.file != self.seen.file;
+        let path = self.file.path().display().to_string();
+        self.seen = now;
+        let mut other_settings = false;
+        if edited {
+            match self.file.read() {
+                Ok(read) => {
+                    other_settings = read.endpoint != self.read.endpoint
+                        || read.runtime_images != self.read.runtime_images;
+                    self.read = read;
+                    // It may have other sources.
+                    self.seen.sources = self.look().await.sources;
+                }
+                Err(error) => {
+                    (self.say)(&format!("what was served before stays: {error}"));
+                    return;
+                }
+            }
+        }
+        let changes = match self.deployer.deploy(&self.read).await {
+            Ok(changes) => changes,
+            Err(ServiceError::Interrupted) => return,
+            Err(error) => {
+                (self.say)(&format!("what was served before stays: {path}: {error}"));
+                return;
+            }
+        };
+        self.warn(&changes.warnings);
+        if other_settings {
+            (self.say)(&format!(
+                "warning: {path}: endpoint and runtime_images are read when the service starts: \
+                 start it again"
+            ));
+        }
+        if !changes.is_empty() {
+            (self.say)(&format!(
+                "{path}: {}. New invocations meet what is there now",
+                changes.summary()
+            ));
+        } else if edited {
+            (self.say)(&format!(
+                "{path} has changed, but none of its functions has"
+            ));
+        }
+        if let Some(line) = listener.changed(&self.read).await {
+            (self.say)(&line);
+        }
+    }
+
+    /// Says what was not said yet.
+    fn warn(&mut self, more: &[String]) {
+        let hint = self.file.hint();
+        let warnings = self.read.warnings.iter().chain(more).chain(&hint);
+        for warning in warnings {
+            if self.said.insert(warning.clone()) {
+                (self.say)(&format!("warning: {warning}"));
+            }
+        }
+    }
+
+    async fn look(&self) -> Seen {
+        let file = self.file.clone();
+        let base = self.file.base();
+        let functions = self.read.functions.iter();
+        let sources: BTreeSet<Source> = functions
+            .flat_map(|function| Source::of(function, base))
+            .collect();
+        let pools = Arc::clone(&self.pools);
+        let work = move || {
+            let images = pools.service().images().content();
+            let identified = |source: Source| {
+                let identity = source.identity(images);
+                (source, identity)
+            };
+            Seen {
+                file: file.identity(),
+                sources: sources.into_iter().map(identified).collect(),
+            }
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(seen) => seen,
+            // As before.
+            Err(_) => self.seen.clone(),
+        }
+    }
+}

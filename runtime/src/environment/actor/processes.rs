@@ -1,0 +1,187 @@
+//! Starting the environment's processes, and what becomes of them.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::super::InitFailure;
+use super::super::meter::{self, Meter, Tmp};
+use super::super::thrash::Thrash;
+use super::{Actor, INIT_LIMIT, Runtime};
+use crate::api;
+use crate::doctor::tmp_is_charged;
+use crate::model::{Ending, Event, ExitStatus, Failure, InitKind, Phase, RuntimeState};
+use crate::sandbox::client::SandboxEvent;
+use crate::sandbox::{Network, Process, StartError, Started, StorageKind};
+use crate::telemetry;
+
+impl Actor {
+    pub(super) fn start_sandbox(&mut self) {
+        if let Phase::Init(kind) = *self.life.phase() {
+            let function = &self.settings.function;
+            self.emit(&telemetry::Event::InitStart {
+                kind,
+                function_name: function.function_name.clone(),
+                version: function.version,
+                memory_size: function.memory_size,
+                instance_id: self.instance_id.clone(),
+            });
+        }
+        let logs = self.log.writer();
+        match logs.and_then(|log| Ok((log, self.extension_log.writer()?))) {
+            Ok((log, extension_log)) => {
+                self.has_processes = true;
+                self.sandbox
+                    .start(self.settings.spec.clone(), log, extension_log);
+            }
+            Err(error) => self.fail_host(format!("cannot duplicate the log's pipe: {error}")),
+        }
+    }
+
+    pub(super) fn on_sandbox(&mut self, event: Option<SandboxEvent>) {
+        match event {
+            Some(SandboxEvent::Started {
+                started,
+                listener,
+                tmp,
+            }) => {
+                if started.storage == StorageKind::ChargedTmpfs {
+                    self.warn_once(tmp_is_charged(&self.settings.function));
+                }
+                match self.sandbox_started(&started, listener, tmp) {
+                    Ok(()) => self.handle(Event::Launched(started.extensions)),
+                    Err(error) => self.fail_host(format!("cannot watch the function: {error}")),
+                }
+            }
+            Some(SandboxEvent::StartFailed(error)) => {
+                self.start_failed(error);
+                self.all_ended();
+            }
+            Some(SandboxEvent::RuntimeStarted(status)) => {
+                if let Some(runtime) = &mut self.runtime {
+                    runtime.meter.watch(status);
+                }
+                self.handle(Event::RuntimeStarted);
+            }
+            Some(SandboxEvent::RuntimeFailed(error)) => self.start_failed(error),
+            Some(SandboxEvent::Ended(process, status)) => {
+                let ending = self.ending(status);
+                self.read_logs_to_now();
+                self.handle(match process {
+                    Process::Runtime => Event::RuntimeEnded(ending),
+                    Process::Extension(index) => Event::ExtensionEnded(index, ending),
+                });
+            }
+            Some(SandboxEvent::Exited(status)) => {
+                if !matches!(self.life.phase(), Phase::Stopping { .. }) {
+                    // Init was killed before it could say who had ended.
+                    let ending = self.ending(status);
+                    self.handle(Event::RuntimeEnded(ending));
+                }
+                self.all_ended();
+            }
+            Some(SandboxEvent::Removed) => self.fail_host("the sandbox was removed".to_owned()),
+            None => self.fail_host("the launcher is gone".to_owned()),
+        }
+    }
+
+    pub(super) fn start_failed(&mut self, error: StartError) {
+        let failure = match error {
+            StartError::Entrypoint(reason) => Failure::InvalidEntrypoint(reason),
+            StartError::WorkingDirectory(reason) => Failure::InvalidWorkingDirectory(reason),
+            StartError::Killed => Failure::Exit(ExitStatus::Signal(9)),
+            StartError::Host(reason) => return self.fail_host(reason),
+        };
+        self.handle(Event::Failed(failure));
+    }
+
+    /// What the end of a process means. The kernel kills one process for memory;
+    /// Lambda's environment dies as a whole.
+    pub(super) fn ending(&mut self, status: ExitStatus) -> Ending {
+        let out_of_memory = self
+            .runtime
+            .as_ref()
+            .is_some_and(|runtime| runtime.killed_for_memory || runtime.meter.out_of_memory());
+        if out_of_memory {
+            self.memory_peak = self.settings.spec.memory_bytes;
+            return Ending::OutOfMemory;
+        }
+        Ending::Exit(status)
+    }
+
+    /// No process is left.
+    pub(super) fn all_ended(&mut self) {
+        self.has_processes = false;
+        self.read_logs_to_now();
+        self.subscribers.reset();
+        self.handle(Event::AllEnded);
+        // A successor that was just asked for is known only when it has started.
+        self.runtime = None;
+    }
+
+    pub(super) fn sandbox_started(
+        &mut self,
+        started: &Started,
+        listener: OwnedFd,
+        tmp: OwnedFd,
+    ) -> std::io::Result<()> {
+        let network = Network::of(&listener)?;
+        let listener = TcpListener::from_std(listener.into())?;
+        let cgroup = self.sandbox.cgroup()?;
+        self.generation += 1;
+        let generation = self.generation;
+        let (sender, mut receiver) = mpsc::channel(16);
+        let calls = self.calls.clone();
+        let server = tokio::spawn(async move {
+            let number = async move {
+                while let Some(call) = receiver.recv().await {
+                    if calls.send((generation, call)).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::join!(api::serve(listener, sender), number);
+        });
+        let since = crate::sandbox::monotonic_ns().saturating_sub(started.at_ns);
+        let now = Instant::now();
+        let tmp = Tmp {
+            empty: *self
+                .tmp_empty
+                .get_or_insert_with(|| meter::occupied(tmp.as_fd())),
+            directory: tmp,
+            charged: started.storage == StorageKind::ChargedTmpfs,
+        };
+        let meter = Meter::new(cgroup, tmp);
+        let init_started = now.checked_sub(Duration::from_nanos(since)).unwrap_or(now);
+        if matches!(self.life.phase(), Phase::Init(InitKind::OnDemand)) {
+            // Armed when the start was asked for; the limit is the function's.
+            self.deadline = Some(init_started + INIT_LIMIT);
+        }
+        self.runtime = Some(Runtime {
+            state: RuntimeState::Started,
+            meter,
+            thrash: Thrash::default(),
+            server,
+            network,
+            init_started,
+            pending_next: None,
+            posting: None,
+            init_error: None,
+            killed_for_memory: false,
+            extensions: HashMap::new(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn fail_host(&mut self, reason: String) {
+        if let Some(waiting) = self.initialised.take() {
+            // Whoever asked may be gone.
+            let _ = waiting.send(Err(InitFailure::Host(reason.clone())));
+        }
+        self.host_failure = Some(reason);
+        self.handle(Event::HostFailed);
+    }
+}

@@ -1,0 +1,200 @@
+//! What names in a template refer to: pseudo parameters, parameters, resources.
+
+use serde_json::Value;
+
+use super::resolve::{Result, Scope, as_text};
+use super::tree::{Kind, Node};
+use crate::configuration::Place;
+use crate::model::{ACCOUNT_ID, FunctionName, function_arn};
+
+/// `AWS::StackName`: what `sam local` says, too.
+const STACK: &str = "local";
+
+/// Types of resources that have names of their own.
+const FUNCTION: &str = "AWS::Serverless::Function";
+const LAYER: &str = "AWS::Serverless::LayerVersion";
+
+impl<'a> Scope<'a> {
+    /// The name of a function: `FunctionName`, else the resource's.
+    ///
+    /// # Errors
+    /// It is no function name.
+    pub(super) fn function_name(&self, logical: &str) -> Result<FunctionName> {
+        self.name_of_function(logical, 0)
+    }
+
+    /// The name of a layer: `LayerName`, else the resource's.
+    ///
+    /// # Errors
+    /// The property is not a text.
+    pub(super) fn layer_name(&self, logical: &str) -> Result<String> {
+        Ok(self
+            .name_property(logical, "LayerName", 0)?
+            .unwrap_or_else(|| logical.to_owned()))
+    }
+
+    /// The ARN by which functions of the template refer to one of its layers.
+    pub(super) fn layer_arn(&self, name: &str) -> String {
+        format!("arn:aws:lambda:{}:{ACCOUNT_ID}:layer:{name}:1", self.region)
+    }
+
+    pub(super) fn reference(
+        &self,
+        name: &str,
+        place: &Place,
+        depth: usize,
+    ) -> Result<Option<Value>> {
+        let region = self.region;
+        let pseudo = match name {
+            "AWS::NoValue" => return Ok(None),
+            "AWS::Region" => region.to_owned(),
+            "AWS::AccountId" => ACCOUNT_ID.to_owned(),
+            "AWS::Partition" => "aws".to_owned(),
+            "AWS::StackName" => STACK.to_owned(),
+            "AWS::StackId" => {
+                format!("arn:aws:cloudformation:{region}:{ACCOUNT_ID}:stack/{STACK}/0")
+            }
+            "AWS::URLSuffix" => "amazonaws.com".to_owned(),
+            other if other.starts_with("AWS::") => {
+                return Err(place.error(format!("{other} is not known here")));
+            }
+            _ => return self.named(name, place, depth).map(Some),
+        };
+        Ok(Some(pseudo.into()))
+    }
+
+    /// A parameter or a resource.
+    fn named(&self, name: &str, place: &Place, depth: usize) -> Result<Value> {
+        let parameters = self.root.get("Parameters");
+        if let Some(parameter) = parameters.and_then(|all| all.get(name)) {
+            return self.parameter(name, parameter, place);
+        }
+        match self.resource_type(name) {
+            Some(FUNCTION) => Ok(self.name_of_function(name, depth)?.as_str().into()),
+            Some(LAYER) => Ok(self.layer_arn(&self.layer_name(name)?).into()),
+            Some(other) => {
+                self.warn(
+                    place,
+                    &format!("{name} ({other}) is not made here: its Ref is \"{name}\""),
+                );
+                Ok(name.into())
+            }
+            None => Err(place.error(format!(
+                "there is neither a parameter nor a resource \"{name}\""
+            ))),
+        }
+    }
+
+    fn parameter(&self, name: &str, parameter: &Node, place: &Place) -> Result<Value> {
+        let default = || parameter.get("Default").and_then(Node::text);
+        let text = self.given.get(name).map(String::as_str).or_else(default);
+        let Some(text) = text else {
+            return Err(place.error(format!(
+                "the parameter {name} has no value: give it with --parameter {name}=VALUE"
+            )));
+        };
+        if let Some(Kind::List(allowed)) = parameter.get("AllowedValues").map(|node| &node.kind) {
+            let allowed: Vec<&str> = allowed.iter().filter_map(Node::text).collect();
+            if !allowed.contains(&text) {
+                return Err(place.error(format!(
+                    "the parameter {name} is \"{text}\", which is none of {}",
+                    allowed.join(", ")
+                )));
+            }
+        }
+        let kind = parameter.get("Type").and_then(Node::text);
+        if kind.is_some_and(|kind| kind == "CommaDelimitedList" || kind.starts_with("List<")) {
+            return Ok(text
+                .split(',')
+                .map(|item| Value::from(item.trim()))
+                .collect());
+        }
+        Ok(text.into())
+    }
+
+    pub(super) fn get_att(
+        &self,
+        resource: &str,
+        attribute: &str,
+        place: &Place,
+        depth: usize,
+    ) -> Result<Value> {
+        match (self.resource_type(resource), attribute) {
+            (Some(FUNCTION), "Arn") => {
+                let name = self.name_of_function(resource, depth)?;
+                Ok(function_arn(self.region, &name).into())
+            }
+            (Some(LAYER), "LayerVersionArn" | "Arn") => {
+                Ok(self.layer_arn(&self.layer_name(resource)?).into())
+            }
+            (Some(other), _) => {
+                let text = format!("{resource}.{attribute}");
+                self.warn(
+                    place,
+                    &format!("{text} of {other} is not known here: it is \"{text}\""),
+                );
+                Ok(text.into())
+            }
+            (None, _) => Err(place.error(format!("there is no resource \"{resource}\""))),
+        }
+    }
+
+    fn name_of_function(&self, logical: &str, depth: usize) -> Result<FunctionName> {
+        let name = self.name_property(logical, "FunctionName", depth)?;
+        let name = name.unwrap_or_else(|| logical.to_owned());
+        name.parse()
+            .map_err(|error: crate::model::InvalidFunctionName| {
+                Place::default()
+                    .part("Resources")
+                    .part(logical)
+                    .error(error.to_string())
+            })
+    }
+
+    fn name_property(&self, logical: &str, property: &str, depth: usize) -> Result<Option<String>> {
+        let node = self
+            .root
+            .get("Resources")
+            .and_then(|all| all.get(logical)?.get("Properties")?.get(property));
+        let Some(node) = node else { return Ok(None) };
+        let place = Place::default().part("Resources").part(logical);
+        let place = place.part("Properties").part(property).at(node.line);
+        let value = self.value(node, &place, depth + 1)?;
+        match value {
+            None => Ok(None),
+            some => as_text(some.as_ref())
+                .map(Some)
+                .ok_or_else(|| place.error("is not a text")),
+        }
+    }
+
+    fn resource_type(&self, logical: &str) -> Option<&'a str> {
+        let resources = self.root.get("Resources")?;
+        match resources.get(logical) {
+            Some(resource) => resource.get("Type")?.text(),
+            None => generated(resources, logical),
+        }
+    }
+}
+
+/// The type of a resource that SAM makes by itself.
+fn generated(resources: &Node, logical: &str) -> Option<&'static str> {
+    match logical {
+        "ServerlessRestApi" => return Some("AWS::ApiGateway::RestApi"),
+        "ServerlessHttpApi" => return Some("AWS::ApiGatewayV2::Api"),
+        _ => {}
+    }
+    let is_function = |name: &str| {
+        let function = resources.get(name).and_then(|node| node.get("Type"));
+        function.and_then(Node::text) == Some(FUNCTION)
+    };
+    [
+        ("Role", "AWS::IAM::Role"),
+        ("Url", "AWS::Lambda::Url"),
+        (".Alias", "AWS::Lambda::Alias"),
+        (".Version", "AWS::Lambda::Version"),
+    ]
+    .into_iter()
+    .find(|(suffix, _)| logical.strip_suffix(suffix).is_some_and(is_function))
+    .map(|(_, kind)| kind)
+}

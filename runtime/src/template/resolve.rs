@@ -1,0 +1,458 @@
+//! Intrinsic functions: what a node is once they are worked out.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::tree::{Kind, Node, is_null};
+use crate::configuration::{ConfigurationError, Place};
+
+pub(super) type Result<T> = std::result::Result<T, ConfigurationError>;
+
+/// How deep references may lead: further is a circle.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// What names in a template refer to.
+pub(super) struct Scope<'a> {
+    pub(super) root: &'a Node,
+    /// Given values, by parameter.
+    pub(super) given: &'a BTreeMap<String, String>,
+    pub(super) region: &'a str,
+    warnings: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Scope<'a> {
+    /// Of a template, with the values of some of its parameters.
+    pub(super) fn new(
+        root: &'a Node,
+        given: &'a BTreeMap<String, String>,
+        region: &'a str,
+    ) -> Self {
+        Self {
+            root,
+            given,
+            region,
+            warnings: RefCell::default(),
+        }
+    }
+
+    /// Notes what has no effect here.
+    pub(super) fn warn(&self, place: &Place, message: &str) {
+        self.warnings
+            .borrow_mut()
+            .insert(format!("{place}: {message}"));
+    }
+
+    /// What was noted, each once.
+    pub(super) fn warnings(self) -> Vec<String> {
+        self.warnings.into_inner().into_iter().collect()
+    }
+
+    /// The value of a node; `None` is `AWS::NoValue`.
+    ///
+    /// # Errors
+    /// A function that cannot be worked out.
+    pub(super) fn resolve(&self, node: &Node, place: &Place) -> Result<Option<Value>> {
+        self.value(node, place, 0)
+    }
+
+    pub(super) fn value(&self, node: &Node, place: &Place, depth: usize) -> Result<Option<Value>> {
+        let place = &place.clone().at(node.line);
+        if depth > MAX_DEPTH {
+            return Err(place.error("the references lead in a circle"));
+        }
+        match &node.kind {
+            Kind::Scalar { text, plain } => Ok(Some(scalar(text, *plain))),
+            Kind::List(items) => {
+                let mut values = vec![];
+                for item in items {
+                    values.extend(self.value(item, place, depth + 1)?);
+                }
+                Ok(Some(Value::Array(values)))
+            }
+            Kind::Map(members) => match members.as_slice() {
+                [(name, argument)] if name == "Ref" || name.starts_with("Fn::") => {
+                    self.function(name, argument, place, depth + 1)
+                }
+                _ => {
+                    let mut map = Map::new();
+                    for (key, node) in members {
+                        if let Some(value) = self.value(node, &place.part(key), depth + 1)? {
+                            map.insert(key.clone(), value);
+                        }
+                    }
+                    Ok(Some(Value::Object(map)))
+                }
+            },
+        }
+    }
+
+    fn function(
+        &self,
+        name: &str,
+        argument: &Node,
+        place: &Place,
+        depth: usize,
+    ) -> Result<Option<Value>> {
+        match name {
+            "Ref" => {
+                let name = self.literal(argument, "Ref", place)?;
+                self.reference(name, place, depth)
+            }
+            "Fn::GetAtt" => {
+                let (resource, attribute) = self.attribute(argument, place, depth)?;
+                self.get_att(&resource, &attribute, place, depth).map(Some)
+            }
+            "Fn::Sub" => self.sub(argument, place, depth).map(Some),
+            "Fn::Join" => {
+                let [separator, list] = items(argument, "Fn::Join", place)?;
+                let separator = self.text(separator, "Fn::Join", place, depth)?;
+                let list = self.texts(list, "Fn::Join", place, depth)?;
+                Ok(Some(list.join(&separator).into()))
+            }
+            "Fn::Split" => {
+                let [separator, text] = items(argument, "Fn::Split", place)?;
+                let separator = self.text(separator, "Fn::Split", place, depth)?;
+                let text = self.text(text, "Fn::Split", place, depth)?;
+                if separator.is_empty() {
+                    return Err(place.error("Fn::Split: the separator is empty"));
+                }
+                Ok(Some(text.split(&separator).map(Value::from).collect()))
+            }
+            "Fn::Select" => {
+                let [index, list] = items(argument, "Fn::Select", place)?;
+                let index = self.text(index, "Fn::Select", place, depth)?;
+                let list = self.value(list, place, depth)?;
+                let item = index.parse().ok().and_then(|index: usize| {
+                    let list = list.as_ref()?.as_array()?;
+                    list.get(index).cloned()
+                });
+                let missing = || place.error(format!("Fn::Select: there is no item {index}"));
+                item.map(Some).ok_or_else(missing)
+            }
+            "Fn::Base64" => {
+                use base64::Engine;
+                let text = self.text(argument, "Fn::Base64", place, depth)?;
+                let text = base64::prelude::BASE64_STANDARD.encode(text);
+                Ok(Some(text.into()))
+            }
+            "Fn::FindInMap" => self.find_in_map(argument, place, depth),
+            "Fn::If" => {
+                let [condition, yes, no] = items(argument, "Fn::If", place)?;
+                let condition = self.literal(condition, "Fn::If", place)?;
+                let holds = self.named_condition(condition, place, depth)?;
+                self.value(if holds { yes } else { no }, place, depth)
+            }
+            "Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not" => {
+                let map = vec![(name.to_owned(), argument.clone())];
+                let node = Node {
+                    kind: Kind::Map(map),
+                    line: argument.line,
+                };
+                Ok(Some(self.holds(&node, place, depth)?.into()))
+            }
+            other => Err(place.error(format!(
+                "{other} cannot be worked out here: use a parameter, and --parameter NAME=VALUE"
+            ))),
+        }
+    }
+
+    /// `RESOURCE.ATTRIBUTE`, or the two in a list.
+    fn attribute(&self, node: &Node, place: &Place, depth: usize) -> Result<(String, String)> {
+        let wrong = || place.error("Fn::GetAtt takes RESOURCE.ATTRIBUTE");
+        if let Some(text) = node.text() {
+            let (resource, attribute) = text.split_once('.').ok_or_else(wrong)?;
+            return Ok((resource.to_owned(), attribute.to_owned()));
+        }
+        let [resource, attribute] = items(node, "Fn::GetAtt", place)?;
+        let resource = resource.text().ok_or_else(wrong)?.to_owned();
+        let attribute = self.text(attribute, "Fn::GetAtt", place, depth)?;
+        Ok((resource, attribute))
+    }
+
+    fn sub(&self, argument: &Node, place: &Place, depth: usize) -> Result<Value> {
+        let (template, own) = if let Some(text) = argument.text() {
+            (text, None)
+        } else {
+            let [template, own] = items(argument, "Fn::Sub", place)?;
+            (self.literal(template, "Fn::Sub", place)?, Some(own))
+        };
+        let mut text = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once("${") {
+            text += before;
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| place.error("Fn::Sub: there is a ${ without its }"))?;
+            rest = after;
+            if let Some(literal) = name.strip_prefix('!') {
+                text += "${";
+                text += literal;
+                text += "}";
+                continue;
+            }
+            let name = name.trim();
+            let value = if let Some(node) = own.and_then(|own| own.get(name)) {
+                self.value(node, place, depth)?
+            } else if let Some((resource, attribute)) = name.split_once('.') {
+                Some(self.get_att(resource, attribute, place, depth)?)
+            } else {
+                self.reference(name, place, depth)?
+            };
+            text += &as_text(value.as_ref())
+                .ok_or_else(|| place.error(format!("Fn::Sub: ${{{name}}} is not a text")))?;
+        }
+        text += rest;
+        Ok(text.into())
+    }
+
+    fn find_in_map(&self, argument: &Node, place: &Place, depth: usize) -> Result<Option<Value>> {
+        let [map, first, second] = items(argument, "Fn::FindInMap", place)?;
+        let map = self.text(map, "Fn::FindInMap", place, depth)?;
+        let first = self.text(first, "Fn::FindInMap", place, depth)?;
+        let second = self.text(second, "Fn::FindInMap", place, depth)?;
+        let found = self
+            .root
+            .get("Mappings")
+            .and_then(|mappings| mappings.get(&map)?.get(&first)?.get(&second));
+        let found = found.ok_or_else(|| {
+            place.error(format!(
+                "Fn::FindInMap: Mappings has no {map}.{first}.{second}"
+            ))
+        })?;
+        self.value(found, place, depth)
+    }
+
+    /// A text that is not worked out.
+    pub(super) fn literal<'n>(
+        &self,
+        node: &'n Node,
+        function: &str,
+        place: &Place,
+    ) -> Result<&'n str> {
+        let _ = self;
+        node.text()
+            .ok_or_else(|| place.error(format!("{function} takes a text")))
+    }
+
+    pub(super) fn text(
+        &self,
+        node: &Node,
+        function: &str,
+        place: &Place,
+        depth: usize,
+    ) -> Result<String> {
+        let value = self.value(node, place, depth)?;
+        as_text(value.as_ref()).ok_or_else(|| place.error(format!("{function}: not a text")))
+    }
+
+    fn texts(
+        &self,
+        node: &Node,
+        function: &str,
+        place: &Place,
+        depth: usize,
+    ) -> Result<Vec<String>> {
+        let value = self.value(node, place, depth)?;
+        let items = value.as_ref().and_then(Value::as_array);
+        let texts = items.map(|items| items.iter().map(|item| as_text(Some(item))).collect());
+        let texts: Option<Option<Vec<String>>> = texts;
+        texts
+            .flatten()
+            .ok_or_else(|| place.error(format!("{function}: not a list of texts")))
+    }
+}
+
+/// A list of so many items.
+pub(super) fn items<'n, const N: usize>(
+    node: &'n Node,
+    function: &str,
+    place: &Place,
+) -> Result<&'n [Node; N]> {
+    let list = match &node.kind {
+        Kind::List(items) => items.as_slice().try_into().ok(),
+        _ => None,
+    };
+    list.ok_or_else(|| place.error(format!("{function} takes a list of {N}")))
+}
+
+/// Numbers and truth values as `CloudFormation` writes them into texts.
+pub(super) fn as_text(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Plain whole numbers and truth values are what they look like; everything else
+/// stays the text that was written.
+fn scalar(text: &str, plain: bool) -> Value {
+    if !plain {
+        return text.into();
+    }
+    if is_null(text) {
+        return Value::Null;
+    }
+    match text {
+        "true" | "True" | "TRUE" => return true.into(),
+        "false" | "False" | "FALSE" => return false.into(),
+        _ => {}
+    }
+    match text.parse::<i64>() {
+        // Not 007, which somebody may have meant as it is.
+        Ok(number) if number.to_string() == text => number.into(),
+        _ => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::tree::parse;
+    use super::*;
+
+    const HEAD: &str = r#"
+Parameters:
+  Stage: {Type: String, Default: dev, AllowedValues: [dev, prod]}
+  Memory: {Type: Number, Default: 512}
+  Subnets: {Type: CommaDelimitedList, Default: "a, b"}
+  Secret: {Type: String}
+Mappings:
+  ByStage: {dev: {Memory: 128}, prod: {Memory: 1769}}
+Conditions:
+  IsProd: !Equals [!Ref Stage, prod]
+  IsSmall: !And [!Not [!Condition IsProd], !Equals [!Ref Memory, 512]]
+  Round: !Condition Round
+Resources:
+  F: {Type: 'AWS::Serverless::Function', Properties: {FunctionName: !Sub "${Stage}-f"}}
+  G: {Type: 'AWS::Serverless::Function'}
+  L: {Type: 'AWS::Serverless::LayerVersion', Properties: {LayerName: pillow}}
+  T: {Type: 'AWS::DynamoDB::Table'}
+  A: {Type: 'AWS::Serverless::Function', Properties: {FunctionName: !Ref B}}
+  B: {Type: 'AWS::Serverless::Function', Properties: {FunctionName: !Ref A}}
+"#;
+
+    fn resolved(given: &[(&str, &str)], text: &str) -> std::result::Result<Option<Value>, String> {
+        let root = parse(&format!("{HEAD}X: {text}")).unwrap();
+        let given = given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let scope = Scope::new(&root, &given, "eu-west-1");
+        let node = root.get("X").unwrap();
+        scope
+            .resolve(node, &Place::default().part("X"))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn functions_are_worked_out() {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:dev-f";
+        for (text, value) in [
+            ("!Ref Stage", json!("dev")),
+            ("!Ref Subnets", json!(["a", "b"])),
+            ("!Ref F", json!("dev-f")),
+            ("!Ref G", json!("G")),
+            ("!Ref T", json!("T")),
+            (
+                "!Ref L",
+                json!("arn:aws:lambda:eu-west-1:123456789012:layer:pillow:1"),
+            ),
+            ("!Ref AWS::Region", json!("eu-west-1")),
+            ("!Ref AWS::AccountId", json!("123456789012")),
+            ("!Ref AWS::Partition", json!("aws")),
+            ("!Ref AWS::StackName", json!("local")),
+            ("!GetAtt F.Arn", json!(arn)),
+            ("{'Fn::GetAtt': [F, Arn]}", json!(arn)),
+            ("!GetAtt T.StreamArn", json!("T.StreamArn")),
+            (
+                "!Sub 'https://${ServerlessHttpApi}/'",
+                json!("https://ServerlessHttpApi/"),
+            ),
+            ("!GetAtt FUrl.FunctionUrl", json!("FUrl.FunctionUrl")),
+            ("!Ref G.Alias", json!("G.Alias")),
+            (
+                "!Sub '${Stage}-${!Literal}-${F.Arn}'",
+                json!(format!("dev-${{Literal}}-{arn}")),
+            ),
+            ("!Sub ['${a}/${Stage}', {a: !Ref Memory}]", json!("512/dev")),
+            ("!Sub '$5 {} ${AWS::Region}'", json!("$5 {} eu-west-1")),
+            ("!Join ['-', [a, !Ref Stage, 3]]", json!("a-dev-3")),
+            ("!Join [',', !Ref Subnets]", json!("a,b")),
+            ("!Select [1, !Split ['.', a.b]]", json!("b")),
+            ("!FindInMap [ByStage, !Ref Stage, Memory]", json!(128)),
+            ("!If [IsProd, 1, 2]", json!(2)),
+            ("!If [IsSmall, small, large]", json!("small")),
+            ("!Base64 abc", json!("YWJj")),
+            (
+                "{a: !Ref AWS::NoValue, b: [!Ref AWS::NoValue, 1]}",
+                json!({"b": [1]}),
+            ),
+            (
+                "[007, 7, -1, '7', 1.10, true, ~]",
+                json!(["007", 7, -1, "7", "1.10", true, null]),
+            ),
+        ] {
+            assert_eq!(resolved(&[], text), Ok(Some(value)), "{text}");
+        }
+        let prod = [("Stage", "prod"), ("Secret", "s")];
+        assert_eq!(resolved(&prod, "!Ref Secret"), Ok(Some(json!("s"))));
+        assert_eq!(resolved(&prod, "!If [IsProd, 1, 2]"), Ok(Some(json!(1))));
+        assert_eq!(resolved(&prod, "!Ref F"), Ok(Some(json!("prod-f"))));
+        assert_eq!(resolved(&[], "!Ref AWS::NoValue"), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        for (given, text, part) in [
+            (&[][..], "!Ref Secret", "--parameter Secret=VALUE"),
+            (&[("Stage", "test")], "!Ref Stage", "none of dev, prod"),
+            (
+                &[],
+                "!Ref Nobody",
+                "neither a parameter nor a resource \"Nobody\"",
+            ),
+            (&[], "!GetAtt TRole.Arn", "no resource \"TRole\""),
+            (&[], "!GetAtt Nobody.Arn", "no resource \"Nobody\""),
+            (&[], "!GetAtt F", "RESOURCE.ATTRIBUTE"),
+            (&[], "!Sub '${Stage'", "without its }"),
+            (&[], "!Sub '${Subnets}'", "not a text"),
+            (
+                &[],
+                "!ImportValue x",
+                "Fn::ImportValue cannot be worked out",
+            ),
+            (&[], "!Join [a]", "takes a list of 2"),
+            (&[], "!Select [5, [a]]", "no item 5"),
+            (
+                &[],
+                "!FindInMap [ByStage, test, Memory]",
+                "no ByStage.test.Memory",
+            ),
+            (&[], "!If [Nothing, 1, 2]", "no condition \"Nothing\""),
+            (&[], "!If [Round, 1, 2]", "circle"),
+            (&[], "!Ref A", "circle"),
+            (&[], "{a: {b: !Ref Nobody}}", "X.a.b (line "),
+        ] {
+            let error = resolved(given, text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        /// A text without references is what it was, and literals lose only their `!`.
+        #[test]
+        fn sub_keeps_what_is_no_reference(text in "[a-z $}.!-]{0,20}", name in "[a-zA-Z]{1,8}") {
+            let quoted = |text: &str| format!("!Sub '{text}'");
+            prop_assert_eq!(resolved(&[], &quoted(&text)), Ok(Some(json!(text))));
+            let literal = format!("{text}${{!{name}}}{text}");
+            let expected = literal.replacen("${!", "${", 1);
+            prop_assert_eq!(resolved(&[], &quoted(&literal)), Ok(Some(json!(expected))));
+        }
+    }
+}

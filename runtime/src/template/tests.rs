@@ -1,0 +1,261 @@
+//! Whole templates.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::configuration::{ApiKind, CodeSource, LayerSource};
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/r";
+
+fn read_with(text: &str, given: &[(&str, &str)]) -> Result<Configuration, String> {
+    let parameters: BTreeMap<String, String> = given
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let context = Context {
+        parameters: &parameters,
+        region: "us-east-1",
+        role: ROLE,
+    };
+    read(text, context).map_err(|error| error.to_string())
+}
+
+const WHOLE: &str = r#"
+AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Stage: {Type: String, Default: dev}
+  Memory: {Type: Number, Default: 512}
+Conditions:
+  IsProd: !Equals [!Ref Stage, prod]
+Globals:
+  Function:
+    Timeout: 10
+    MemorySize: !Ref Memory
+    Environment: {Variables: {STAGE: !Ref Stage, LEVEL: info}}
+    Layers: [!Ref Common]
+  HttpApi:
+    CorsConfiguration: {AllowOrigins: ["https://example.com"]}
+Resources:
+  Common:
+    Type: AWS::Serverless::LayerVersion
+    Properties: {ContentUri: layers/common/}
+  Pillow:
+    Type: AWS::Serverless::LayerVersion
+    Properties: {LayerName: pillow, ContentUri: pillow.zip}
+  Thumbnail:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: !Sub "${Stage}-thumbnail"
+      CodeUri: src/thumbnail
+      Runtime: python3.12
+      Handler: app.handler
+      Timeout: 60
+      EphemeralStorage: {Size: 1024}
+      Environment: {Variables: {LEVEL: debug, TABLE: !Ref Table, OTHER: !GetAtt Image.Arn}}
+      Layers: [!Ref Pillow, "arn:aws:lambda:us-east-1:123456789012:layer:x:3"]
+      Policies: [AWSLambdaBasicExecutionRole]
+      VpcConfig: {SubnetIds: [a]}
+      AutoPublishAlias: live
+      ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 2}
+      ReservedConcurrentExecutions: 5
+      FunctionUrlConfig:
+        AuthType: NONE
+        Cors: {AllowOrigins: ["*"], MaxAge: 60}
+      Events:
+        Get: {Type: HttpApi, Properties: {Path: "/pets/{id}", Method: get}}
+        Queue: {Type: SQS, Properties: {Queue: x}}
+  Image:
+    Type: AWS::Serverless::Function
+    Metadata: {Dockerfile: Dockerfile, DockerContext: .}
+    Properties:
+      PackageType: Image
+      ImageUri: oci-archive:image.tar
+      ImageConfig: {Command: [app.other]}
+      Layers: !Ref AWS::NoValue
+      Events:
+        All: {Type: HttpApi}
+        Old: {Type: Api, Properties: {Path: /old, Method: post}}
+        One: {Type: HttpApi, Properties: {Path: /one, Method: ANY, PayloadFormatVersion: "1.0"}}
+  OnlyThere:
+    Type: AWS::Serverless::Function
+    Condition: IsProd
+    Properties: {PackageType: Image}
+  Table:
+    Type: AWS::DynamoDB::Table
+"#;
+
+#[test]
+fn a_template_becomes_functions() {
+    let configuration = read_with(WHOLE, &[("Memory", "1769")]).unwrap();
+    let [thumbnail, image] = configuration.functions.as_slice() else {
+        panic!("{configuration:?}");
+    };
+    assert_eq!(
+        thumbnail.request,
+        json!({
+            "FunctionName": "dev-thumbnail", "PackageType": "Zip", "Role": ROLE,
+            "Runtime": "python3.12", "Handler": "app.handler", "Timeout": 60, "MemorySize": 1769,
+            "EphemeralStorage": {"Size": 1024},
+            "Environment": {"Variables": {
+                "STAGE": "dev", "LEVEL": "debug", "TABLE": "Table",
+                "OTHER": "arn:aws:lambda:us-east-1:123456789012:function:Image",
+            }},
+        })
+    );
+    assert_eq!(
+        thumbnail.code,
+        CodeSource::Files("src/thumbnail".to_owned())
+    );
+    let files = |name: &str, content: &str| LayerSource::Files {
+        name: name.to_owned(),
+        content: content.to_owned(),
+    };
+    assert_eq!(
+        thumbnail.layers,
+        [
+            files("Common", "layers/common/"),
+            files("pillow", "pillow.zip"),
+            LayerSource::Arn("arn:aws:lambda:us-east-1:123456789012:layer:x:3".to_owned()),
+        ]
+    );
+    assert_eq!(thumbnail.reserved, Some(5));
+    assert_eq!(thumbnail.alias.as_deref(), Some("live"));
+    assert_eq!(thumbnail.provisioned, Some(2));
+    assert_eq!(
+        thumbnail.url,
+        Some(json!({"AuthType": "NONE", "Cors": {"AllowOrigins": ["*"], "MaxAge": 60}}))
+    );
+    assert_eq!(
+        image.code,
+        CodeSource::Image("oci-archive:image.tar".to_owned())
+    );
+    assert_eq!(
+        image.request["ImageConfig"],
+        json!({"Command": ["app.other"]})
+    );
+    assert_eq!(image.request["Timeout"], 10);
+    assert_eq!(image.layers, []);
+    let routes: Vec<_> = configuration
+        .api
+        .routes
+        .iter()
+        .map(|route| {
+            let function = &route.function;
+            (
+                route.key.to_string(),
+                function.name.to_string(),
+                function.qualifier.clone(),
+                route.kind,
+            )
+        })
+        .collect();
+    let expected = |key: &str, name: &str, alias: Option<&str>, kind| {
+        (
+            key.to_owned(),
+            name.to_owned(),
+            alias.map(str::to_owned),
+            kind,
+        )
+    };
+    assert_eq!(
+        routes,
+        [
+            expected(
+                "GET /pets/{id}",
+                "dev-thumbnail",
+                Some("live"),
+                ApiKind::Http
+            ),
+            expected("$default", "Image", None, ApiKind::Http),
+            expected("POST /old", "Image", None, ApiKind::Rest),
+            expected("ANY /one", "Image", None, ApiKind::HttpVersion1),
+        ]
+    );
+    let cors = configuration.api.cors.unwrap();
+    assert_eq!(cors.allow_origins, ["https://example.com"]);
+}
+
+/// What has no effect is said, once, with its place.
+#[test]
+fn nothing_is_dropped_in_silence() {
+    let warnings = read_with(WHOLE, &[]).unwrap().warnings;
+    for part in [
+        "Resources.Thumbnail.Properties (line 27): without effect here: Policies, VpcConfig",
+        "Variables.TABLE (line 33): Table (AWS::DynamoDB::Table) is not made here",
+        "Events.Queue (line 45): events of SQS",
+        "Resources: not made here: Table (AWS::DynamoDB::Table)",
+    ] {
+        let found = warnings.iter().filter(|text| text.contains(part)).count();
+        assert_eq!(found, 1, "{part}: {warnings:#?}");
+    }
+    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+}
+
+#[test]
+fn what_cannot_run_is_an_error_with_its_place() {
+    let function = |properties: &str| {
+        format!(
+            "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      {properties}"
+        )
+    };
+    for (text, part) in [
+        ("Resources: {}".to_owned(), "no AWS::Serverless::Function"),
+        (function("PackageType: Image"), "does not build images"),
+        (function("Handler: a.b"), "there is no CodeUri"),
+        (
+            function("CodeUri: s3://bucket/key"),
+            "CodeUri (line 5): there is no S3",
+        ),
+        (function("CodeUri: {Bucket: b, Key: k}"), "there is no S3"),
+        (
+            function("InlineCode: x"),
+            "InlineCode (line 5): code in a template",
+        ),
+        (
+            function("{CodeUri: a, MemorySize: much}"),
+            "Resources.F.Properties.MemorySize (line 5): is not a whole number",
+        ),
+        (
+            function("{CodeUri: a, FunctionName: a b}"),
+            "Resources.F: function name",
+        ),
+        (
+            function("{CodeUri: a, FunctionUrlConfig: {AuthType: NONE, Cors: {AllowOrigin: x}}}"),
+            "FunctionUrlConfig.Cors (line 5): AllowOrigin is none of",
+        ),
+        (
+            function("{CodeUri: a, Events: {E: {Type: Api, Properties: {Path: /a}}}}"),
+            "Events.E (line 5): a route needs Path and Method",
+        ),
+        (
+            function("{CodeUri: a, Events: {E: {Type: HttpApi}, G: {Type: HttpApi}}}"),
+            "$default is the route $default of F already",
+        ),
+        (
+            function(
+                "{CodeUri: a, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 1}}",
+            ),
+            "ProvisionedConcurrencyConfig (line 5): is of an alias",
+        ),
+        (
+            format!(
+                "Globals: {{Function: {{Events: {{}}}}}}\n{}",
+                function("CodeUri: a")
+            ),
+            "Globals.Function.Events (line 1): SAM takes",
+        ),
+    ] {
+        let error = read_with(&text, &[]).unwrap_err();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    let error = read_with(WHOLE, &[("Stag", "x")]).unwrap_err();
+    assert!(
+        error.contains("no parameter \"Stag\"; there are: Stage, Memory"),
+        "{error}"
+    );
+    let error = read_with(WHOLE, &[("Stage", "prod")]).unwrap_err();
+    assert!(error.contains("Resources.OnlyThere"), "{error}");
+}
