@@ -379,7 +379,7 @@ fn privileged_nobody_waits_for_a_subscriber() {
     if !privileged() {
         return;
     }
-    let deaf = subscriber(
+    let not_reading = subscriber(
         "deaf",
         r#"
 s = socket.create_server(("", 7001))
@@ -387,7 +387,7 @@ identifier = register(["SHUTDOWN"])
 assert subscribe(identifier, wanted({"protocol": "TCP", "port": 7001}))[0] == 200
 live(identifier)"#,
     );
-    let dead = subscriber(
+    let not_listening = subscriber(
         "dead",
         r#"
 identifier = register(["SHUTDOWN"])
@@ -419,7 +419,7 @@ def handle(event, number):
 serve(handle)";
     let run = run(
         runtime,
-        &[deaf, dead, failing, well],
+        &[not_reading, not_listening, failing, well],
         &["--repeat", "3", "--timeout", "20"],
     );
     let payloads: Vec<_> = run
@@ -529,8 +529,8 @@ serve(handle)"#;
     let expected: Vec<_> = init.chain(&INVOCATION).copied().collect();
     assert_eq!(system, expected, "{log:#?}");
     // A subscriber gets all of it, and JSON as JSON.
-    let lives = received(&notes(&run.stderr), "agent");
-    let lines: Vec<Value> = of_type(&lives[0], "function")
+    let lives_of_agent = received(&notes(&run.stderr), "agent");
+    let lines: Vec<Value> = of_type(&lives_of_agent[0], "function")
         .into_iter()
         .cloned()
         .collect();

@@ -260,6 +260,8 @@ mod tests {
         }
     }
 
+    type Records<'a> = Vec<(&'a str, Value)>;
+
     /// Each event, and what it is for the Telemetry API and for both schemas of the
     /// Logs API.
     #[test]
@@ -296,13 +298,8 @@ mod tests {
         let mut traced_start = start.clone();
         traced_start["tracing"] = tracing.clone();
         let message = format!("RequestId: {id} Error: Runtime exited with error: exit status 1");
-        let none: Vec<(&str, Value)> = vec![];
-        let table: Vec<(
-            Event,
-            Vec<(&str, Value)>,
-            Vec<(&str, Value)>,
-            Vec<(&str, Value)>,
-        )> = vec![
+        let none: Records<'_> = vec![];
+        let table: Vec<(Event, Records<'_>, Records<'_>, Records<'_>)> = vec![
             (
                 Event::InitStart {
                     kind: InitKind::OnDemand,

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::subscribers::Pace;
-use super::Actor;
+use super::{Actor, Pace};
 use crate::model::{Event, Failure};
 
 impl Actor {
