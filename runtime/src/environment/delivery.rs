@@ -41,7 +41,7 @@ pub(super) async fn run(
     mut pace: watch::Receiver<Pace>,
 ) {
     let tells_losses = subscription.types.contains(&Category::Platform);
-    let mut connection = Connection::new(subscription.destination, network);
+    let mut connection = Connection::new(subscription.destination, network, pace.clone());
     loop {
         let batch = Batch::new(queue.next(&mut pace).await, tells_losses);
         let lost = connection.deliver(&batch, &mut pace).await;
@@ -107,7 +107,7 @@ enum Connection {
 }
 
 impl Connection {
-    fn new(destination: Destination, network: Network) -> Self {
+    fn new(destination: Destination, network: Network, pace: watch::Receiver<Pace>) -> Self {
         match destination {
             Destination::Http {
                 port,
@@ -116,6 +116,7 @@ impl Connection {
                 method,
             } => Self::Http(Http {
                 network,
+                pace,
                 port,
                 authority,
                 path,
@@ -127,6 +128,7 @@ impl Connection {
             }),
             Destination::Tcp { port } => Self::Tcp(Tcp {
                 network,
+                pace,
                 port,
                 open: None,
             }),
@@ -166,6 +168,7 @@ impl Connection {
 /// A subscriber that listens for HTTP.
 struct Http {
     network: Network,
+    pace: watch::Receiver<Pace>,
     port: u16,
     authority: String,
     path: String,
@@ -193,7 +196,7 @@ impl Http {
                 Err(error) => {
                     tracing::debug!(%error, port = self.port, "a subscriber was not reached");
                     self.open = None;
-                    tokio::time::sleep(RETRY_INTERVAL).await;
+                    before_retry(&mut self.pace).await;
                 }
             }
         }
@@ -240,6 +243,7 @@ impl Http {
 /// A subscriber that listens for lines.
 struct Tcp {
     network: Network,
+    pace: watch::Receiver<Pace>,
     port: u16,
     open: Option<TcpStream>,
 }
@@ -253,7 +257,7 @@ impl Tcp {
             self.open = None;
             let whole = ends.partition_point(|end| *end <= *written);
             *written = whole.checked_sub(1).map_or(0, |last| ends[last]);
-            tokio::time::sleep(RETRY_INTERVAL).await;
+            before_retry(&mut self.pace).await;
         }
     }
 
@@ -269,6 +273,13 @@ impl Tcp {
         }
         Ok(())
     }
+}
+
+/// Waits before another attempt; who is frozen cannot begin to listen.
+async fn before_retry(pace: &mut watch::Receiver<Pace>) {
+    tokio::time::sleep(RETRY_INTERVAL).await;
+    // Without subscribers this task is about to end.
+    let _ = pace.wait_for(|pace| *pace != Pace::Frozen).await;
 }
 
 /// Waits for `work`, for so long as the environment runs.
@@ -295,5 +306,57 @@ async fn within<T>(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn time_passes_while_the_environment_runs() {
+        let pace = watch::Sender::new(Pace::Frozen);
+        let mut receiver = pace.subscribe();
+        let limit = Duration::from_millis(1);
+        let work = tokio::time::sleep(20 * limit);
+        assert_eq!(within(limit, &mut receiver, work).await, Some(()));
+        for running in [Pace::Running, Pace::Ending] {
+            pace.send_replace(running);
+            let endless = std::future::pending::<()>();
+            assert_eq!(within(limit, &mut receiver, endless).await, None);
+        }
+        let thawing = async {
+            pace.send_replace(Pace::Frozen);
+            tokio::time::sleep(20 * limit).await;
+            pace.send_replace(Pace::Running);
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(within(limit, &mut receiver, thawing).await, None);
+    }
+
+    #[test]
+    fn what_is_lost_of_a_batch_is_what_stands_behind_it() {
+        let gap = Dropped {
+            records: 7,
+            bytes: 700,
+        };
+        let items = || {
+            vec![
+                Item::Event(b"12".to_vec()),
+                Item::Gap(gap),
+                Item::Event(b"345".to_vec()),
+            ]
+        };
+        let batch = Batch::new(items(), true);
+        let lines = batch.lines();
+        assert_eq!(lines.1.len(), 3);
+        assert!(lines.0.starts_with(b"12\n{") && lines.0.ends_with(b"}\n345\n"));
+        assert!(batch.json().starts_with(b"[12,{") && batch.json().ends_with(b"},345]"));
+        for (delivered, records, bytes) in [(0, 9, 705), (1, 8, 703), (2, 1, 3), (3, 0, 0)] {
+            let lost = Dropped { records, bytes };
+            assert_eq!(batch.lost_after(delivered), lost, "{delivered}");
+        }
+        // Who has not asked for Lambda's events is not told.
+        assert_eq!(Batch::new(items(), false).lines().0, b"12\n345\n");
     }
 }
