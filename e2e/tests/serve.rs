@@ -272,6 +272,49 @@ fn privileged_a_killed_service_leaves_nothing() {
 }
 
 #[test]
+fn privileged_a_service_without_its_launcher_ends_and_says_so() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = serve(&lambent, &["--name", "f"]);
+    client(
+        &served,
+        "c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')\nprint('{}')",
+    );
+    let services = leftovers::services(lambent.root());
+    for launcher in leftovers::children(served.pid()) {
+        let pid = Pid::from_raw(i32::try_from(launcher).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+    // A signal that means nothing to it: it ends by itself.
+    let (status, log) = served.end(Signal::CONT);
+    assert_eq!(status.code(), Some(4), "{log}");
+    assert!(log.contains("starts environments has been killed"), "{log}");
+    lambent_e2e::wait::until("nothing is left of it", || {
+        Leftovers::of(lambent.root(), &services).is_empty()
+    });
+}
+
+#[test]
+fn privileged_a_function_that_cannot_be_made_is_said() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    client(
+        &served,
+        "c.create_function(FunctionName='f', Role='arn:aws:iam::123456789012:role/r', \
+         PackageType='Image', Code={'ImageUri': 'nosuch.tar'})\nprint('{}')",
+    );
+    lambent_e2e::wait::until("the service says so", || {
+        served.log().contains("warning: f cannot be invoked")
+    });
+    assert!(served.log().contains("nosuch.tar"), "{}", served.log());
+}
+
+#[test]
 fn privileged_responses_are_streamed() {
     if !privileged() {
         return;

@@ -3,12 +3,18 @@
 //! Clients send the whole body before they look for an answer: answered earlier, the
 //! connection would be closed under them, and they would never learn why.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 
 /// As much of a refused body is read as somebody may plausibly have meant.
 const MAX_DISCARDED_BYTES: usize = 64 << 20;
+
+/// As long may a client take for its next bytes: it holds a connection, of which there
+/// is a limited number.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +22,9 @@ pub(crate) enum BodyError {
     /// It is longer than the limit.
     #[error("the body is too large")]
     TooLarge,
+    /// No byte of it came for a while.
+    #[error("no byte of the body came for {} seconds", STALLED.as_secs())]
+    Stalled,
     /// The connection broke, or the client does not keep to the protocol.
     #[error("{0}")]
     Broken(hyper::Error),
@@ -32,8 +41,7 @@ pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Body
         return Err(BodyError::TooLarge);
     }
     let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(BodyError::Broken)?;
+    while let Some(frame) = next(&mut body).await? {
         let Some(data) = frame.data_ref() else {
             continue;
         };
@@ -50,10 +58,16 @@ pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Body
 /// Reads what is not wanted, up to a size.
 pub(crate) async fn discard(body: &mut Incoming) {
     let mut left = MAX_DISCARDED_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(frame)) = next(body).await {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         if left == 0 {
             return;
         }
     }
+}
+
+async fn next(body: &mut Incoming) -> Result<Option<Frame<Bytes>>, BodyError> {
+    let frame = tokio::time::timeout(STALLED, body.frame()).await;
+    let frame = frame.map_err(|_| BodyError::Stalled)?;
+    frame.transpose().map_err(BodyError::Broken)
 }

@@ -126,7 +126,7 @@ impl PreparedImage {
             Some(FileKind::Directory { .. }) => Ok(()),
             _ => Err(ServiceError::Image(format!(
                 "the image has no directory {path}, over which code or layers are \
-                 mounted: make it in the image (for example with WORKDIR {path})"
+                 mounted: make it in the image (`RUN mkdir -p {path}`)"
             ))),
         }
     }
@@ -285,6 +285,12 @@ impl Service {
             ),
             _code: code,
         })
+    }
+
+    /// Resolves when nothing can run any more, because somebody has killed the process
+    /// that starts environments.
+    pub async fn lost(&self) {
+        self.launcher.gone().await;
     }
 
     /// Ends every environment and import, and waits until nothing is left. Extensions

@@ -62,7 +62,7 @@ pub(super) async fn run(
         _ = interrupted() => Ok(None),
     };
     match opened {
-        Ok(Some(serving)) => serving.run().await,
+        Ok(Some(serving)) => serving.run().await?,
         Ok(None) => pools.shutdown().await,
         Err(error) => {
             pools.shutdown().await;

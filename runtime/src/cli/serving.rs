@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::configured::Fronts;
+use super::exit_status::CommandError;
 use super::interrupted;
 use super::sink::StandardError;
 use crate::admin::server::AdminServer;
@@ -30,7 +31,10 @@ impl Serving {
     /// Serves until somebody ends it, and until nothing is left of it. What runs
     /// may end in the grace time; then all environments are ended at once, and
     /// whoever still waits is told so.
-    pub(super) async fn run(self) {
+    ///
+    /// # Errors
+    /// The service has lost its launcher.
+    pub(super) async fn run(self) -> Result<(), CommandError> {
         let commands = tokio::spawn({
             let admin = Arc::clone(&self.admin);
             async move { admin.serve().await }
@@ -39,10 +43,13 @@ impl Serving {
         let following = self
             .configured
             .map(|configured| tokio::spawn(configured.follow(front)));
+        let pools = Arc::clone(&self.server.context().pools);
+        let mut lost = false;
         tokio::select! {
             () = self.server.serve() => {}
             _ = interrupted() => {}
             () = self.admin.stop_requested() => {}
+            () = pools.service().lost() => lost = true,
         }
         if let Some(following) = following {
             following.abort();
@@ -79,6 +86,14 @@ impl Serving {
         let _aborted = commands.await;
         let _in_time = tokio::time::timeout(LAST_ANSWERS, self.admin.finish()).await;
         let _in_time = tokio::time::timeout(LAST_ANSWERS, self.log.drained()).await;
+        if lost {
+            return Err(CommandError::Host(
+                "the process that starts environments has been killed, perhaps by the kernel for \
+                 want of memory, and all environments with it: start the service again"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -86,11 +101,11 @@ fn report_waiting_events(context: &Context, log: &StandardError) {
     let events = context.events.events();
     if events > 0 {
         let events = match events {
-            1 => "1 asynchronous event has".to_owned(),
-            events => format!("{events} asynchronous events have"),
+            1 => "1 asynchronous event has not been completed, and goes".to_owned(),
+            events => format!("{events} asynchronous events have not been completed, and go"),
         };
         log.say(&format!(
-            "{events} not been completed, and go on with the next service of this installation"
+            "{events} on with the next service of this installation"
         ));
     }
 }

@@ -115,6 +115,10 @@ impl Sink for StandardError {
         });
     }
 
+    fn notice(&self, message: &str) {
+        self.say(message);
+    }
+
     fn has_room(&self) -> bool {
         self.shared.lock().bytes.len() < ROOM
     }

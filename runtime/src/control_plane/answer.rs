@@ -85,8 +85,14 @@ impl ControlPlane {
                 page,
                 every_version,
             } => Ok(self.list_functions(page, *every_version)),
-            O::GetFunction(function) => self.get_function(function, endpoint),
-            O::GetFunctionConfiguration(function) => self.configuration(function).map(Answer::ok),
+            O::GetFunction(function) => {
+                self.settled();
+                self.get_function(function, endpoint)
+            }
+            O::GetFunctionConfiguration(function) => {
+                self.settled();
+                self.configuration(function).map(Answer::ok)
+            }
             O::UpdateFunctionCode(function) => self.update_code(function, &parsed(body)?),
             O::UpdateFunctionConfiguration(function) => {
                 self.update_configuration(function, &parsed(body)?)

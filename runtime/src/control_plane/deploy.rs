@@ -149,6 +149,11 @@ impl ControlPlane {
                 },
             )),
         };
+        if let Err(failed) = &outcome {
+            let reason = &failed.reason;
+            self.sink
+                .notice(&format!("warning: {name} cannot be invoked: {reason}"));
+        }
         let turn = self.turn();
         let changed = self.change(|catalog| {
             let current = catalog.functions.get(name);

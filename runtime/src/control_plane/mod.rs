@@ -157,6 +157,12 @@ impl ControlPlane {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until what the catalog says can be invoked: who reads that an update was
+    /// successful means to invoke it.
+    fn settled(&self) {
+        drop(self.turn());
+    }
+
     /// The state; whoever panicked while holding it left it whole.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

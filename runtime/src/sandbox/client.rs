@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::cgroup::{self, Cgroup, Hierarchies};
@@ -66,6 +66,8 @@ pub(crate) struct Launcher {
     service: String,
     hierarchies: Hierarchies,
     task: JoinHandle<()>,
+    /// Closed when the conversation has ended.
+    alive: watch::Receiver<()>,
     child: Mutex<Child>,
 }
 
@@ -113,15 +115,26 @@ impl Launcher {
         // without, and asks of it no more than when it is ready.
         let socket = UnixDatagram::from_std(ours.into())?;
         let (commands, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(converse(socket, receiver));
+        let (living, alive) = watch::channel(());
+        let task = tokio::spawn(async move {
+            converse(socket, receiver).await;
+            drop(living);
+        });
         Ok(Self {
             commands,
             next_id: AtomicU64::new(1),
             service,
             hierarchies: Hierarchies::discover()?,
             task,
+            alive,
             child: Mutex::new(child),
         })
+    }
+
+    /// Resolves when the launcher is gone, and every environment with it.
+    pub(crate) async fn gone(&self) {
+        let mut alive = self.alive.clone();
+        while alive.changed().await.is_ok() {}
     }
 
     /// A new, empty sandbox.

@@ -162,7 +162,7 @@ fn client_context(base64: &str) -> Result<ClientContext, Exception> {
 async fn event(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
     let body = body::read(body, limit).await.map_err(|error| match error {
         BodyError::TooLarge => Exception::too_large(limit),
-        BodyError::Broken(error) => Exception::invalid_json(&error.to_string()),
+        error => Exception::invalid_json(&error.to_string()),
     })?;
     if body.is_empty() {
         return Ok(Bytes::from_static(b"{}"));

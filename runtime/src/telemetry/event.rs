@@ -155,6 +155,9 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// Takes one event of a function whose log has this form.
     fn emit(&self, event: &Event, logging: Logging);
 
+    /// Takes a sentence of Lambent's own, which is no event of any function's.
+    fn notice(&self, _message: &str) {}
+
     /// Whether function lines are welcome now. Without room the function's pipe is
     /// left alone, and the function waits when that is full, as it would at any
     /// slow reader. What Lambda itself has to say comes all the same.
