@@ -7,18 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Moment;
+use super::account::{ACCOUNT_CONCURRENCY, UNRESERVED_MIN};
 use super::provisioned::provisioned_beyond_reserved;
 use super::record::{Catalog, UrlRecord};
 use super::refusal::Refusal;
 use super::settings::required;
 use super::shape::Arns;
 use crate::model::{FunctionName, FunctionReference};
-
-/// Executions that Lambda keeps for functions without a reservation.
-pub(super) const UNRESERVED_MIN: usize = 100;
-
-/// Executions of an account.
-pub(super) const ACCOUNT_CONCURRENCY: usize = 1_000;
 
 /// `CreateFunctionUrlConfig` and `UpdateFunctionUrlConfig`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -18,6 +18,7 @@
 //! | `shape.rs` | answers as Lambda words them |
 //! | `paging.rs` | `Marker` and `MaxItems` |
 
+mod account;
 mod aliases;
 mod attributes;
 mod configured;

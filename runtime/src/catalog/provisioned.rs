@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Moment;
-use super::attributes::UNRESERVED_MIN;
+use super::account::UNRESERVED_MIN;
 use super::record::{Catalog, FunctionRecord, ProvisionedRecord, Route};
 use super::refusal::{Refusal, RefusalKind};
 use super::shape::Arns;

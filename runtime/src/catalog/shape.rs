@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::attributes::ACCOUNT_CONCURRENCY;
+use super::account::ACCOUNT_CONCURRENCY;
 use super::record::{
     AliasRecord, Catalog, Code, FunctionRecord, LastUpdate, PackageSettings, State, UrlRecord,
     VersionRecord,

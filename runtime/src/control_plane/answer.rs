@@ -240,7 +240,7 @@ impl ControlPlane {
             O::ListLayerVersions(name, page) => self.list_layer_versions(name, page),
             O::PublishLayerVersion(name) => self.publish_layer(name, &parsed(body)?),
             O::GetLayerVersion(name, version) => {
-                let version = super::answer_layers::layer_version(version)?;
+                let version = layer_version(version)?;
                 self.layer(name, version, endpoint)
             }
             O::GetLayerVersionByArn(arn) => {
@@ -248,8 +248,7 @@ impl ControlPlane {
                 self.layer(&parsed.name, parsed.version, endpoint)
             }
             O::DeleteLayerVersion(name, version) => {
-                self.layers
-                    .remove(name, super::answer_layers::layer_version(version)?)?;
+                self.layers.remove(name, layer_version(version)?)?;
                 Ok(Answer::empty())
             }
         }
@@ -478,6 +477,14 @@ pub(super) fn listed(member: &str, (items, next): (Vec<Value>, Option<String>)) 
         body["NextMarker"] = json!(next);
     }
     Answer::ok(body)
+}
+
+/// The number in a path.
+fn layer_version(text: &str) -> Result<u64, Refusal> {
+    text.parse().map_err(|_| {
+        let rule = "Member must be a number greater than or equal to 1";
+        Refusal::constraint(text, "versionNumber", rule)
+    })
 }
 
 /// The members of a request; an empty body has none.

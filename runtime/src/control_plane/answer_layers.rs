@@ -75,11 +75,3 @@ impl ControlPlane {
         Ok(listed("LayerVersions", page.of(all)))
     }
 }
-
-/// The number in a path.
-pub(super) fn layer_version(text: &str) -> Result<u64, Refusal> {
-    text.parse().map_err(|_| {
-        let rule = "Member must be a number greater than or equal to 1";
-        Refusal::constraint(text, "versionNumber", rule)
-    })
-}

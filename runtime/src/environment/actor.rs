@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 
 use super::log::FunctionLog;
 use super::meter::Meter;
-use super::subscribers::{Pace, Subscribers};
+use super::queue::Pace;
+use super::subscribers::Subscribers;
 use super::thrash::Thrash;
 use super::timing::{Moment, Timing};
 use super::{

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::subscribers::{Pace, Queue};
+use super::queue::{Pace, Queue};
 use crate::sandbox::Network;
 use crate::telemetry::{
     Category, Destination, Dropped, HttpMethod, Item, Subscription, logs_dropped,

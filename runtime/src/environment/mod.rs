@@ -6,6 +6,7 @@ mod delivery;
 mod invocation;
 mod log;
 mod meter;
+mod queue;
 mod subscribers;
 mod thrash;
 mod timing;

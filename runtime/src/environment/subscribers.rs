@@ -4,28 +4,16 @@
 //! ([`super::delivery`]): whatever a subscriber does, the function does not wait for
 //! it. Subscribers end with the processes that they are part of.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::delivery;
+use super::queue::{Pace, Queue};
 use crate::sandbox::Network;
-use crate::telemetry::{
-    Api, Buffer, Buffering, Dropped, Event, Item, Subscription, SubscriptionError, delivered,
-};
-
-/// Whether anything can be delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// Batches go when they are due.
-    Running,
-    /// The environment is frozen: nobody would answer.
-    Frozen,
-    /// The environment ends: everything goes at once.
-    Ending,
-}
+use crate::telemetry::{Api, Dropped, Event, Subscription, SubscriptionError, delivered};
 
 /// All subscribers of an environment.
 #[derive(Debug)]
@@ -148,7 +136,7 @@ impl Subscribers {
             for (at, event) in &replay.events {
                 subscriber.push(*at, event, self.structured);
             }
-            subscriber.queue.lock().lose(replay.lost);
+            subscriber.queue.lose(replay.lost);
         }
         match own {
             Some(own) => self.list[own] = subscriber,
@@ -179,7 +167,7 @@ impl Subscribers {
         let queues: Vec<_> = self
             .list
             .iter()
-            .map(|subscriber| subscriber.queue.settled.subscribe())
+            .map(|subscriber| subscriber.queue.settled())
             .filter(|settled| !*settled.borrow())
             .collect();
         (!queues.is_empty()).then_some(async {
@@ -197,76 +185,5 @@ impl Subscriber {
         for line in delivered(at, event, *schema, types, structured) {
             self.queue.push(line);
         }
-    }
-}
-
-/// What waits for one subscriber: between the environment's actor, which fills it,
-/// and the task that delivers it.
-#[derive(Debug)]
-pub(super) struct Queue {
-    buffer: Mutex<Buffer>,
-    changed: Notify,
-    /// Nothing waits, and nothing is being delivered.
-    settled: watch::Sender<bool>,
-}
-
-impl Queue {
-    fn new(buffering: Buffering) -> Self {
-        Self {
-            buffer: Mutex::new(Buffer::new(buffering)),
-            changed: Notify::new(),
-            settled: watch::Sender::new(true),
-        }
-    }
-
-    /// The buffer; whoever panicked while it held it has left it whole.
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, line: Vec<u8>) {
-        let mut buffer = self.lock();
-        buffer.push(line, Instant::now());
-        self.settled.send_replace(false);
-        drop(buffer);
-        self.changed.notify_one();
-    }
-
-    /// Waits until a batch is due, and takes it.
-    pub(super) async fn next(&self, pace: &mut watch::Receiver<Pace>) -> Vec<Item> {
-        loop {
-            let wait = {
-                let pace = *pace.borrow_and_update();
-                let mut buffer = self.lock();
-                match (pace, buffer.due_in(Instant::now())) {
-                    (Pace::Ending, Some(_)) | (Pace::Running, Some(Duration::ZERO)) => {
-                        return buffer.take();
-                    }
-                    (Pace::Running, wait) => wait,
-                    (Pace::Frozen | Pace::Ending, _) => None,
-                }
-            };
-            tokio::select! {
-                () = self.changed.notified() => {}
-                changed = pace.changed() => if changed.is_err() {
-                    // The subscribers are gone, and this task will be.
-                    std::future::pending::<()>().await;
-                },
-                () = sleep(wait), if wait.is_some() => {}
-            }
-        }
-    }
-
-    /// The batch that was taken is delivered but for what is lost of it.
-    pub(super) fn done(&self, lost: Dropped) {
-        let mut buffer = self.lock();
-        buffer.lost(lost);
-        self.settled.send_replace(!buffer.has_events());
-    }
-}
-
-async fn sleep(wait: Option<Duration>) {
-    if let Some(wait) = wait {
-        tokio::time::sleep(wait).await;
     }
 }
