@@ -28,6 +28,7 @@ mod state;
 mod sys;
 pub mod telemetry;
 mod template;
+mod user_file;
 mod validate;
 
 pub use api::{ResponsePart, StreamError};

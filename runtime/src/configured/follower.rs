@@ -151,7 +151,11 @@ impl Configured {
         self.seen = now;
         let mut other_settings = false;
         if edited {
-            match self.file.read() {
+            let file = self.file.clone();
+            // Of a slow disk, and with a template that takes long to work out, nobody
+            // else has to wait.
+            let read = tokio::task::spawn_blocking(move || file.read()).await;
+            match read.unwrap_or_else(|panic| Err(format!("{path}: reading it failed: {panic}"))) {
                 Ok(read) => {
                     other_settings = read.endpoint != self.read.endpoint
                         || read.runtime_images != self.read.runtime_images;

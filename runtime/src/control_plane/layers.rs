@@ -25,6 +25,7 @@ use crate::catalog::{
 use crate::file::{self, DirectoryLock, failed};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
+use crate::user_file;
 
 /// What an archive may cost. Of real ones, those with Node's modules have most
 /// entries, some tens of thousands.
@@ -74,8 +75,16 @@ impl LayerStore {
         let unreadable = |error: std::io::Error| {
             ServiceError::Image(format!("cannot read {}: {error}", content.display()))
         };
-        if !content.metadata().map_err(unreadable)?.is_dir() {
-            return File::open(content).map_err(unreadable);
+        let kind = content.metadata().map_err(unreadable)?;
+        if kind.is_file() {
+            return user_file::open(content).map_err(unreadable);
+        }
+        if !kind.is_dir() {
+            return Err(ServiceError::Image(format!(
+                "{} is neither a file nor a directory: name a zip archive, or a directory with \
+                 what is to be in it",
+                content.display()
+            )));
         }
         let pack = |error| failed("pack", content, error);
         let mut file = tempfile::tempfile_in(&self.directory).map_err(pack)?;
@@ -284,4 +293,41 @@ impl LayerStore {
 
 fn service(error: &ServiceError) -> Refusal {
     Refusal::service(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn archives_are_of_files_and_directories() {
+        let root = tempfile::tempdir().unwrap();
+        let directories = StateDirectories::new(Some(root.path())).unwrap();
+        let store = LayerStore::open(&directories, "us-east-1").unwrap();
+        let content = tempfile::tempdir().unwrap();
+        let path = |name: &str| content.path().join(name);
+        mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for (content, part) in [
+            (path("fifo"), "is neither a file nor a directory"),
+            ("/dev/zero".into(), "is neither a file nor a directory"),
+            (path("."), "fifo\" is neither a file nor a directory nor"),
+            (path("missing"), "No such file"),
+        ] {
+            let error = store.archive_of(&content).unwrap_err().to_string();
+            assert!(error.contains(content.to_str().unwrap()), "{error}");
+            assert!(error.contains(part), "{error}");
+        }
+        fs::remove_file(path("fifo")).unwrap();
+        fs::write(path("file"), "text").unwrap();
+        let mut text = String::new();
+        let mut archive = store.archive_of(&path("file")).unwrap();
+        archive.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+        let mut begin = [0; 2];
+        let mut archive = store.archive_of(content.path()).unwrap();
+        archive.read_exact(&mut begin).unwrap();
+        assert_eq!(&begin, b"PK");
+    }
 }

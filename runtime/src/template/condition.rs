@@ -14,10 +14,15 @@ impl Scope<'_> {
     }
 
     pub(super) fn named_condition(&self, name: &str, place: &Place, depth: usize) -> Result<bool> {
+        if let Some(holds) = self.conditions.borrow().get(name) {
+            return Ok(*holds);
+        }
         let node = self.root.get("Conditions").and_then(|all| all.get(name));
         let node = node.ok_or_else(|| place.error(format!("there is no condition \"{name}\"")))?;
         let place = Place::default().part("Conditions").part(name).at(node.line);
-        self.holds(node, &place, depth + 1)
+        let holds = self.holds(node, &place, depth + 1)?;
+        self.conditions.borrow_mut().insert(name.to_owned(), holds);
+        Ok(holds)
     }
 
     pub(super) fn holds(&self, node: &Node, place: &Place, depth: usize) -> Result<bool> {
@@ -52,6 +57,38 @@ impl Scope<'_> {
             "Fn::And" => Ok(all(1..=10)?.into_iter().all(|holds| holds)),
             "Fn::Or" => Ok(all(1..=10)?.into_iter().any(|holds| holds)),
             other => Err(place.error(format!("{other} is no condition"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::tree::parse;
+    use super::*;
+
+    /// Each of fifteen levels names the one below ten times: worked out each time,
+    /// that would be 10^15 conditions.
+    #[test]
+    fn each_is_worked_out_once() {
+        for (function, leaf, holds) in [
+            ("And", "a", true),
+            ("And", "b", false),
+            ("Or", "a", true),
+            ("Or", "b", false),
+        ] {
+            let mut lines = vec![format!("Conditions:\n  C0: !Equals [a, {leaf}]")];
+            for level in 1..=15 {
+                let below = vec![format!("!Condition C{}", level - 1); 10].join(", ");
+                lines.push(format!("  C{level}: !{function} [{below}]"));
+            }
+            let root = parse(&lines.join("\n")).unwrap();
+            let given = BTreeMap::new();
+            let scope = Scope::new(&root, &given, "us-east-1");
+            let found = scope.condition("C15", &Place::default());
+            assert_eq!(found, Ok(holds), "{function} of {leaf}");
+            assert_eq!(scope.conditions.borrow().len(), 16, "{function} of {leaf}");
         }
     }
 }

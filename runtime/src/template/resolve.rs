@@ -19,6 +19,8 @@ pub(super) struct Scope<'a> {
     /// Given values, by parameter.
     pub(super) given: &'a BTreeMap<String, String>,
     pub(super) region: &'a str,
+    /// Conditions that were worked out: each may be named by many others.
+    pub(super) conditions: RefCell<BTreeMap<String, bool>>,
     warnings: RefCell<BTreeSet<String>>,
 }
 
@@ -33,6 +35,7 @@ impl<'a> Scope<'a> {
             root,
             given,
             region,
+            conditions: RefCell::default(),
             warnings: RefCell::default(),
         }
     }

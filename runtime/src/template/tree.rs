@@ -1,7 +1,8 @@
 //! YAML (and so JSON) as a tree that knows its lines. `CloudFormation`'s short tags
 //! become what they stand for: `!Ref x` is `{"Ref": x}`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
@@ -10,6 +11,9 @@ use crate::configuration::{ConfigurationError, Place};
 /// Nodes of a template, those that aliases repeat counted each time: it is
 /// 1 MB of text at most.
 const MAX_NODES: usize = 200_000;
+
+/// Bytes of all its scalars and keys, counted the same way.
+const MAX_BYTES: usize = 4 << 20;
 
 /// How deep it may be.
 const MAX_DEPTH: usize = 64;
@@ -63,12 +67,34 @@ impl Node {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if is_null(text))
     }
 
-    fn count(&self) -> usize {
-        1 + match &self.kind {
-            Kind::Scalar { .. } => 0,
-            Kind::List(items) => items.iter().map(Self::count).sum(),
-            Kind::Map(members) => members.iter().map(|(_, node)| node.count()).sum(),
+    fn size(&self) -> Size {
+        let mut size = Size { nodes: 1, bytes: 0 };
+        match &self.kind {
+            Kind::Scalar { text, .. } => size.bytes += text.len(),
+            Kind::List(items) => items.iter().for_each(|item| size.add(item.size())),
+            Kind::Map(members) => {
+                for (key, node) in members {
+                    size.bytes += key.len();
+                    size.add(node.size());
+                }
+            }
         }
+        size
+    }
+}
+
+/// What a tree costs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    /// Of scalars and keys.
+    bytes: usize,
+}
+
+impl Size {
+    fn add(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.bytes += other.bytes;
     }
 }
 
@@ -85,7 +111,7 @@ pub(super) fn parse(text: &str) -> Result<Node, ConfigurationError> {
     let mut loader = Loader {
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),
-        nodes: 0,
+        size: Size::default(),
     };
     let mut document = None;
     loop {
@@ -102,11 +128,24 @@ pub(super) fn parse(text: &str) -> Result<Node, ConfigurationError> {
 
 struct Loader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-    anchors: HashMap<usize, Node>,
-    nodes: usize,
+    anchors: HashMap<usize, Rc<Node>>,
+    size: Size,
 }
 
 impl<'a> Loader<'a> {
+    /// Counts what is about to be kept.
+    fn count(&mut self, size: Size, span: Span) -> Result<(), ConfigurationError> {
+        self.size.add(size);
+        if self.size.nodes > MAX_NODES || self.size.bytes > MAX_BYTES {
+            return Err(error(
+                span,
+                "the template has too many values, or too long ones, once its aliases are \
+                 written out",
+            ));
+        }
+        Ok(())
+    }
+
     fn next(&mut self) -> Result<(Event<'a>, Span), ConfigurationError> {
         match self.parser.next_event() {
             Some(Ok(both)) => Ok(both),
@@ -125,21 +164,23 @@ impl<'a> Loader<'a> {
         span: Span,
         depth: usize,
     ) -> Result<Node, ConfigurationError> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return Err(error(span, "the template has too many values"));
-        }
         if depth > MAX_DEPTH {
             return Err(error(span, "the template is nested too deeply"));
         }
         let line = span.start.line();
+        let bytes = match &event {
+            Event::Scalar(text, ..) => text.len(),
+            _ => 0,
+        };
+        let size = Size { nodes: 1, bytes };
+        self.count(size, span)?;
         let (kind, anchor, tag) = match event {
             Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
                     return Err(error(span, "the alias refers to itself or to nothing"));
                 };
-                self.nodes += node.count();
-                return Ok(node);
+                self.count(node.size(), span)?;
+                return Ok(Node::clone(&node));
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
@@ -162,13 +203,16 @@ impl<'a> Loader<'a> {
         };
         let node = tagged(Node { kind, line }, tag.as_deref(), span)?;
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            // A copy, too.
+            self.count(node.size(), span)?;
+            self.anchors.insert(anchor, Rc::new(node.clone()));
         }
         Ok(node)
     }
 
     fn map(&mut self, depth: usize) -> Result<Kind, ConfigurationError> {
         let mut members: Vec<(String, Node)> = vec![];
+        let mut keys: HashSet<String> = HashSet::new();
         let mut merged: Vec<Node> = vec![];
         loop {
             let (event, span) = self.next()?;
@@ -187,16 +231,19 @@ impl<'a> Loader<'a> {
             let Some(key) = key.text() else {
                 return Err(error(span, "a key is not a text"));
             };
-            if members.iter().any(|(other, _)| other == key) {
+            if !keys.insert(key.to_owned()) {
                 return Err(error(span, &format!("the key {key} is there twice")));
             }
             members.push((key.to_owned(), value));
         }
         // What the map says itself has precedence.
-        for node in &merged {
-            for (key, value) in node.members() {
-                if !members.iter().any(|(other, _)| other == key) {
-                    members.push((key.clone(), value.clone()));
+        for node in merged {
+            let Kind::Map(more) = node.kind else {
+                continue;
+            };
+            for (key, value) in more {
+                if keys.insert(key.clone()) {
+                    members.push((key, value));
                 }
             }
         }
@@ -315,6 +362,41 @@ mod tests {
         }
         let error = parse(&bomb.join("\n")).unwrap_err().to_string();
         assert!(error.contains("too many values"), "{error}");
+        let long = "x".repeat(100_000);
+        for (text, refused) in [
+            (format!("a: &a {long}\nb: [*a, *a]"), false),
+            // Few values, and much text.
+            (
+                format!("a: &a {long}\nb: [{}]", vec!["*a"; 50].join(", ")),
+                true,
+            ),
+            (
+                format!("a: &a {{{long}: 1}}\nb: [{}]", vec!["*a"; 50].join(", ")),
+                true,
+            ),
+            (
+                format!("a: &a {{k: {long}}}\nb: {{{}}}", {
+                    let merges: Vec<_> = (0..50).map(|n| format!("k{n}: {{<<: *a}}")).collect();
+                    merges.join(", ")
+                }),
+                true,
+            ),
+            // Each level of anchors keeps a copy.
+            (
+                (0..60).fold(long.clone(), |text, n| format!("&n{n} [{text}]")),
+                true,
+            ),
+        ] {
+            let begin = &text[..9];
+            let error = parse(&text).map(drop).map_err(|error| error.to_string());
+            match error {
+                Err(error) => {
+                    assert!(refused, "{begin}: {error}");
+                    assert!(error.contains("or too long ones"), "{begin}: {error}");
+                }
+                Ok(()) => assert!(!refused, "{begin}"),
+            }
+        }
         let deep = "[".repeat(80) + &"]".repeat(80);
         let error = parse(&deep).unwrap_err().to_string();
         assert!(error.contains("nested"), "{error}");
