@@ -67,6 +67,12 @@ rules! {
         "The image says that it is for one architecture, and its program is for another: a build on \
          an Apple or Graviton machine, or a binary that was copied in.",
         "Build with --platform, and compile for the function's architecture.";
+    DAMAGED_PROGRAM = "damaged-program", Error, "a program that the kernel does not execute",
+        Some("Runtime.InvalidEntrypoint: RequestId: <id> Error: fork/exec <program>: exec format error"),
+        "It begins as an ELF file, and is an object file or a library's remains, was cut off, or was \
+         changed by a tool that left it damaged. Where only the name of its loader cannot be read, \
+         the error is \"input/output error\".",
+        "Build or download the program again, and execute it before it is copied into the image.";
 
     // What is started.
     ENTRY_POINT_MISSING = "entry-point-missing", Error, "nothing to run",
