@@ -158,7 +158,8 @@ rules! {
         "Set the library's cache directory to one below /tmp (HOME=/tmp, XDG_CACHE_HOME, \
          MPLCONFIGDIR, HF_HOME, NUMBA_CACHE_DIR), or fill it when the image is built.";
     SHARED_MEMORY = "shared-memory", Warning, "something needs /dev/shm",
-        Some("OSError: [Errno 38] Function not implemented"),
+        Some("OSError: [Errno 38] Function not implemented (ENOSYS; glibc before 2.34), or \
+              FileNotFoundError: [Errno 2] No such file or directory (ENOENT; glibc since 2.34)"),
         "Lambda has no /dev/shm, so POSIX semaphores and shared memory fail: Python's \
          multiprocessing.Pool and Queue among others. Docker has it, which hides this.",
         "Use threads, or multiprocessing.Process with Pipe; for joblib and numba choose threads.";
