@@ -67,6 +67,26 @@ fn foreign_program() -> Vec<u8> {
     header
 }
 
+/// A program of this machine whose loader's name is at this offset; there is one at
+/// 1 MB, as what changes programs appends it, and its file does not exist.
+fn program(offset: &[u8; 8]) -> Vec<u8> {
+    let own = fs::read("/proc/self/exe").unwrap();
+    let mut program = own[..64].to_vec();
+    let name = b"/nowhere/ld\0";
+    // One program header, right behind the header.
+    program[32..40].copy_from_slice(&64_u64.to_le_bytes());
+    program[56..58].copy_from_slice(&1_u16.to_le_bytes());
+    program.extend([3, 0, 0, 0, 4, 0, 0, 0]);
+    program.extend(offset);
+    program.extend([0; 16]);
+    program.extend((name.len() as u64).to_le_bytes());
+    program.extend([0; 16]);
+    program.extend(b"AWS_LAMBDA_RUNTIME_API");
+    program.resize(1 << 20, 0);
+    program.extend(name);
+    program
+}
+
 #[test]
 fn each_rule_has_an_image_that_breaks_it() {
     let layer = LayerBuilder::new;
@@ -119,6 +139,16 @@ fn each_rule_has_an_image_that_breaks_it() {
             "wrong-architecture",
             "error",
             starting("run", 0o755, "curl $AWS_LAMBDA_RUNTIME_API\n"),
+        ),
+        (
+            "damaged-program",
+            "error",
+            starting("run", 0o755, program(&[0xff; 8])),
+        ),
+        (
+            "interpreter-not-found",
+            "error",
+            starting("run", 0o755, program(&(1_u64 << 20).to_le_bytes())),
         ),
         ("entry-point-missing", "error", host().layer(base())),
         (

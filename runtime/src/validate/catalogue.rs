@@ -67,6 +67,12 @@ rules! {
         "The image says that it is for one architecture, and its program is for another: a build on \
          an Apple or Graviton machine, or a binary that was copied in.",
         "Build with --platform, and compile for the function's architecture.";
+    DAMAGED_PROGRAM = "damaged-program", Error, "a program that the kernel does not execute",
+        Some("Runtime.InvalidEntrypoint: RequestId: <id> Error: fork/exec <program>: exec format error"),
+        "It begins as an ELF file, and is an object file or a library's remains, was cut off, or was \
+         changed by a tool that left it damaged. Where only the name of its loader cannot be read, \
+         the error is \"input/output error\".",
+        "Build or download the program again, and execute it before it is copied into the image.";
 
     // What is started.
     ENTRY_POINT_MISSING = "entry-point-missing", Error, "nothing to run",
@@ -152,7 +158,8 @@ rules! {
         "Set the library's cache directory to one below /tmp (HOME=/tmp, XDG_CACHE_HOME, \
          MPLCONFIGDIR, HF_HOME, NUMBA_CACHE_DIR), or fill it when the image is built.";
     SHARED_MEMORY = "shared-memory", Warning, "something needs /dev/shm",
-        Some("OSError: [Errno 38] Function not implemented"),
+        Some("OSError: [Errno 38] Function not implemented (ENOSYS; glibc before 2.34), or \
+              FileNotFoundError: [Errno 2] No such file or directory (ENOENT; glibc since 2.34)"),
         "Lambda has no /dev/shm, so POSIX semaphores and shared memory fail: Python's \
          multiprocessing.Pool and Queue among others. Docker has it, which hides this.",
         "Use threads, or multiprocessing.Process with Pipe; for joblib and numba choose threads.";

@@ -2,13 +2,20 @@
 //! machine and the loader that an ELF file is for. Pure; the bytes are untrusted.
 
 use object::Endianness;
-use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64};
+use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader};
 
-/// So many of a program's first bytes are enough to tell.
+/// So many of a program's first bytes are enough to tell, for most.
 pub(super) const HEAD: u64 = 64 * 1024;
+/// Most bytes of a program that are read, where its head is not enough: what changes
+/// a program afterwards may write its loader's name at the end.
+pub(super) const PROGRAM_MAX: u64 = 256 << 20;
 /// The kernel reads a script's first line in this many bytes.
 const SHEBANG_MAX: usize = 256;
+/// Most program headers that the kernel reads: 64 KB, at 56 bytes each.
+const PROGRAM_HEADERS_MAX: u16 = 1170;
+/// A loader's name in bytes, with the zero at its end, as the kernel takes it.
+const LOADER_BYTES: std::ops::RangeInclusive<usize> = 2..=4096;
 
 /// What kind of program it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +28,16 @@ pub(super) enum Program {
         architecture: Option<&'static str>,
         loader: Option<String>,
     },
+    /// An ELF file for a machine of Lambda's that the kernel does not execute, and
+    /// what is wrong with it, as the end of a sentence that begins with the file.
+    Damaged(&'static str),
     /// Neither: the kernel has no way to run it.
     Unknown,
 }
 
 impl Program {
-    /// Reads the first bytes of a file.
+    /// Reads the first bytes of a file. What is damaged may only be cut off, if these
+    /// are not all of them.
     pub(super) fn of(head: &[u8]) -> Self {
         if let Some(line) = head.strip_prefix(b"#!") {
             return Self::Script(interpreter(line));
@@ -52,6 +63,9 @@ fn elf(head: &[u8]) -> Option<Program> {
     if !head.starts_with(b"\x7fELF") {
         return None;
     }
+    if head.len() < size_of::<FileHeader64<Endianness>>() {
+        return Some(Program::Damaged("ends within its ELF header"));
+    }
     // Lambda has 64-bit little-endian machines; the rest is for another.
     let other = Program::Elf {
         architecture: None,
@@ -60,27 +74,54 @@ fn elf(head: &[u8]) -> Option<Program> {
     let Ok(header) = FileHeader64::<Endianness>::parse(head) else {
         return Some(other);
     };
-    let Ok(endian) = header.endian() else {
-        return Some(other);
+    let architecture = match header
+        .endian()
+        .map(|endian| (endian, header.e_machine(endian)))
+    {
+        Ok((Endianness::Little, EM_X86_64)) => "amd64",
+        Ok((Endianness::Little, EM_AARCH64)) => "arm64",
+        _ => return Some(other),
     };
-    if endian == Endianness::Big {
-        return Some(other);
-    }
-    let loader = header
-        .program_headers(endian, head)
-        .ok()
-        .into_iter()
-        .flatten()
-        .find_map(|segment| segment.interpreter(endian, head).ok().flatten())
-        .map(|path| String::from_utf8_lossy(path).into_owned());
-    Some(Program::Elf {
-        architecture: match header.e_machine(endian) {
-            EM_X86_64 => Some("amd64"),
-            EM_AARCH64 => Some("arm64"),
-            _ => None,
+    Some(match loader(header, head) {
+        Ok(loader) => Program::Elf {
+            architecture: Some(architecture),
+            loader,
         },
-        loader,
+        Err(reason) => Program::Damaged(reason),
     })
+}
+
+/// The loader that a program names, if it names one; or why the kernel does not
+/// execute it. It does execute a program whose other segments are damaged, and that
+/// ends by a signal.
+fn loader(header: &FileHeader64<Endianness>, file: &[u8]) -> Result<Option<String>, &'static str> {
+    let endian = Endianness::Little;
+    if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
+        return Err("is an ELF file, but not an executable one");
+    }
+    if !(1..=PROGRAM_HEADERS_MAX).contains(&header.e_phnum(endian)) {
+        return Err("has no program headers, or too many");
+    }
+    let segments = header
+        .program_headers(endian, file)
+        .map_err(|_| "has program headers that cannot be read")?;
+    let named = segments
+        .iter()
+        .find(|segment| segment.p_type(endian) == PT_INTERP);
+    let Some(segment) = named else {
+        return Ok(None);
+    };
+    let name = segment
+        .data(endian, file)
+        .map_err(|()| "names a loader beyond its end")?;
+    match name {
+        [.., 0] if LOADER_BYTES.contains(&name.len()) => {
+            let end = name.iter().position(|&byte| byte == 0);
+            let path = &name[..end.unwrap_or(name.len())];
+            Ok(Some(String::from_utf8_lossy(path).into_owned()))
+        }
+        _ => Err("has a loader's name that is no text of 1 to 4,095 bytes with a zero at its end"),
+    }
 }
 
 #[cfg(test)]
@@ -122,20 +163,87 @@ mod tests {
 
     #[test]
     fn anything_else_is_not_a_program() {
-        let big_endian = b"\x7fELF\x02\x02\x01".to_vec();
+        let big_endian = [b"\x7fELF\x02\x02\x01", &[0; 64][..]].concat();
         for head in [&b""[..], b"\x7fEL", b"echo hi\n", &[0; 4096]] {
             assert_eq!(Program::of(head), Program::Unknown, "{head:?}");
         }
-        for head in [
-            &b"\x7fELF"[..],
-            &big_endian,
-            &[b"\x7fELF", &[1; 64][..]].concat(),
-        ] {
+        for head in [big_endian, [b"\x7fELF", &[1; 64][..]].concat()] {
             let other = Program::Elf {
                 architecture: None,
                 loader: None,
             };
-            assert_eq!(Program::of(head), other, "{head:?}");
+            assert_eq!(Program::of(&head), other, "{head:?}");
+        }
+    }
+
+    /// A program of this machine, with some of its bytes replaced.
+    fn changed(program: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut program = program.to_vec();
+        program[at..at + bytes.len()].copy_from_slice(bytes);
+        program
+    }
+
+    #[test]
+    fn what_is_damaged_the_kernel_does_not_execute() {
+        let whole = std::fs::read("/bin/true").unwrap();
+        let header = FileHeader64::<Endianness>::parse(whole.as_slice()).unwrap();
+        let endian = header.endian().unwrap();
+        let segments = header.program_headers(endian, whole.as_slice()).unwrap();
+        let number = segments
+            .iter()
+            .position(|segment| segment.p_type(endian) == PT_INTERP)
+            .unwrap();
+        let size = segments[number].p_filesz(endian);
+        let segment = usize::try_from(header.e_phoff(endian)).unwrap() + number * 56;
+        // Places of p_offset and p_filesz.
+        let (offset, length) = (segment + 8, segment + 32);
+        let beyond = (whole.len() as u64).to_le_bytes();
+        let cases = [
+            ("cut within the header", whole[..40].to_vec()),
+            ("cut within the program headers", whole[..100].to_vec()),
+            ("an object file", changed(&whole, 16, &[1, 0])),
+            ("headers beyond the end", changed(&whole, 32, &beyond)),
+            ("headers of another size", changed(&whole, 54, &[55, 0])),
+            ("no headers", changed(&whole, 56, &[0, 0])),
+            ("many headers", changed(&whole, 56, &1171_u16.to_le_bytes())),
+            ("a name beyond the end", changed(&whole, offset, &beyond)),
+            (
+                "an empty name",
+                changed(&whole, length, &1_u64.to_le_bytes()),
+            ),
+            (
+                "a long name",
+                changed(&whole, length, &4097_u64.to_le_bytes()),
+            ),
+            (
+                "a name without a zero",
+                changed(&whole, length, &(size - 1).to_le_bytes()),
+            ),
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let refused = |name: &str, program: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::copy("/bin/true", &path).unwrap();
+            std::fs::write(&path, program).unwrap();
+            let result = std::process::Command::new(path).status();
+            result.map(|_| ()).map_err(|error| error.raw_os_error())
+        };
+        assert_eq!(refused("whole", &whole), Ok(()));
+        assert!(matches!(
+            Program::of(&whole),
+            Program::Elf {
+                loader: Some(_),
+                ..
+            }
+        ));
+        for (name, program) in cases {
+            assert!(
+                matches!(Program::of(&program), Program::Damaged(_)),
+                "{name}"
+            );
+            // ENOEXEC, or EIO where the name cannot be read.
+            let errno = refused(name, &program).unwrap_err();
+            assert!(matches!(errno, Some(8 | 5)), "{name}: {errno:?}");
         }
     }
 }

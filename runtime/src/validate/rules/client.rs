@@ -7,13 +7,12 @@ use memchr::memmem;
 
 use super::super::catalogue::{HANDLER_MISSING, HANDLER_NOT_FOUND, RUNTIME_CLIENT_MISSING};
 use super::super::finding::shown;
+use super::super::program::PROGRAM_MAX;
 use super::super::{Finding, Severity, Subject};
 use super::extensions::EXTENSIONS;
 
 /// The variable that every client reads, so its name is in every client.
 const API_VARIABLE: &[u8] = b"AWS_LAMBDA_RUNTIME_API";
-/// Most bytes of a program that are searched for it.
-const PROGRAM_MAX: u64 = 256 << 20;
 
 /// A runtime interface client of a language, and how it is recognised.
 struct Client {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use lambent_images::{ImageFile, ImageFileKind, Located, Permission, Result};
 
 use super::super::catalogue::{
-    ENTRY_POINT_MISSING, ENTRY_POINT_NOT_EXECUTABLE, ENTRY_POINT_NOT_FOUND, ENTRY_POINT_RELATIVE,
-    ENTRY_POINT_SYMLINK, INTERPRETER_NOT_FOUND, WRONG_ARCHITECTURE,
+    DAMAGED_PROGRAM, ENTRY_POINT_MISSING, ENTRY_POINT_NOT_EXECUTABLE, ENTRY_POINT_NOT_FOUND,
+    ENTRY_POINT_RELATIVE, ENTRY_POINT_SYMLINK, INTERPRETER_NOT_FOUND, WRONG_ARCHITECTURE,
 };
 use super::super::finding::shown;
-use super::super::program::{HEAD, Program};
+use super::super::program::{HEAD, PROGRAM_MAX, Program};
 use super::super::subject::permits;
 use super::super::{Finding, Rule, Subject};
 
@@ -73,7 +73,7 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
             Some(Finding::new(rule, message).at(&file.path).in_layer(layer))
         };
         let named = shown(&file.path);
-        match Program::of(&subject.files.head(&file.path, HEAD)?) {
+        match read(subject, &file)? {
             Program::Script(interpreter) => {
                 by = format!(", which {named} asks for");
                 wanted = subject.working_directory().join(interpreter);
@@ -97,6 +97,10 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
                 let finding = located(subject, Path::new(&loader), &INTERPRETER_NOT_FOUND, &by);
                 return Ok(finding.err());
             }
+            Program::Damaged(_) if file.size > PROGRAM_MAX => return Ok(None),
+            Program::Damaged(reason) => {
+                return Ok(at(&DAMAGED_PROGRAM, format!("{named} {reason}")));
+            }
             Program::Unknown => {
                 let message =
                     format!("{named} is neither a program nor a script with #! in its first line");
@@ -107,6 +111,18 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
     }
     let message = format!("{} needs too many interpreters", shown(path));
     Ok(Some(Finding::new(rule, message).at(path)))
+}
+
+/// What kind of program a file is. Where its head seems damaged, what is missing may
+/// come later.
+fn read(subject: &Subject<'_>, file: &ImageFile) -> Result<Program> {
+    match Program::of(&subject.files.head(&file.path, HEAD)?) {
+        Program::Damaged(_) if file.size > HEAD => {
+            let whole = subject.files.head(&file.path, PROGRAM_MAX)?;
+            Ok(Program::of(&whole))
+        }
+        program => Ok(program),
+    }
 }
 
 /// The regular file that a path leads to, if Lambda's user may execute it.
