@@ -69,7 +69,7 @@ fn foreign_program() -> Vec<u8> {
 
 /// A program of this machine whose loader's name is at this offset; there is one at
 /// 1 MB, as what changes programs appends it, and its file does not exist.
-fn program(offset: &[u8; 8]) -> Vec<u8> {
+fn program(offset: [u8; 8]) -> Vec<u8> {
     let own = fs::read("/proc/self/exe").unwrap();
     let mut program = own[..64].to_vec();
     let name = b"/nowhere/ld\0";
@@ -143,12 +143,12 @@ fn each_rule_has_an_image_that_breaks_it() {
         (
             "damaged-program",
             "error",
-            starting("run", 0o755, program(&[0xff; 8])),
+            starting("run", 0o755, program([0xff; 8])),
         ),
         (
             "interpreter-not-found",
             "error",
-            starting("run", 0o755, program(&(1_u64 << 20).to_le_bytes())),
+            starting("run", 0o755, program((1_u64 << 20).to_le_bytes())),
         ),
         ("entry-point-missing", "error", host().layer(base())),
         (
@@ -321,7 +321,20 @@ fn an_index_and_what_cannot_be_read_are_findings() {
     );
     assert_eq!(run.status, 1);
 
-    // What is no image at all is not a finding about one.
+    // A reference that fits several images is not a finding about one.
+    let two = scratch.path().join("two");
+    good().write_oci_layout(&two, "one").unwrap();
+    let list = two.join("index.json");
+    let mut outer: Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
+    let mut other = outer["manifests"][0].clone();
+    other["annotations"] = json!({"org.opencontainers.image.ref.name": "other"});
+    outer["manifests"].as_array_mut().unwrap().push(other);
+    fs::write(&list, outer.to_string()).unwrap();
+    let run = validate(&fresh, &two, &["--quiet"]);
+    assert_eq!(run.status, 3, "{run:?}");
+    assert!(run.stderr.contains("name one"), "{run:?}");
+
+    // Nor is what is no image at all.
     let run = validate(&fresh, Path::new("/dev/null"), &["--quiet"]);
     assert_eq!(run.status, 3, "{run:?}");
 }
@@ -421,6 +434,15 @@ fn reports_have_the_forms_that_tools_read() {
     let text = report("text");
     assert!(text.contains("error[entry-point-not-found]"), "{text}");
     assert!(text.ends_with("1 error, 0 warnings, 1 note\n"), "{text}");
+    good().write_oci_archive(&file, "latest").unwrap();
+    let perfect = lambent.run(["validate", file.to_str().unwrap(), "--quiet"]);
+    assert_eq!(perfect.status, 0, "{perfect:?}");
+    assert!(
+        perfect
+            .stdout
+            .ends_with(": Lambda takes it: nothing found\n"),
+        "{perfect:?}"
+    );
     let explained = lambent.run(["validate", "--explain", "image-index"]);
     assert!(
         explained.stdout.contains("--provenance=false"),

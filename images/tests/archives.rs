@@ -135,7 +135,7 @@ fn several_images_in_a_docker_archive() {
         assert_eq!(image.layers.len(), layers, "{name}");
     }
     let (kind, text) = import(&scratch, named(), "docker-archive:FILE").unwrap_err();
-    assert_eq!(kind, ErrorKind::Invalid);
+    assert_eq!(kind, ErrorKind::Ambiguous);
     assert!(
         ["fn:1", "h.io/fn:old", "fn:2"]
             .iter()

@@ -181,11 +181,14 @@ fn choose_entry(mut entries: Vec<Entry>, reference: Option<&str>) -> Result<Entr
     let listed = listed(entries.iter().map(names));
     let Some(reference) = reference else {
         if entries.len() > 1 {
-            return Err(Error::invalid(format!(
-                "the archive holds {} images; name one, as in docker-archive:FILE:NAME or \
-                 docker-archive:FILE:@0: {listed}",
-                entries.len()
-            )));
+            return Err(Error::new(
+                ErrorKind::Ambiguous,
+                format!(
+                    "the archive holds {} images; name one, as in docker-archive:FILE:NAME or \
+                     docker-archive:FILE:@0: {listed}",
+                    entries.len()
+                ),
+            ));
         }
         return Ok(entries.remove(0));
     };
@@ -257,7 +260,7 @@ mod tests {
         assert_eq!(kind(entries(&[None]), None), None);
         assert_eq!(
             kind(entries(&[Some(&["a:1"]), Some(&["b:1"])]), None),
-            Some(ErrorKind::Invalid)
+            Some(ErrorKind::Ambiguous)
         );
         assert_eq!(
             kind(entries(&[Some(&["a:1"]), Some(&["b:1"])]), Some("b:1")),
@@ -268,7 +271,7 @@ mod tests {
             Some(ErrorKind::NotFound)
         );
         let nameless = || entries(&[None, Some(&[])]);
-        assert_eq!(kind(nameless(), None), Some(ErrorKind::Invalid));
+        assert_eq!(kind(nameless(), None), Some(ErrorKind::Ambiguous));
         assert_eq!(kind(nameless(), Some("@1")), None);
         assert_eq!(kind(nameless(), Some("@2")), Some(ErrorKind::NotFound));
     }

@@ -284,11 +284,14 @@ fn choose_tagged(index: &[u8], tag: Option<&str>, platform: &Platform) -> Result
         [one] => Ok(one.clone()),
         // One name for all: platforms of one image, side by side.
         several if known.len() <= 1 => choose(several, platform).cloned(),
-        _ => Err(Error::invalid(format!(
-            "the image layout holds {} images; name one, as in oci:DIR:NAME or \
-             oci-archive:FILE:@0: {listed}",
-            entries.len()
-        ))),
+        _ => Err(Error::new(
+            ErrorKind::Ambiguous,
+            format!(
+                "the image layout holds {} images; name one, as in oci:DIR:NAME or \
+                 oci-archive:FILE:@0: {listed}",
+                entries.len()
+            ),
+        )),
     }
 }
 
@@ -365,7 +368,10 @@ mod tests {
         let (a, b) = (entry("a", "amd64"), entry("b", "arm64"));
         assert_eq!(pick(&[], None), Err(ErrorKind::NotAnImage));
         assert_eq!(pick(std::slice::from_ref(&a), None).unwrap(), "amd64");
-        assert_eq!(pick(&[a.clone(), b.clone()], None), Err(ErrorKind::Invalid));
+        assert_eq!(
+            pick(&[a.clone(), b.clone()], None),
+            Err(ErrorKind::Ambiguous)
+        );
         assert_eq!(pick(&[a.clone(), b.clone()], Some("b")).unwrap(), "arm64");
         assert_eq!(pick(&[a.clone(), b], Some("c")), Err(ErrorKind::NotFound));
         assert_eq!(

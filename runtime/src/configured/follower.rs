@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::deployer::Deployer;
+use super::deployer::{Changes, Deployer};
 use super::file::ConfigurationFile;
 use super::source::{Identity, Source};
-use crate::configuration::Configuration;
+use crate::configuration::{Api, Configuration};
 use crate::control_plane::ControlPlane;
 use crate::model::FunctionName;
 use crate::pool::Pools;
@@ -56,6 +56,8 @@ pub(crate) struct Configured {
     say: Arc<dyn Fn(&str) + Send + Sync>,
     /// What was read last, if only because it could not be served.
     read: Configuration,
+    /// The routes that are served.
+    api: Api,
     /// When that was made, or tried.
     seen: Seen,
     /// Warnings that were said.
@@ -98,6 +100,7 @@ impl Configured {
                 sources: vec![],
             },
             file: start.file,
+            api: configuration.api.clone(),
             read: configuration,
             said: BTreeSet::new(),
         };
@@ -184,15 +187,10 @@ impl Configured {
                  start it again"
             ));
         }
-        if !changes.is_empty() {
-            (self.say)(&format!(
-                "{path}: {}. New invocations meet what is there now",
-                changes.summary()
-            ));
-        } else if edited {
-            (self.say)(&format!(
-                "{path} has changed, but none of its functions has"
-            ));
+        let api = self.read.api != self.api;
+        self.api = self.read.api.clone();
+        if let Some(line) = news(&path, &changes, api, edited) {
+            (self.say)(&line);
         }
         if let Some(line) = listener.changed(&self.read).await {
             (self.say)(&line);
@@ -233,6 +231,75 @@ impl Configured {
             Ok(seen) => seen,
             // As before.
             Err(_) => self.seen.clone(),
+        }
+    }
+}
+
+/// What to say of a file, if anything: the changes of its functions, whether its
+/// routes or their CORS are other ones, and whether it was written at all.
+fn news(path: &str, changes: &Changes, api: bool, edited: bool) -> Option<String> {
+    let routes = if api {
+        "routes of the HTTP API updated"
+    } else {
+        ""
+    };
+    if !changes.is_empty() {
+        let summary = changes.summary();
+        let separator = if api { "; " } else { "" };
+        return Some(format!(
+            "{path}: {summary}{separator}{routes}. New invocations meet what is there now"
+        ));
+    }
+    if api {
+        return Some(format!(
+            "{path}: {routes}; none of its functions has changed"
+        ));
+    }
+    edited.then(|| format!("{path} has changed, but none of its functions has"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_changed_is_said() {
+        let none = Changes::default();
+        let some = Changes {
+            updated: vec!["f".parse().unwrap()],
+            ..Changes::default()
+        };
+        for (changes, api, edited, line) in [
+            (&none, false, false, None),
+            (
+                &none,
+                false,
+                true,
+                Some("t has changed, but none of its functions has"),
+            ),
+            (
+                &none,
+                true,
+                true,
+                Some("t: routes of the HTTP API updated; none of its functions has changed"),
+            ),
+            (
+                &some,
+                false,
+                true,
+                Some("t: updated f. New invocations meet what is there now"),
+            ),
+            (
+                &some,
+                true,
+                true,
+                Some(
+                    "t: updated f; routes of the HTTP API updated. New invocations meet what is \
+                     there now",
+                ),
+            ),
+        ] {
+            assert_eq!(news("t", changes, api, edited).as_deref(), line);
         }
     }
 }

@@ -354,11 +354,12 @@ impl Extensions {
         Ok(())
     }
 
-    /// Those who wait for an event and want this one have it now.
+    /// Those who wait for an event and want this one have it now; who has ended waits
+    /// no more.
     fn wake(&mut self, event: ExtensionEvent) -> Vec<ExtensionIndex> {
         let mut woken = vec![];
         for (index, extension) in self.list.iter_mut().enumerate() {
-            if extension.is_ready() && extension.wants(event) {
+            if extension.alive && extension.is_ready() && extension.wants(event) {
                 extension.info.state = ExtensionState::Running;
                 woken.push(index);
             }

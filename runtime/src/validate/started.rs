@@ -31,10 +31,11 @@ pub(crate) fn of_start(duration: Duration, status: &Status, log: &str) -> Vec<Fi
     });
     let mut findings: Vec<_> = failed.into_iter().collect();
     let about = |rule, texts: &[&str]| {
+        // Python's client writes a traceback as one line, with CR between its lines.
         let line = log
-            .lines()
+            .split(['\n', '\r'])
             .find(|line| texts.iter().any(|text| line.contains(text)))?;
-        Some(Finding::new(rule, line.trim().escape_debug().to_string()))
+        Some(Finding::new(rule, visible(line.trim())))
     };
     findings.extend(about(
         &READ_ONLY_ROOT,
@@ -54,9 +55,40 @@ pub(crate) fn of_start(duration: Duration, status: &Status, log: &str) -> Vec<Fi
     findings
 }
 
+/// A text as one line that moves no cursor, and otherwise as it is.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Quotes and backslashes stay; what is not printed does not.
+        match character {
+            '\'' | '"' | '\\' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_shown_as_it_was_written() {
+        for (log, expected) in [
+            (
+                "[ERROR] OSError: [Errno 30] Read-only file system: '/home/é'\rTraceback:\r  x\n",
+                "[ERROR] OSError: [Errno 30] Read-only file system: '/home/é'",
+            ),
+            (
+                "Traceback:\r\u{a0}\u{a0}open(\"x\")\r\u{a0}EROFS: C:\\ \x1b[31m\u{202e}\rmore",
+                "EROFS: C:\\ \\u{1b}[31m\\u{202e}",
+            ),
+        ] {
+            let findings = of_start(Duration::from_secs(1), &Status::Success, log);
+            let messages: Vec<_> = findings.iter().map(|finding| &finding.message).collect();
+            assert_eq!(messages, [expected], "{log:?}");
+        }
+    }
 
     fn codes(seconds: u64, status: &Status, log: &str) -> Vec<&'static str> {
         let findings = of_start(Duration::from_secs(seconds), status, log);

@@ -39,7 +39,7 @@ fn verdict(report: &Report) -> String {
     if report.errors() > 0 {
         format!("{image}: Lambda would refuse it, or it would not start: {counts}")
     } else if report.findings.is_empty() {
-        format!("{image}: nothing found")
+        format!("{image}: Lambda takes it: nothing found")
     } else {
         format!("{image}: Lambda takes it: {counts}")
     }

@@ -170,6 +170,20 @@ fn subscriptions_are_accepted_until_init_is_over() {
 }
 
 #[test]
+fn an_extension_that_has_ended_is_not_told_of_the_end() {
+    let mut life = Lifecycle::default();
+    feed(&mut life, [Event::Invoke, launched(&["one", "two"])]);
+    let events = ["SHUTDOWN".to_owned()];
+    let (one, _) = life.register("one", &events).unwrap();
+    life.extension_next(one).unwrap();
+    life.register("two", &events).unwrap();
+    // It waited for an event, which nobody can give to it any more.
+    let effects = life.on(Event::ExtensionEnded(0, Ending::Exit(ExitStatus::Code(0))));
+    let told = |effect: &Effect| matches!(effect, Effect::TellShutdown(_));
+    assert!(!effects.iter().any(told), "{effects:?}");
+}
+
+#[test]
 fn extensions_come_first_and_are_waited_for() {
     use ExtensionEvent::{Invoke, Shutdown};
     let (mut life, outer, inner, effects) = with_extensions();
