@@ -362,7 +362,10 @@ out["api"] = json.loads(call(api, "GET", "/pets/1")[2])["code"]
         .replace("/pets/{id}", "/animals/{id}")
         .replace("Default: dev", "Default: production");
     fs::write(path("template.yaml"), other).unwrap();
-    said(&served, "added Other; removed Echo.");
+    said(
+        &served,
+        "added Other; removed Echo; routes of the HTTP API updated.",
+    );
     let script = r#"
 out["echo"] = error(c.invoke, FunctionName="Echo")
 out["other"] = invoke("Other", {"action": "echo"})[1]
