@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::Run;
 use crate::fixtures::cache::Cache;
 use crate::fixtures::{self, Error};
+use crate::serve::Served;
 
 /// Its version; what it installs is cached beside the fixtures.
 const VERSION: &str = "1.44.8";
@@ -32,6 +35,17 @@ pub fn run(url: &str, code: &str) -> Run {
         .output()
         .expect("python3 runs")
         .into()
+}
+
+/// Runs a script against a service. What it leaves in `out` is returned.
+///
+/// # Panics
+/// If a line fails, with the service's log.
+pub fn out(served: &Served, code: &str) -> Value {
+    let code = format!("{code}\nprint(json.dumps(out, default=str))");
+    let run = run(&served.url(), &code);
+    assert_eq!(run.status, 0, "{run:?}\n{}", served.log());
+    serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"))
 }
 
 fn install() -> Result<PathBuf, Error> {

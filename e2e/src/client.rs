@@ -11,6 +11,20 @@ use crate::fixtures::{Error, Fixture};
 const ACTIVE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long an answer may take, for what hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a function was invoked to.
+#[derive(Debug)]
+pub struct Answer {
+    /// The function failed.
+    pub failed: bool,
+    /// Of the invocation.
+    pub request_id: String,
+    /// The function's answer, or Lambda's about it.
+    pub payload: Value,
+}
+
 /// A client with a connection of its own.
 #[derive(Debug)]
 pub struct Client {
@@ -23,6 +37,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
             .build();
         Self {
             agent: config.into(),
@@ -74,11 +89,11 @@ impl Client {
         Err(answer.into_body().read_to_string()?.into())
     }
 
-    /// Invokes a function. Whether it failed, and its payload.
+    /// Invokes a function.
     ///
     /// # Errors
     /// Lambda would have answered with an exception, or nobody answers.
-    pub fn invoke(&self, name: &str, event: &Value) -> Result<(bool, Value), Error> {
+    pub fn invoke(&self, name: &str, event: &Value) -> Result<Answer, Error> {
         let mut answer = self
             .agent
             .post(format!("{}/{name}/invocations", self.functions))
@@ -87,7 +102,12 @@ impl Client {
         if answer.status() != 200 {
             return Err(text.into());
         }
-        let failed = answer.headers().contains_key("x-amz-function-error");
-        Ok((failed, serde_json::from_str(&text)?))
+        let headers = answer.headers();
+        let request_id = headers.get("x-amzn-requestid").ok_or("no request ID")?;
+        Ok(Answer {
+            failed: headers.contains_key("x-amz-function-error"),
+            request_id: request_id.to_str()?.to_owned(),
+            payload: serde_json::from_str(&text)?,
+        })
     }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Signal};
+
 /// Things that must be gone when nothing runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
@@ -78,6 +80,15 @@ pub fn children(pid: u32) -> Vec<u32> {
         .split_whitespace()
         .filter_map(|pid| pid.parse().ok())
         .collect()
+}
+
+/// Kills a process that a test has found, as the kernel or a person might.
+///
+/// # Panics
+/// If there is none.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a pid"), Signal::KILL).expect("a process");
 }
 
 /// Whether a process exists and is not a zombie.

@@ -23,10 +23,7 @@ out = {}
 "#;
 
 fn client(served: &Served, code: &str) -> Value {
-    let code = format!("{PRELUDE}\n{code}\nprint(json.dumps(out, default=str))");
-    let run = boto3::run(&served.url(), &code);
-    assert_eq!(run.status, 0, "{run:?}\n{}", served.log());
-    serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"))
+    boto3::out(served, &format!("{PRELUDE}\n{code}"))
 }
 
 fn write(directory: &Path, text: &str) {

@@ -5,16 +5,16 @@
 use std::fs;
 use std::path::Path;
 
+use lambent_e2e::control::SHORT_NAMES;
 use lambent_e2e::fixtures;
 use lambent_e2e::serve::Served;
 use lambent_e2e::{Lambent, awscli, boto3, pillow, privileged};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// What every script begins with.
+/// What every script has beside [`SHORT_NAMES`].
 const PRELUDE: &str = r#"
 import io, zipfile
-role = "arn:aws:iam::123456789012:role/r"
 def zipped(files, mode=0o644):
     b = io.BytesIO()
     with zipfile.ZipFile(b, "w", zipfile.ZIP_DEFLATED) as z:
@@ -26,27 +26,14 @@ def zipped(files, mode=0o644):
     return b.getvalue()
 def create(name, code, runtime="python3.12", **more):
     return c.create_function(FunctionName=name, Role=role, Runtime=runtime, Handler="app.handler", Code={"ZipFile": code}, **more)
-def active(name): c.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 90})
-def updated(name): c.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 90})
 def invoke(name, event={}):
     return json.loads(c.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read())
 def publish(name, files, **more):
     return c.publish_layer_version(LayerName=name, Content={"ZipFile": zipped(files)}, **more)
-def error(call, **arguments):
-    try:
-        call(**arguments)
-        return "answered"
-    except botocore.exceptions.ClientError as e:
-        r = e.response
-        return [r["Error"]["Code"], r["ResponseMetadata"]["HTTPStatusCode"], r["Error"]["Message"]]
-out = {}
 "#;
 
 fn client(served: &Served, code: &str) -> Value {
-    let code = format!("{PRELUDE}\n{code}\nprint(json.dumps(out, default=str))");
-    let run = boto3::run(&served.url(), &code);
-    assert_eq!(run.status, 0, "{run:?}\n{}", served.log());
-    serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"))
+    boto3::out(served, &format!("{SHORT_NAMES}{PRELUDE}\n{code}"))
 }
 
 fn serve(lambent: &Lambent, directory: &Path) -> Served {

@@ -8,7 +8,7 @@ use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
 use lambent_e2e::{Lambent, privileged};
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Python that waits for provisioned environments and asks which an invocation got.
@@ -206,8 +206,7 @@ out["settled"] = settled("f", "1")["Status"]
         other => panic!("children of {pid}: {other:?}"),
     };
     let init = only(only(served.pid()));
-    let pid = i32::try_from(init).ok().and_then(Pid::from_raw);
-    rustix::process::kill_process(pid.unwrap(), Signal::KILL).unwrap();
+    leftovers::kill(init);
     until("it was replaced", || {
         let now = ready(&lambent);
         now.len() == 1 && now != before

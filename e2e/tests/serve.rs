@@ -6,7 +6,7 @@ use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::serve::Served;
 use lambent_e2e::{Lambent, boto3, privileged};
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn serve(lambent: &Lambent, arguments: &[&str]) -> Served {
@@ -222,6 +222,9 @@ fn privileged_idle_environments_end() {
     assert_eq!(count(&served), 1);
 }
 
+/// Invokes the function, whatever it answers.
+const INVOKE: &str = "c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')\nprint('{}')";
+
 #[test]
 fn privileged_an_environment_that_dies_while_idle_is_replaced() {
     if !privileged() {
@@ -236,8 +239,7 @@ fn privileged_an_environment_that_dies_while_idle_is_replaced() {
     let services = leftovers::services(lambent.root());
     let launcher = leftovers::children(served.pid());
     for init in launcher.into_iter().flat_map(leftovers::children) {
-        let pid = Pid::from_raw(i32::try_from(init).unwrap()).unwrap();
-        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        leftovers::kill(init);
     }
     lambent_e2e::wait::until("it is gone", || {
         Leftovers::of(lambent.root(), &services)
@@ -255,20 +257,14 @@ fn privileged_a_killed_service_leaves_nothing() {
     }
     let lambent = Lambent::new();
     let served = serve(&lambent, &["--name", "f"]);
-    client(
-        &served,
-        "c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')\nprint('{}')",
-    );
+    client(&served, INVOKE);
     let services = leftovers::services(lambent.root());
     served.end(Signal::KILL);
     lambent_e2e::wait::until("nothing is left of it", || {
         Leftovers::of(lambent.root(), &services).is_empty()
     });
     let served = serve(&lambent, &["--name", "f"]);
-    client(
-        &served,
-        "c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')\nprint('{}')",
-    );
+    client(&served, INVOKE);
 }
 
 #[test]
@@ -278,14 +274,10 @@ fn privileged_a_service_without_its_launcher_ends_and_says_so() {
     }
     let lambent = Lambent::new();
     let served = serve(&lambent, &["--name", "f"]);
-    client(
-        &served,
-        "c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')\nprint('{}')",
-    );
+    client(&served, INVOKE);
     let services = leftovers::services(lambent.root());
     for launcher in leftovers::children(served.pid()) {
-        let pid = Pid::from_raw(i32::try_from(launcher).unwrap()).unwrap();
-        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        leftovers::kill(launcher);
     }
     // A signal that means nothing to it: it ends by itself.
     let (status, log) = served.end(Signal::CONT);

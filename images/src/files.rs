@@ -14,7 +14,7 @@ use crate::store::lock::Lock;
 use crate::tree::lookup::{Lookup, Step};
 use crate::tree::parents::Parents;
 use crate::tree::{Content, FileData, NodeId, Tree};
-use crate::{ContentStore, Form, Image};
+use crate::{ContentStore, Form, Image, Permission};
 
 /// The files of an image, its layers merged. Leased in the store while it lives.
 #[derive(Debug)]
@@ -80,25 +80,11 @@ pub enum ImageFileKind {
     Other,
 }
 
-/// A permission, as its bit in the mode of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// To read.
-    Read = 4,
-    /// To execute a file, or to go through a directory.
-    Execute = 1,
-}
-
 impl ImageFile {
     /// True if this user and group has the permission; for a user other than root,
     /// which Lambda's always is.
     pub fn permits(&self, user: u32, group: u32, permission: Permission) -> bool {
-        let shift = match () {
-            () if user == self.uid => 6,
-            () if group == self.gid => 3,
-            () => 0,
-        };
-        self.mode >> shift & permission as u32 != 0
+        permission.is_in(self.mode, (self.uid, self.gid), (user, group))
     }
 }
 

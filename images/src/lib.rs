@@ -28,6 +28,7 @@ mod import;
 mod interrupt;
 mod manifest;
 mod package;
+mod permission;
 mod platform;
 mod progress;
 mod reference;
@@ -46,13 +47,14 @@ pub use crate::config::ImageConfig;
 pub use crate::digest::Digest;
 pub use crate::erofs::mount::probe as probe_erofs;
 pub use crate::error::{Error, ErrorKind, Result};
-pub use crate::files::{ImageFile, ImageFileKind, ImageFiles, LayerFiles, Located, Permission};
+pub use crate::files::{ImageFile, ImageFileKind, ImageFiles, LayerFiles, Located};
 pub use crate::form::Form;
 pub use crate::image::{Image, ImageIndex, Layer};
 pub use crate::interrupt::Interrupt;
 pub use crate::package::{
     Attachment, Package, PackageLease, PackageLimits, PackageStore, zip_directory,
 };
+pub use crate::permission::Permission;
 pub use crate::platform::Platform;
 pub use crate::progress::{LayerProgress, NoProgress, Progress};
 pub use crate::reference::{ImageReference, RegistryReference, registry_reference};

@@ -12,7 +12,7 @@ use crate::doctor::{Facts, Finding, probe, unenforced};
 use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
-    FunctionConfiguration, FunctionName, Identity, InitializationType, Package, Version,
+    FunctionConfiguration, FunctionName, Identity, InitializationType, Package, TASK_ROOT, Version,
     function_arn, function_environment,
 };
 use crate::sandbox::client::Launcher;
@@ -21,9 +21,6 @@ use crate::sandbox::{RUNTIME_API, SandboxSpec, storage};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::telemetry::Sink;
-
-/// Where the code of a zip function is.
-const TASK_ROOT: &str = "/var/task";
 
 /// Where layers are.
 const LAYER_ROOT: &str = "/opt";
@@ -321,13 +318,11 @@ fn command(
         args.push(handler.clone());
         return Ok(args);
     }
-    let overrides = &function.image_config;
-    let entry_point = overrides
-        .entry_point
-        .as_ref()
-        .unwrap_or(&image.config.entrypoint);
-    let command = overrides.command.as_ref().unwrap_or(&image.config.cmd);
-    let args: Vec<String> = entry_point.iter().chain(command).cloned().collect();
+    let config = &image.config;
+    let args = function
+        .image_config
+        .arguments(&config.entrypoint, &config.cmd);
+    let args: Vec<String> = args.cloned().collect();
     if args.is_empty() {
         return Err(ServiceError::Image(
             "the image has neither ENTRYPOINT nor CMD, so there is nothing to run: set one in the \
@@ -346,12 +341,8 @@ fn working_directory(
     if let Package::Zip { .. } = function.package {
         return Ok(PathBuf::from(TASK_ROOT));
     }
-    let chosen = function
-        .image_config
-        .working_directory
-        .as_ref()
-        .or(image.image.config.working_dir.as_ref())
-        .filter(|directory| !directory.is_empty());
+    let of_image = image.image.config.working_dir.as_deref();
+    let chosen = function.image_config.working_directory(of_image);
     if let Some(directory) = chosen {
         if !directory.starts_with('/') {
             return Err(ServiceError::Image(format!(

@@ -67,9 +67,9 @@ fn victim(client: &Client) -> Result<Vec<f64>, Error> {
     let mut latencies = Vec::new();
     while started.elapsed() < MEASURED {
         let asked = Instant::now();
-        let (failed, answer) = client.invoke("victim", &event)?;
-        if failed {
-            return Err(answer.to_string().into());
+        let answer = client.invoke("victim", &event)?;
+        if answer.failed {
+            return Err(answer.payload.to_string().into());
         }
         latencies.push(asked.elapsed().as_secs_f64() * 1e3);
     }
@@ -119,7 +119,7 @@ pub(super) fn table() -> Result<String, Error> {
         // It is at it by then.
         std::thread::sleep(Duration::from_secs(2));
         let latencies = victim(&client);
-        let (_, answer) = attack.join().map_err(|_| "the hostile client failed")??;
+        let answer = attack.join().map_err(|_| "the hostile client failed")??;
         client.delete("hostile")?;
         let latencies = latencies?;
         let p99 = percentile(&latencies, 99);
@@ -129,7 +129,7 @@ pub(super) fn table() -> Result<String, Error> {
             latencies.len(),
             percentile(&latencies, 50),
             p99 / quiet_p99,
-            answer["errorType"].as_str().unwrap_or("an answer"),
+            answer.payload["errorType"].as_str().unwrap_or("an answer"),
         );
     }
     served.end(Signal::TERM);

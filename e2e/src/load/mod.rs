@@ -8,7 +8,6 @@
 //! Tests run both for a moment.
 
 pub mod clients;
-mod connection;
 pub mod soak;
 
 use std::ffi::OsString;

@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::connection::Connection;
 use crate::Lambent;
+use crate::client::Client;
 use crate::fixtures::{Error, Fixture};
 use crate::leftovers;
 use crate::resources::Resources;
@@ -69,11 +68,11 @@ pub fn run(invocations: u64) -> Result<Outcome, Error> {
     let launcher = leftovers::children(served.pid());
     let launcher = *launcher.first().ok_or("there is no launcher")?;
     let (begun, done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let address = served.address();
+    let url = served.url();
     let started = Instant::now();
     let (ids, samples) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|_| scope.spawn(|| work(address, invocations, &begun, &done)))
+            .map(|_| scope.spawn(|| work(&url, invocations, &begun, &done)))
             .collect();
         let mut samples = vec![];
         while workers.iter().any(|worker| !worker.is_finished()) {
@@ -106,12 +105,12 @@ pub fn run(invocations: u64) -> Result<Outcome, Error> {
 
 /// Invokes until there are enough invocations. The request IDs.
 fn work(
-    address: SocketAddr,
+    url: &str,
     invocations: u64,
     begun: &AtomicU64,
     done: &AtomicU64,
 ) -> Result<Vec<String>, Error> {
-    let mut connection = Connection::open(address)?;
+    let client = Client::new(url);
     let mut ids = vec![];
     loop {
         let number = begun.fetch_add(1, Ordering::Relaxed);
@@ -119,9 +118,8 @@ fn work(
             return Ok(ids);
         }
         let event = json!({"action": "echo", "token": number});
-        let answer = connection.invoke("f", &event.to_string())?;
-        let body: Value = serde_json::from_slice(&answer.body)?;
-        if answer.status != 200 || body["event"]["token"] != number {
+        let answer = client.invoke("f", &event)?;
+        if answer.payload["event"]["token"] != number {
             return Err(format!("invocation {number} was answered with {answer:?}").into());
         }
         ids.push(answer.request_id);

@@ -1,6 +1,5 @@
 //! A stack of layers read as overlayfs would merge it, without mounting it.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -12,10 +11,9 @@ use rustix::io::Errno;
 use super::FileKind;
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::store::layout::open_dir;
+use crate::tree::lookup::{SYMLINKS_MAX, components};
 use crate::unpack::path::{OPAQUE_XATTR, is_whiteout};
 
-/// Most symlinks followed for one path; Linux's own limit.
-const SYMLINKS_MAX: usize = 40;
 const OPEN_DIR: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
@@ -197,13 +195,6 @@ fn is_opaque(directory: BorrowedFd<'_>) -> rustix::io::Result<bool> {
         Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
-    path.split(|&byte| byte == b'/')
-        .filter(|part| !matches!(*part, b"" | b"."))
-        .map(<[u8]>::to_vec)
-        .collect()
 }
 
 fn errno(error: &std::io::Error) -> Errno {

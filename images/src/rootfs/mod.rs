@@ -18,7 +18,7 @@ use self::mounted::Mounted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::chain::Chain;
 use crate::store::lock::{Lock, Mode};
-use crate::{ContentStore, Digest, Form, Image};
+use crate::{ContentStore, Digest, Form, Image, Permission};
 
 /// What a path of an image is, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,12 +75,7 @@ impl FileKind {
         let Self::File { mode, uid, gid, .. } = *self else {
             return false;
         };
-        let shift = match () {
-            () if user == uid => 6,
-            () if group == gid => 3,
-            () => 0,
-        };
-        mode >> shift & 1 == 1
+        Permission::Execute.is_in(mode, (uid, gid), (user, group))
     }
 }
 

@@ -17,13 +17,11 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::index::{Entry, LayerIndex};
+use super::lookup::SYMLINKS_MAX;
 use super::{Content, Dirent, FileData, NodeId, Tree};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::unpack::entry::{Action, Metadata};
 use crate::unpack::name::{LayerPath, PATH_MAX};
-
-/// Most symlinks followed for one name; Linux's own limit.
-const SYMLINKS_MAX: usize = 40;
 
 /// What to do about a parent that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::{Content, NodeId, Tree};
 
 /// Most symlinks followed for one path; Linux's own limit.
-const SYMLINKS_MAX: usize = 40;
+pub(crate) const SYMLINKS_MAX: usize = 40;
 
 /// A node that was passed, and its real path from the root, without a leading slash.
 pub(crate) type Step = (Vec<u8>, NodeId);
@@ -78,7 +78,8 @@ impl Tree {
     }
 }
 
-fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
+/// The names of a path, in their order, `..` among them.
+pub(crate) fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
     path.split(|&byte| byte == b'/')
         .filter(|part| !matches!(*part, b"" | b"."))
         .map(<[u8]>::to_vec)

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{EphemeralStorage, FunctionName, Logging, MemorySize, Timeout, Version};
 
+/// Where the code of a function is, and where it starts unless its image says
+/// otherwise.
+pub const TASK_ROOT: &str = "/var/task";
+
 /// Overrides of the image's own settings (`ImageConfig`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfig {
@@ -13,6 +17,26 @@ pub struct ImageConfig {
     pub command: Option<Vec<String>>,
     /// Replaces `WORKDIR`.
     pub working_directory: Option<String>,
+}
+
+impl ImageConfig {
+    /// The program and its arguments: `ENTRYPOINT` and `CMD` of an image, each unless
+    /// it is replaced.
+    pub fn arguments<'a>(
+        &'a self,
+        entry_point: &'a [String],
+        command: &'a [String],
+    ) -> impl Iterator<Item = &'a String> {
+        let entry_point = self.entry_point.as_deref().unwrap_or(entry_point);
+        let command = self.command.as_deref().unwrap_or(command);
+        entry_point.iter().chain(command)
+    }
+
+    /// `WORKDIR` of an image unless it is replaced; none if that says nothing.
+    pub fn working_directory<'a>(&'a self, of_image: Option<&'a str>) -> Option<&'a str> {
+        let own = self.working_directory.as_deref();
+        own.or(of_image).filter(|directory| !directory.is_empty())
+    }
 }
 
 /// What the code of a function is (`PackageType`).

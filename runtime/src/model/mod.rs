@@ -32,7 +32,9 @@ pub use extensions::{
     ReportedFault, ShutdownWindow, parse_extension_identifier,
 };
 pub use failure::{ExitStatus, ExtensionFault, Failure};
-pub use function::{ACCOUNT_ID, FunctionConfiguration, ImageConfig, Package, function_arn};
+pub use function::{
+    ACCOUNT_ID, FunctionConfiguration, ImageConfig, Package, TASK_ROOT, function_arn,
+};
 pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FunctionConfiguration, Logging, Package};
+use super::{FunctionConfiguration, Logging, Package, TASK_ROOT};
 
 /// Lambda's limit on all variables together, measured on their JSON, in bytes.
 const MAX_ENVIRONMENT_BYTES: usize = 4_096;
@@ -222,7 +222,7 @@ pub fn function_environment(
         ("AWS_LAMBDA_RUNTIME_API", &identity.runtime_api),
         ("AWS_REGION", &identity.region),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
-        ("LAMBDA_TASK_ROOT", "/var/task"),
+        ("LAMBDA_TASK_ROOT", TASK_ROOT),
     ];
     variables.extend(reserved);
     // What only the platform or the runtime itself may define.

@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use lambent_images::{Digest, Image, ImageFile, ImageFileKind, ImageFiles, Permission};
 
-use crate::model::{FunctionConfiguration, GROUP_ID, USER_ID};
-
-/// Where Lambda's own images have the function.
-pub(super) const TASK_ROOT: &str = "/var/task";
+use crate::model::{FunctionConfiguration, GROUP_ID, TASK_ROOT, USER_ID};
 
 /// An image, and the function that it is to be.
 #[derive(Debug)]
@@ -21,24 +18,16 @@ pub(crate) struct Subject<'a> {
 impl Subject<'_> {
     /// `ENTRYPOINT` and `CMD`, each with its override.
     pub(super) fn arguments(&self) -> Vec<&str> {
-        let (config, overrides) = (&self.image.config, &self.function.image_config);
-        let entry_point = overrides.entry_point.as_ref().unwrap_or(&config.entrypoint);
-        let command = overrides.command.as_ref().unwrap_or(&config.cmd);
-        entry_point
-            .iter()
-            .chain(command)
-            .map(String::as_str)
-            .collect()
+        let config = &self.image.config;
+        let overrides = &self.function.image_config;
+        let arguments = overrides.arguments(&config.entrypoint, &config.cmd);
+        arguments.map(String::as_str).collect()
     }
 
     /// `WORKDIR` or its override, if there is one.
     pub(super) fn stated_working_directory(&self) -> Option<&str> {
-        let overrides = &self.function.image_config.working_directory;
-        overrides
-            .as_ref()
-            .or(self.image.config.working_dir.as_ref())
-            .map(String::as_str)
-            .filter(|directory| !directory.is_empty())
+        let of_image = self.image.config.working_dir.as_deref();
+        self.function.image_config.working_directory(of_image)
     }
 
     /// Where the function starts.

@@ -41,9 +41,9 @@ pub(super) async fn run(
     };
     let display = Arc::new(ProgressDisplay::new(command.choice.quiet));
     let function = command.function.configuration()?;
-    let mut examined = examine(&directories, &display, request.clone(), function.clone()).await?;
-    if command.run && examined.digest.is_some() {
-        let started = start::start(directories, &display, request, function).await?;
+    let mut examined = examine(&directories, &display, request, function.clone()).await?;
+    if let Some(digest) = examined.digest.as_deref().filter(|_| command.run) {
+        let started = start::start(directories, digest, function).await?;
         examined.findings.extend(started);
         examined.findings.sort_by_key(|finding| finding.severity);
     }

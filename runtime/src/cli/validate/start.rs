@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use super::super::exit_status::CommandError;
 use super::super::interrupted;
-use super::super::progress::ProgressDisplay;
 use super::super::sink::StandardError;
 use crate::environment::InitFailure;
-use crate::images::{Display, ImageRequest};
 use crate::model::{FunctionConfiguration, InitializationType, Logging, Status};
 use crate::service::Service;
 use crate::state::StateDirectories;
@@ -18,17 +16,19 @@ use crate::validate::{Finding, of_start};
 /// So many bytes of the log are looked at.
 const LOG_MAX: usize = 1 << 20;
 
-/// Takes the environment through INIT, without an event.
+/// Takes the environment of a stored image through INIT, without an event.
 pub(super) async fn start(
     directories: StateDirectories,
-    display: &Arc<ProgressDisplay>,
-    request: ImageRequest,
+    digest: &str,
     function: FunctionConfiguration,
 ) -> Result<Vec<Finding>, CommandError> {
     let service = Service::open(directories)?;
-    let display = Arc::clone(display) as Display;
     let starting = async {
-        let image = service.prepare(request, display).await?;
+        let image = service.stored(digest)?.ok_or_else(|| {
+            CommandError::Image(format!(
+                "image {digest} was removed from the store meanwhile"
+            ))
+        })?;
         let log = Arc::new(Kept::default());
         let sink = Arc::clone(&log) as Arc<dyn Sink>;
         let code = Arc::new(Arc::new(image).into());

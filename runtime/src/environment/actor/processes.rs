@@ -177,10 +177,7 @@ impl Actor {
     }
 
     pub(super) fn fail_host(&mut self, reason: String) {
-        if let Some(waiting) = self.initialised.take() {
-            // Whoever asked may be gone.
-            let _ = waiting.send(Err(InitFailure::Host(reason.clone())));
-        }
+        self.tell_initialised(Err(InitFailure::Host(reason.clone())));
         self.host_failure = Some(reason);
         self.handle(Event::HostFailed);
     }

@@ -99,11 +99,15 @@ impl Actor {
         if *status == Status::Success {
             self.subscribers.close();
         }
+        self.tell_initialised(match status {
+            Status::Success => Ok(()),
+            _ => Err(InitFailure::Function),
+        });
+    }
+
+    /// Tells whoever waits for an INIT ahead of invocations.
+    pub(super) fn tell_initialised(&mut self, result: Result<(), InitFailure>) {
         if let Some(waiting) = self.initialised.take() {
-            let result = match status {
-                Status::Success => Ok(()),
-                _ => Err(InitFailure::Function),
-            };
             // Whoever asked may be gone.
             let _ = waiting.send(result);
         }

@@ -7,8 +7,9 @@ use lambent_images::{ImageFile, ImageFileKind, Located, Permission};
 
 use super::super::catalogue::{UNREADABLE_FILE, WORKING_DIRECTORY};
 use super::super::finding::shown;
-use super::super::subject::{TASK_ROOT, permits};
+use super::super::subject::permits;
 use super::super::{Finding, Subject};
+use crate::model::TASK_ROOT;
 
 /// Directories that an image has for Lambda, beside its own working directory.
 const OF_LAMBDA: [&str; 3] = [TASK_ROOT, "/var/runtime", "/opt"];
