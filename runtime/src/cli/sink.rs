@@ -72,8 +72,14 @@ impl StandardError {
     }
 
     fn write(&self, bytes: &[u8]) {
-        self.shared.lock().bytes.extend_from_slice(bytes);
-        self.shared.more.notify_one();
+        let mut waiting = self.shared.lock();
+        let idle = waiting.is_idle();
+        waiting.bytes.extend_from_slice(bytes);
+        drop(waiting);
+        // Else the thread looks for more by itself.
+        if idle {
+            self.shared.more.notify_one();
+        }
     }
 
     /// Waits until everything so far has been written.

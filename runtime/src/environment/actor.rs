@@ -79,6 +79,7 @@ pub(super) async fn run(
         memory_peak: 0,
         tmp_empty: None,
         deadline: None,
+        log_pause: None,
         stop: None,
         open: None,
         initialised: None,
@@ -92,6 +93,7 @@ pub(super) async fn run(
         // Processes may run: there is something to read, and to measure.
         let busy = !actor.life.phase().accepts_invocation();
         let deadline = actor.deadline;
+        let log_pause = actor.log_pause;
         tokio::select! {
             command = commands.recv(), if !ending => match command {
                 Some(Command::Invoke(invocation, reply)) => {
@@ -113,13 +115,11 @@ pub(super) async fn run(
             event = events.recv() => actor.on_sandbox(event),
             Some(call) = calls.recv() => actor.on_call(call),
             () = readable(&actor.log, &actor.extension_log),
-                if busy && actor.settings.sink.has_room() =>
+                if busy && log_pause.is_none() && actor.settings.sink.has_room() =>
             {
                 actor.read_logs();
-                // A pipe that never runs empty is always readable: without this
-                // the loop would not get back to timers and sockets.
-                tokio::task::yield_now().await;
             }
+            () = sleep_until(log_pause), if log_pause.is_some() => actor.log_pause = None,
             () = sleep_until(deadline), if deadline.is_some() => {
                 actor.deadline = None;
                 actor.handle(Event::DeadlinePassed);
@@ -182,6 +182,8 @@ struct Actor {
     /// Bytes that the file system of `/tmp` takes for itself.
     tmp_empty: Option<u64>,
     deadline: Option<Instant>,
+    /// Until when logs are not read.
+    log_pause: Option<Instant>,
     /// When SHUTDOWN began, and why.
     stop: Option<(Instant, ShutdownReason)>,
     open: Option<OpenInvocation>,

@@ -3,6 +3,7 @@
 //! another one, because Lambda tells their lines apart.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use rustix::pipe::PipeFlags;
@@ -11,7 +12,11 @@ use tokio::net::unix::pipe;
 use crate::telemetry::LineSplitter;
 
 /// Bytes read at once.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
+
+/// What passing a line on costs beside its bytes, as if it were bytes: locks and
+/// allocations, here and at all who hear of it.
+const LINE_COST: usize = 256;
 
 /// A log of an environment, across restarts of its processes.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(super) struct FunctionLog {
     writer: OwnedFd,
     splitter: LineSplitter,
     buffer: Vec<u8>,
+    /// The part of the buffer whose lines have not been passed on.
+    unread: Range<usize>,
 }
 
 impl FunctionLog {
@@ -31,6 +38,7 @@ impl FunctionLog {
             writer,
             splitter: LineSplitter::default(),
             buffer: vec![0; CHUNK],
+            unread: 0..0,
         })
     }
 
@@ -41,33 +49,55 @@ impl FunctionLog {
 
     /// Waits until there is something to read.
     pub(super) async fn readable(&self) {
-        // An error shows again when reading.
-        let _ = self.reader.readable().await;
-    }
-
-    /// Passes on the lines that are complete, at most about `limit` bytes of
-    /// them, so that a flood of lines cannot keep the actor from its other work.
-    pub(super) fn read(&mut self, limit: usize, mut line: impl FnMut(Vec<u8>)) {
-        let mut taken = 0;
-        while taken < limit {
-            match self.reader.try_read(&mut self.buffer) {
-                // We hold a writer ourselves, so 0 cannot mean the end.
-                Ok(0) | Err(_) => return,
-                Ok(length) => {
-                    taken += length;
-                    self.splitter.push(&self.buffer[..length], &mut line);
-                }
-            }
+        if self.unread.is_empty() {
+            // An error shows again when reading.
+            let _ = self.reader.readable().await;
         }
     }
 
+    /// Passes on the lines that are complete until they have cost `limit`, so that a
+    /// flood of lines cannot keep the actor, and all that shares its thread, from
+    /// their work. True if that ended it.
+    pub(super) fn read(&mut self, limit: usize, mut line: impl FnMut(Vec<u8>)) -> bool {
+        let mut cost = 0;
+        while cost < limit {
+            let Some(bytes) = self.take(&mut line) else {
+                return false;
+            };
+            cost += bytes + LINE_COST;
+        }
+        true
+    }
+
     /// Passes on everything that was written before now, the last incomplete
-    /// line included. Whoever still writes fills the pipe at most once.
+    /// line included. Who still writes does not prolong it.
     pub(super) fn drain(&mut self, mut line: impl FnMut(Vec<u8>)) {
-        self.read(DRAIN_LIMIT, &mut line);
+        let written = rustix::io::ioctl_fionread(&self.reader).unwrap_or_default();
+        let written = usize::try_from(written).unwrap_or(usize::MAX);
+        let mut left = written.saturating_add(self.unread.len());
+        while left > 0
+            && let Some(bytes) = self.take(&mut line)
+        {
+            left = left.saturating_sub(bytes);
+        }
         self.splitter.flush(&mut line);
     }
-}
 
-/// More than a pipe holds by default.
-const DRAIN_LIMIT: usize = 1024 * 1024;
+    /// Takes bytes up to the end of a line, which is passed on, or up to the end of
+    /// what was read at once. Returns how many; `None` if there are none now.
+    fn take(&mut self, mut line: impl FnMut(Vec<u8>)) -> Option<usize> {
+        if self.unread.is_empty() {
+            // We hold a writer ourselves, so 0 cannot mean the end.
+            let length = self.reader.try_read(&mut self.buffer).ok()?;
+            self.unread = 0..length;
+        }
+        let mut rest = &self.buffer[self.unread.clone()];
+        if let Some(complete) = self.splitter.next(&mut rest) {
+            line(complete);
+        }
+        let start = self.unread.end - rest.len();
+        let taken = start - self.unread.start;
+        self.unread.start = start;
+        Some(taken)
+    }
+}

@@ -12,23 +12,18 @@ pub(crate) struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// Takes more bytes and passes each complete line to `line`.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], mut line: impl FnMut(Vec<u8>)) {
-        while !bytes.is_empty() {
-            let room = MAX_LINE_BYTES - self.pending.len();
-            let window = &bytes[..bytes.len().min(room)];
-            if let Some(end) = window.iter().position(|byte| *byte == b'\n') {
-                self.pending.extend_from_slice(&window[..end]);
-                bytes = &bytes[end + 1..];
-                line(std::mem::take(&mut self.pending));
-            } else {
-                self.pending.extend_from_slice(window);
-                bytes = &bytes[window.len()..];
-                if self.pending.len() == MAX_LINE_BYTES {
-                    line(std::mem::take(&mut self.pending));
-                }
-            }
+    /// Takes bytes from the front of `bytes` until a line is complete, or all of them.
+    pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Vec<u8>> {
+        let room = MAX_LINE_BYTES - self.pending.len();
+        let window = &bytes[..bytes.len().min(room)];
+        if let Some(end) = window.iter().position(|byte| *byte == b'\n') {
+            self.pending.extend_from_slice(&window[..end]);
+            *bytes = &bytes[end + 1..];
+            return Some(std::mem::take(&mut self.pending));
         }
+        self.pending.extend_from_slice(window);
+        *bytes = &bytes[window.len()..];
+        (self.pending.len() == MAX_LINE_BYTES).then(|| std::mem::take(&mut self.pending))
     }
 
     /// Passes on what was written without a newline.
@@ -49,7 +44,10 @@ mod tests {
         let mut lines = vec![];
         let mut splitter = LineSplitter::default();
         for chunk in chunks {
-            splitter.push(chunk, |line| lines.push(line));
+            let mut bytes = *chunk;
+            while !bytes.is_empty() {
+                lines.extend(splitter.next(&mut bytes));
+            }
         }
         splitter.flush(|line| lines.push(line));
         lines

@@ -1,14 +1,18 @@
 //! What an environment says: the function's lines, and Lambda's about it.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::super::{EnvironmentGone, EnvironmentSettings, InitFailure, InvocationResult};
 use super::{Actor, Moment, OpenInvocation, Subscribers};
 use crate::model::{InitKind, Report, Status};
 use crate::telemetry;
 
-/// Log bytes taken per turn of the loop.
-const LOG_TURN: usize = 256 * 1024;
+/// What the lines of a log may cost in a turn of the loop, about in bytes.
+const LOG_TURN: usize = 64 * 1024;
+
+/// How long logs are left alone after such a turn. The thread is everybody's: the
+/// function that writes so much waits for its pipe, and nobody else waits for it.
+const LOG_PAUSE: Duration = Duration::from_millis(1);
 
 /// Log bytes kept per invocation; the sink has seen all of it.
 const MAX_KEPT_LOG: usize = 6 * 1024 * 1024;
@@ -46,14 +50,18 @@ macro_rules! listeners {
 }
 
 impl Actor {
+    /// Reads what there is of logs, with a pause if there is much.
     pub(super) fn read_logs(&mut self) {
         let mut listeners = listeners!(self);
-        self.log.read(LOG_TURN, |line| {
+        let more = self.log.read(LOG_TURN, |line| {
             listeners.tell(&telemetry::Event::Function(line));
         });
-        self.extension_log.read(LOG_TURN, |line| {
+        let more_of_extensions = self.extension_log.read(LOG_TURN, |line| {
             listeners.tell(&telemetry::Event::ExtensionLine(line));
         });
+        if more || more_of_extensions {
+            self.log_pause = Some(Instant::now() + LOG_PAUSE);
+        }
     }
 
     pub(super) fn read_logs_to_now(&mut self) {
