@@ -28,8 +28,12 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// The property is not a text.
     pub(super) fn layer_name(&self, logical: &str) -> Result<String> {
+        self.name_of_layer(logical, 0)
+    }
+
+    fn name_of_layer(&self, logical: &str, depth: usize) -> Result<String> {
         Ok(self
-            .name_property(logical, "LayerName", 0)?
+            .name_property(logical, "LayerName", depth)?
             .unwrap_or_else(|| logical.to_owned()))
     }
 
@@ -71,7 +75,7 @@ impl<'a> Scope<'a> {
         }
         match self.resource_type(name) {
             Some(FUNCTION) => Ok(self.name_of_function(name, depth)?.as_str().into()),
-            Some(LAYER) => Ok(self.layer_arn(&self.layer_name(name)?).into()),
+            Some(LAYER) => Ok(self.layer_arn(&self.name_of_layer(name, depth)?).into()),
             Some(other) => {
                 self.warn(
                     place,
@@ -125,7 +129,7 @@ impl<'a> Scope<'a> {
                 Ok(function_arn(self.region, &name).into())
             }
             (Some(LAYER), "LayerVersionArn" | "Arn") => {
-                Ok(self.layer_arn(&self.layer_name(resource)?).into())
+                Ok(self.layer_arn(&self.name_of_layer(resource, depth)?).into())
             }
             (Some(other), _) => {
                 let text = format!("{resource}.{attribute}");

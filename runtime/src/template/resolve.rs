@@ -1,6 +1,6 @@
 //! Intrinsic functions: what a node is once they are worked out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
@@ -13,6 +13,10 @@ pub(super) type Result<T> = std::result::Result<T, ConfigurationError>;
 /// How deep references may lead: further is a circle.
 pub(super) const MAX_DEPTH: usize = 64;
 
+/// Nodes that are worked out, and bytes of texts that are put together, for a whole
+/// template: names that lead to other names twice would double with each step.
+const MAX_WORK: usize = 4 << 20;
+
 /// What names in a template refer to.
 pub(super) struct Scope<'a> {
     pub(super) root: &'a Node,
@@ -22,6 +26,8 @@ pub(super) struct Scope<'a> {
     /// Conditions that were worked out: each may be named by many others.
     pub(super) conditions: RefCell<BTreeMap<String, bool>>,
     warnings: RefCell<BTreeSet<String>>,
+    /// What has been done of [`MAX_WORK`].
+    work: Cell<usize>,
 }
 
 impl<'a> Scope<'a> {
@@ -37,7 +43,21 @@ impl<'a> Scope<'a> {
             region,
             conditions: RefCell::default(),
             warnings: RefCell::default(),
+            work: Cell::default(),
         }
+    }
+
+    /// Counts what is being done.
+    fn spend(&self, work: usize, place: &Place) -> Result<()> {
+        let work = self.work.get().saturating_add(work);
+        self.work.set(work);
+        if work > MAX_WORK {
+            return Err(place.error(
+                "the template has too many references, or too long texts once they are put \
+                 together",
+            ));
+        }
+        Ok(())
     }
 
     /// Notes what has no effect here.
@@ -65,6 +85,7 @@ impl<'a> Scope<'a> {
         if depth > MAX_DEPTH {
             return Err(place.error("the references lead in a circle"));
         }
+        self.spend(1, place)?;
         match &node.kind {
             Kind::Scalar { text, plain } => Ok(Some(scalar(text, *plain))),
             Kind::List(items) => {
@@ -112,7 +133,9 @@ impl<'a> Scope<'a> {
                 let [separator, list] = items(argument, "Fn::Join", place)?;
                 let separator = self.text(separator, "Fn::Join", place, depth)?;
                 let list = self.texts(list, "Fn::Join", place, depth)?;
-                Ok(Some(list.join(&separator).into()))
+                let text = list.join(&separator);
+                self.spend(text.len(), place)?;
+                Ok(Some(text.into()))
             }
             "Fn::Split" => {
                 let [separator, text] = items(argument, "Fn::Split", place)?;
@@ -138,6 +161,7 @@ impl<'a> Scope<'a> {
                 use base64::Engine;
                 let text = self.text(argument, "Fn::Base64", place, depth)?;
                 let text = base64::prelude::BASE64_STANDARD.encode(text);
+                self.spend(text.len(), place)?;
                 Ok(Some(text.into()))
             }
             "Fn::FindInMap" => self.find_in_map(argument, place, depth),
@@ -207,6 +231,7 @@ impl<'a> Scope<'a> {
                 .ok_or_else(|| place.error(format!("Fn::Sub: ${{{name}}} is not a text")))?;
         }
         text += rest;
+        self.spend(text.len(), place)?;
         Ok(text.into())
     }
 
@@ -335,6 +360,7 @@ Resources:
   F: {Type: 'AWS::Serverless::Function', Properties: {FunctionName: !Sub "${Stage}-f"}}
   G: {Type: 'AWS::Serverless::Function'}
   L: {Type: 'AWS::Serverless::LayerVersion', Properties: {LayerName: pillow}}
+  M: {Type: 'AWS::Serverless::LayerVersion', Properties: {LayerName: !Ref M}}
   T: {Type: 'AWS::DynamoDB::Table'}
   A: {Type: 'AWS::Serverless::Function', Properties: {FunctionName: !Ref B}}
   B: {Type: 'AWS::Serverless::Function', Properties: {FunctionName: !Ref A}}
@@ -440,11 +466,38 @@ Resources:
             (&[], "!If [Nothing, 1, 2]", "no condition \"Nothing\""),
             (&[], "!If [Round, 1, 2]", "circle"),
             (&[], "!Ref A", "circle"),
+            (&[], "!Ref M", "circle"),
             (&[], "{a: {b: !Ref Nobody}}", "X.a.b (line "),
         ] {
             let error = resolved(given, text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn names_that_double_end_soon() {
+        let name = |level: usize| match level {
+            0 => "  N0: {Type: 'AWS::Serverless::LayerVersion'}".to_owned(),
+            _ => {
+                let below = format!("${{N{0}}}${{N{0}}}", level - 1);
+                format!(
+                    "  N{level}: {{Type: 'AWS::Serverless::LayerVersion', Properties: \
+                     {{LayerName: !Sub '{below}'}}}}"
+                )
+            }
+        };
+        let names: Vec<_> = (0..60).map(name).collect();
+        let resolve = |last: usize| {
+            let text = format!("Resources:\n{}\nX: !Ref N{last}", names.join("\n"));
+            let root = parse(&text).unwrap();
+            let given = BTreeMap::new();
+            let scope = Scope::new(&root, &given, "eu-west-1");
+            let resolved = scope.resolve(root.get("X").unwrap(), &Place::default());
+            resolved.map_err(|error| error.to_string())
+        };
+        assert!(resolve(2).unwrap().is_some());
+        let error = resolve(28).unwrap_err();
+        assert!(error.contains("too many references"), "{error}");
     }
 
     proptest! {
