@@ -70,12 +70,13 @@ bench-serve: ## A service under load, and for a long time; ONLY=load|soak
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
 		cargo run --locked --release -p lambent-e2e --bin bench_serve -- $(ONLY)
 
+# Not the release build, which takes minutes: figures are not what this is for.
 bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
 	.ci/deps.sh test
-	@$(MAKE) --no-print-directory build
-	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
-		cargo run --locked --release -p lambent-e2e --bin bench_serve -- --smoke
-	cargo run --locked --release -p lambent-e2e --bin bench_import -- --smoke
+	cargo build --locked -p lambent
+	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent \
+		cargo run --locked -p lambent-e2e --bin bench_serve -- --smoke
+	cargo run --locked -p lambent-e2e --bin bench_import -- --smoke
 
 fuzz: ## Fuzz what reads untrusted bytes; FUZZ_SECONDS=60 for each target
 	.ci/deps.sh fuzz
