@@ -90,9 +90,11 @@ impl<R: Skip> TarReader<R> {
     pub(crate) fn next_member(&mut self) -> Result<Option<Member>> {
         let mut extensions = Extensions::default();
         loop {
-            self.skip(self.body_left + self.padding)?;
+            self.skip(self.body_left)?;
+            let whole = self.skip_padding()?;
             (self.body_left, self.padding) = (0, 0);
-            let Some(header) = self.header()? else {
+            let header = if whole { self.header()? } else { None };
+            let Some(header) = header else {
                 return extensions.require_none().map(|()| None);
             };
             match header.kind {
@@ -264,6 +266,19 @@ impl<R: Skip> TarReader<R> {
         }
         self.position += BLOCK as u64;
         Ok(true)
+    }
+
+    /// False if the stream ends in it: as in Go, the archive ends there. Layers that
+    /// `umoci insert` writes do.
+    fn skip_padding(&mut self) -> Result<bool> {
+        match self.inner.skip(self.padding) {
+            Ok(()) => {
+                self.position += self.padding;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(Error::io(reading, error)),
+        }
     }
 
     fn skip(&mut self, bytes: u64) -> Result<()> {
