@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use lambent_images::Platform;
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
 
-use crate::fixtures::cache::Cache;
-use crate::fixtures::{self, Error, pip, rootfs};
+use crate::{fixtures, python_layer};
 
 /// Its version; what it installs is cached beside the fixtures.
 const VERSION: &str = "12.0.0";
@@ -16,7 +15,7 @@ const VERSION: &str = "12.0.0";
 /// # Panics
 /// If it cannot be installed.
 pub fn layer() -> PathBuf {
-    install().expect("Pillow from PyPI")
+    python_layer::layer("pillow", VERSION, "manylinux_2_28").expect("Pillow from PyPI")
 }
 
 /// Writes an image that stands for Lambda's Python runtime: the runtime client in
@@ -38,26 +37,4 @@ pub fn runtime_image(directory: &Path) -> String {
         .write_oci_archive(&file, "latest")
         .expect("an image");
     format!("oci-archive:{}", file.display())
-}
-
-fn install() -> Result<PathBuf, Error> {
-    let [_, python] = fixtures::python_trees();
-    let version = rootfs::python_version(&python)?;
-    let directory = fixtures::directory().join(format!("pillow-{VERSION}-{version}"));
-    // One at a time: tests are processes of their own.
-    let _cache = Cache::open(&fixtures::directory())?;
-    if directory.is_dir() {
-        return Ok(directory);
-    }
-    let staging = directory.with_extension("part");
-    let package = format!("pillow=={VERSION}");
-    let packages = ["--no-deps", &package];
-    pip::install(
-        &staging.join("python"),
-        &version,
-        &["manylinux_2_28"],
-        packages,
-    )?;
-    std::fs::rename(staging, &directory)?;
-    Ok(directory)
 }

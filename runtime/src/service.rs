@@ -9,7 +9,7 @@ use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, Packa
 use tokio::sync::watch;
 
 use crate::doctor::{Facts, Finding, probe, unenforced};
-use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
+use crate::environment::{DebugPort, EnvironmentSettings, ExecutionEnvironment};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
     FunctionConfiguration, FunctionName, Identity, InitializationType, Package, TASK_ROOT, Version,
@@ -238,6 +238,22 @@ impl Service {
         initialization_type: InitializationType,
         sink: Arc<dyn Sink>,
     ) -> Result<FunctionEnvironment, ServiceError> {
+        self.debuggable_environment(code, function, initialization_type, sink, None)
+    }
+
+    /// The same, with a port by which a debugger can reach what runs in it: then no
+    /// limit of time counts.
+    ///
+    /// # Errors
+    /// As [`Self::environment`].
+    pub(crate) fn debuggable_environment(
+        &self,
+        code: Arc<PreparedCode>,
+        function: FunctionConfiguration,
+        initialization_type: InitializationType,
+        sink: Arc<dyn Sink>,
+        debug: Option<Arc<DebugPort>>,
+    ) -> Result<FunctionEnvironment, ServiceError> {
         let tmp_bytes = function.ephemeral_storage.bytes();
         // The worker falls back to a tmpfs when there are no loop devices; a
         // missing mkfs is a different matter, and easily mended.
@@ -273,6 +289,7 @@ impl Service {
             spec,
             sink,
             warm: Arc::default(),
+            debug,
         };
         Ok(FunctionEnvironment {
             environment: ExecutionEnvironment::new(

@@ -15,9 +15,10 @@ use super::sink::StandardError;
 use super::strict::refuse_unenforced;
 use super::{interrupted, output};
 use crate::control_plane::LayerStore;
-use crate::environment::{ExecutionEnvironment, Invocation, InvocationResult, Outcome};
+use crate::environment::{DebugPort, ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
 use crate::model::{Failure, InitializationType, MAX_EVENT_BYTES};
+use crate::sandbox::RUNTIME_API;
 use crate::service::Service;
 use crate::state::StateDirectories;
 
@@ -39,6 +40,7 @@ pub(super) async fn run(
     if strict {
         refuse_unenforced(&directories, &function)?;
     }
+    let debug = debug_port(command.debug_port).await?;
     let service = Service::open(directories.clone())?;
     // After the service, which makes the directories.
     let store = if layers.is_empty() {
@@ -65,7 +67,8 @@ pub(super) async fn run(
         };
         let code = Arc::new(code);
         let on_demand = InitializationType::OnDemand;
-        let function = service.environment(code, function, on_demand, sink)?;
+        let function =
+            service.debuggable_environment(code, function, on_demand, sink, debug.clone())?;
         let environment = &function.environment;
         let invocation = || command.caller.describe(Invocation::new(event.clone()));
         let invoked = invoke(
@@ -91,6 +94,24 @@ pub(super) async fn run(
         output::diagnostic(&format!("warning: layers stay in the store: {refusal}"));
     }
     result
+}
+
+/// Listens for a debugger, if one is to come.
+async fn debug_port(port: Option<u16>) -> Result<Option<Arc<DebugPort>>, CommandError> {
+    let Some(port) = port else { return Ok(None) };
+    if port == RUNTIME_API.port() {
+        return Err(CommandError::Usage(format!(
+            "--debug-port {port} is the Runtime API's in every environment: choose another"
+        )));
+    }
+    let listening = DebugPort::listen(port).await.map_err(|error| {
+        CommandError::Host(format!("cannot listen on --debug-port {port}: {error}"))
+    })?;
+    output::diagnostic(&format!(
+        "{} leads to port {port} of the environment; time-outs are lifted",
+        listening.address()
+    ));
+    Ok(Some(Arc::new(listening)))
 }
 
 /// Invokes `repeat` times. The status is that of the worst invocation.

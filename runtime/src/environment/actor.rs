@@ -34,13 +34,6 @@ use crate::sandbox::client::{Sandbox, SandboxEvent};
 use crate::sandbox::{Network, Process, StopSignal};
 use crate::telemetry;
 
-/// Lambda's limit for an on-demand INIT.
-const INIT_LIMIT: Duration = Duration::from_secs(10);
-
-/// Lambda's limit for an INIT with provisioned concurrency, unless the function's
-/// timeout is longer.
-const PROVISIONED_INIT_LIMIT: Duration = Duration::from_secs(130);
-
 /// How often memory is looked at while something runs.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -199,6 +192,8 @@ struct Runtime {
     meter: Meter,
     thrash: Thrash,
     server: JoinHandle<()>,
+    /// Leads a debugger to it.
+    debug: Option<JoinHandle<()>>,
     /// Where subscribers listen.
     network: Network,
     init_started: Instant,
@@ -213,6 +208,9 @@ struct Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.server.abort();
+        if let Some(debug) = &self.debug {
+            debug.abort();
+        }
     }
 }
 
@@ -370,15 +368,13 @@ impl Actor {
     fn arm(&mut self, deadline: Deadline) {
         let now = Instant::now();
         let limit = match deadline {
-            Deadline::Init => INIT_LIMIT,
-            Deadline::ProvisionedInit => {
-                PROVISIONED_INIT_LIMIT.max(self.settings.function.timeout.duration())
-            }
+            Deadline::Init => self.settings.init_limit(),
+            Deadline::ProvisionedInit => self.settings.provisioned_init_limit(),
             Deadline::Invoke => {
                 if let Some(open) = &mut self.open {
                     open.started = Some(now);
                 }
-                self.settings.function.timeout.duration()
+                self.settings.timeout()
             }
             Deadline::Stop(after) => {
                 let begun = self.stop.map_or(now, |(begun, _)| begun);

@@ -2,6 +2,7 @@
 //! the Runtime API's state and the open invocation.
 
 mod actor;
+mod debug;
 mod delivery;
 mod invocation;
 mod log;
@@ -14,10 +15,12 @@ mod tmp_mappings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use debug::DebugPort;
 pub(crate) use invocation::RunningInvocation;
 pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
 
@@ -38,6 +41,36 @@ pub(crate) struct EnvironmentSettings {
     pub(crate) warnings: Vec<String>,
     /// Told whether an invocation finds it initialised.
     pub(crate) warm: Arc<AtomicBool>,
+    /// Where a debugger comes in. No limit of time counts then.
+    pub(crate) debug: Option<Arc<DebugPort>>,
+}
+
+/// Lambda's limit for an on-demand INIT.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Lambda's limit for an INIT with provisioned concurrency, unless the function's
+/// timeout is longer.
+const PROVISIONED_INIT_LIMIT: Duration = Duration::from_secs(130);
+
+impl EnvironmentSettings {
+    /// The limit of an on-demand INIT.
+    fn init_limit(&self) -> Duration {
+        self.limit(INIT_LIMIT)
+    }
+
+    /// The limit of an INIT ahead of invocations.
+    fn provisioned_init_limit(&self) -> Duration {
+        self.timeout().max(self.limit(PROVISIONED_INIT_LIMIT))
+    }
+
+    /// The limit of an invocation.
+    fn timeout(&self) -> Duration {
+        self.limit(self.function.timeout.duration())
+    }
+
+    fn limit(&self, limit: Duration) -> Duration {
+        self.debug.as_ref().map_or(limit, |_| debug::LIMIT)
+    }
 }
 
 /// A handle on one execution environment. It serves one invocation at a time

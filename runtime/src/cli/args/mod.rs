@@ -132,6 +132,11 @@ pub(super) struct Invoke {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) repeat: u32,
 
+    /// Lead this port of the host to the same one in the environment, and let INIT and
+    /// invocations take as long as they do: for a debugger that the function listens for
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) debug_port: Option<u16>,
+
     /// What to print on standard output: the response, or one JSON object a line
     /// with the response, the log and the report
     #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]

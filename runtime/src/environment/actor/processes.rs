@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use super::super::InitFailure;
 use super::super::meter::{self, Meter, Tmp};
 use super::super::thrash::Thrash;
-use super::{Actor, INIT_LIMIT, Runtime};
+use super::{Actor, Runtime};
 use crate::api;
 use crate::doctor::tmp_is_charged;
 use crate::model::{Ending, Event, ExitStatus, Failure, InitKind, Phase, RuntimeState};
@@ -158,13 +159,18 @@ impl Actor {
         let init_started = now.checked_sub(Duration::from_nanos(since)).unwrap_or(now);
         if matches!(self.life.phase(), Phase::Init(InitKind::OnDemand)) {
             // Armed when the start was asked for; the limit is the function's.
-            self.deadline = Some(init_started + INIT_LIMIT);
+            self.deadline = Some(init_started + self.settings.init_limit());
         }
+        let debug = self.settings.debug.as_ref().map(|port| {
+            let port = Arc::clone(port);
+            tokio::spawn(port.forward(network.clone()))
+        });
         self.runtime = Some(Runtime {
             state: RuntimeState::Started,
             meter,
             thrash: Thrash::default(),
             server,
+            debug,
             network,
             init_started,
             pending_next: None,

@@ -124,7 +124,7 @@ impl Actor {
     /// The runtime is done with the open invocation, which is said once.
     pub(super) fn runtime_done(&mut self, status: Status) {
         self.read_function_log_to_now();
-        let timeout = self.settings.function.timeout.duration();
+        let timeout = self.settings.timeout();
         let Some(open) = &mut self.open else { return };
         let elapsed = open.started.map(|started| started.elapsed());
         let duration = match status {
@@ -149,7 +149,7 @@ impl Actor {
     pub(super) fn end_invoke(&mut self, status: Status) {
         self.read_logs_to_now();
         self.sample_memory();
-        let timeout = self.settings.function.timeout.duration();
+        let timeout = self.settings.timeout();
         let Some(open) = &self.open else { return };
         let elapsed = open
             .started
