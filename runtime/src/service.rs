@@ -9,7 +9,7 @@ use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, Packa
 use tokio::sync::watch;
 
 use crate::doctor::{Facts, Finding, probe, unenforced};
-use crate::environment::{EnvironmentSettings, ExecutionEnvironment};
+use crate::environment::{Deaths, EnvironmentSettings, ExecutionEnvironment, Standing};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
     FunctionConfiguration, FunctionName, Identity, InitializationType, Package, TASK_ROOT, Version,
@@ -38,6 +38,8 @@ pub struct Service {
     /// Tells environments that the service ends; they hold receivers until they are
     /// gone.
     closing: watch::Sender<bool>,
+    /// Told by environments that die with nothing to do.
+    deaths: Deaths,
     _lock: ServiceLock,
     region: String,
     /// What this host is like, once something is to run.
@@ -170,6 +172,7 @@ impl Service {
             images,
             launcher,
             closing: watch::Sender::new(false),
+            deaths: Deaths::default(),
             _lock: lock,
             region: region(),
             facts: OnceLock::new(),
@@ -272,7 +275,7 @@ impl Service {
             function,
             spec,
             sink,
-            warm: Arc::default(),
+            standing: Arc::new(Standing::new(&self.deaths)),
         };
         Ok(FunctionEnvironment {
             environment: ExecutionEnvironment::new(
@@ -282,6 +285,12 @@ impl Service {
             ),
             _code: code,
         })
+    }
+
+    /// Who waits here is woken when an environment has died with nothing to do. One
+    /// at a time.
+    pub(crate) fn deaths(&self) -> Deaths {
+        Arc::clone(&self.deaths)
     }
 
     /// Resolves when nothing can run any more, because somebody has killed the process

@@ -7,19 +7,20 @@ mod invocation;
 mod log;
 mod meter;
 mod queue;
+mod standing;
 mod subscribers;
 mod thrash;
 mod timing;
 mod tmp_mappings;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use invocation::RunningInvocation;
 pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
+pub(crate) use standing::{Deaths, Standing};
 
 use crate::model::FunctionConfiguration;
 use crate::sandbox::SandboxSpec;
@@ -36,8 +37,8 @@ pub(crate) struct EnvironmentSettings {
     pub(crate) sink: Arc<dyn Sink>,
     /// What this host cannot promise, known before anything runs.
     pub(crate) warnings: Vec<String>,
-    /// Told whether an invocation finds it initialised.
-    pub(crate) warm: Arc<AtomicBool>,
+    /// Told of what those have to know who keep it.
+    pub(crate) standing: Arc<Standing>,
 }
 
 /// A handle on one execution environment. It serves one invocation at a time
@@ -46,7 +47,7 @@ pub(crate) struct EnvironmentSettings {
 pub struct ExecutionEnvironment {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
-    warm: Arc<AtomicBool>,
+    standing: Arc<Standing>,
 }
 
 /// Why an environment could not be initialised ahead of invocations.
@@ -86,12 +87,12 @@ impl ExecutionEnvironment {
     ) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let (sandbox, events) = launcher.sandbox();
-        let warm = Arc::clone(&settings.warm);
+        let standing = Arc::clone(&settings.standing);
         let task = tokio::spawn(actor::run(settings, sandbox, events, receiver, closing));
         Self {
             commands,
             task,
-            warm,
+            standing,
         }
     }
 
@@ -109,7 +110,13 @@ impl ExecutionEnvironment {
 
     /// Whether an invocation finds it initialised.
     pub fn is_warm(&self) -> bool {
-        !self.task.is_finished() && self.warm.load(Ordering::Relaxed)
+        !self.task.is_finished() && self.standing.is_warm()
+    }
+
+    /// Whether it has died with nothing to do. An invocation would initialise it
+    /// again, in its own time.
+    pub fn is_dead(&self) -> bool {
+        self.task.is_finished() || self.standing.is_dead()
     }
 
     /// Runs one invocation to its end, after those before it.
