@@ -71,15 +71,13 @@ impl Monitor {
 /// Which CPU, the general registers with the place in the program, and where a fault
 /// was.
 fn telling(registers: &str) -> String {
-    registers
+    let starts = ["CPU#", "R", "CR"];
+    let lines: Vec<&str> = registers
         .lines()
-        .filter(|line| {
-            ["CPU#", "R", "CR"]
-                .iter()
-                .any(|start| line.starts_with(start))
-        })
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+        .map(str::trim_end)
+        .filter(|line| starts.iter().any(|start| line.starts_with(start)))
+        .collect();
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

@@ -281,9 +281,10 @@ impl Launcher {
     fn process_died(&mut self, id: EnvironmentId) -> io::Result<()> {
         let environment = self.environments.get_mut(&id);
         // Several may have died since the service was told.
-        match environment.is_some_and(Environment::take_deaths) {
-            true => self.notify(&Notice::Died { environment: id }, &[]),
-            false => Ok(()),
+        if environment.is_some_and(Environment::take_deaths) {
+            self.notify(&Notice::Died { environment: id }, &[])
+        } else {
+            Ok(())
         }
     }
 
