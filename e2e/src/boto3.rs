@@ -48,7 +48,8 @@ pub fn out(served: &Served, code: &str) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"))
 }
 
-fn install() -> Result<PathBuf, Error> {
+/// The directory that it is installed in, beside the fixtures.
+pub(crate) fn install() -> Result<PathBuf, Error> {
     python_package("boto3", VERSION)
 }
 

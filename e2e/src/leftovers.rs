@@ -82,6 +82,17 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+/// The only child of a process.
+///
+/// # Panics
+/// If it has none, or several.
+pub fn only_child(pid: u32) -> u32 {
+    match children(pid).as_slice() {
+        [only] => *only,
+        other => panic!("children of {pid}: {other:?}"),
+    }
+}
+
 /// Kills a process that a test has found, as the kernel or a person might.
 ///
 /// # Panics

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal};
+use serde_json::Value;
 
 use crate::Lambent;
 
@@ -130,6 +131,20 @@ impl Drop for Served {
         self.signal(Signal::TERM);
         let _ = self.child.wait();
     }
+}
+
+/// The environments that `lambent ps` shows.
+///
+/// # Panics
+/// If there is no service, or it does not answer.
+pub fn environments(lambent: &Lambent) -> Vec<Value> {
+    let run = lambent.run(["ps", "--output", "json"]);
+    let all: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
+    let functions = all["services"][0]["functions"].as_array().expect("a list");
+    functions
+        .iter()
+        .flat_map(|function| function["environments"].as_array().expect("a list").clone())
+        .collect()
 }
 
 fn append(log: &Mutex<String>, text: &str) {

@@ -23,7 +23,7 @@ fn start(lambent: &Lambent) -> Child {
     lambent.start_invoke(
         &Fixture::RustOciArchive.reference(),
         &json!({"action": "sleep", "ms": 20_000}),
-        &["--timeout", "30"],
+        &["--timeout", &wait::seconds(30)],
     )
 }
 
@@ -58,7 +58,8 @@ fn check_next_run(lambent: &Lambent, services: &[String]) {
     let run = lambent.invoke(
         &Fixture::RustOciArchive.reference(),
         &json!({"action": "counter"}),
-        &[],
+        // It may come in the middle of what the kernel still does about the dead.
+        &["--timeout", &wait::seconds(10)],
     );
     assert_eq!(run.payload()["count"], 1);
     assert_eq!(leftovers::services(lambent.root()), Vec::<String>::new());

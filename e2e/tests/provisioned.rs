@@ -5,7 +5,7 @@
 
 use lambent_e2e::control::client;
 use lambent_e2e::leftovers::{self, Leftovers};
-use lambent_e2e::serve::Served;
+use lambent_e2e::serve::{Served, environments};
 use lambent_e2e::wait::until;
 use lambent_e2e::{Lambent, privileged};
 use rustix::process::Signal;
@@ -29,17 +29,6 @@ def kind(name):
 
 fn run(served: &Served, code: &str) -> Value {
     client(served, &format!("{PYTHON}{code}"))
-}
-
-/// The environments that `lambent ps` shows.
-fn environments(lambent: &Lambent) -> Vec<Value> {
-    let run = lambent.run(["ps", "--output", "json"]);
-    let all: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
-    let functions = all["services"][0]["functions"].as_array().unwrap();
-    functions
-        .iter()
-        .flat_map(|function| function["environments"].as_array().unwrap().clone())
-        .collect()
 }
 
 /// The numbers of those that are provisioned and have nothing to do.
@@ -200,13 +189,9 @@ out["settled"] = settled("f", "1")["Status"]
     );
     assert_eq!(out["settled"], "READY");
     let before = ready(&lambent);
-    // The launcher, the container's process 1.
-    let only = |pid: u32| match leftovers::children(pid).as_slice() {
-        [only] => *only,
-        other => panic!("children of {pid}: {other:?}"),
-    };
-    let init = only(only(served.pid()));
-    leftovers::kill(init);
+    // The container's process 1 is the launcher's child.
+    let launcher = leftovers::only_child(served.pid());
+    leftovers::kill(leftovers::only_child(launcher));
     until("it was replaced", || {
         let now = ready(&lambent);
         now.len() == 1 && now != before

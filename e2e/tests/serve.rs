@@ -198,57 +198,8 @@ print(json.dumps({"first": first, "second": second}))
     }
 }
 
-#[test]
-fn privileged_idle_environments_end() {
-    if !privileged() {
-        return;
-    }
-    let lambent = Lambent::new();
-    let served = serve(&lambent, &["--name", "f", "--idle", "1"]);
-    let count = |served: &Served| {
-        client(
-            served,
-            "print(c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')['Payload'].read().decode())",
-        )["count"]
-            .clone()
-    };
-    assert_eq!(count(&served), 1);
-    let services = leftovers::services(lambent.root());
-    lambent_e2e::wait::until("the idle environment ends", || {
-        Leftovers::of(lambent.root(), &services)
-            .processes
-            .is_empty()
-    });
-    assert_eq!(count(&served), 1);
-}
-
 /// Invokes the function, whatever it answers.
 const INVOKE: &str = "c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')\nprint('{}')";
-
-#[test]
-fn privileged_an_environment_that_dies_while_idle_is_replaced() {
-    if !privileged() {
-        return;
-    }
-    let lambent = Lambent::new();
-    let served = serve(&lambent, &["--name", "f"]);
-    let count = "print(c.invoke(FunctionName='f', Payload='{\"action\": \"counter\"}')['Payload'].read().decode())";
-    assert_eq!(client(&served, count)["count"], 1);
-    assert_eq!(client(&served, count)["count"], 2);
-    // Somebody kills what is frozen: init, and with it all the rest.
-    let services = leftovers::services(lambent.root());
-    let launcher = leftovers::children(served.pid());
-    for init in launcher.into_iter().flat_map(leftovers::children) {
-        leftovers::kill(init);
-    }
-    lambent_e2e::wait::until("it is gone", || {
-        Leftovers::of(lambent.root(), &services)
-            .processes
-            .is_empty()
-    });
-    // The next request does not wait for the dead.
-    assert_eq!(client(&served, count)["count"], 1);
-}
 
 #[test]
 fn privileged_a_killed_service_leaves_nothing() {

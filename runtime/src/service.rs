@@ -9,7 +9,9 @@ use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, Packa
 use tokio::sync::watch;
 
 use crate::doctor::{Facts, Finding, probe, unenforced};
-use crate::environment::{DebugPort, EnvironmentSettings, ExecutionEnvironment};
+use crate::environment::{
+    Deaths, DebugPort, EnvironmentSettings, ExecutionEnvironment, Standing,
+};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
     FunctionConfiguration, FunctionName, Identity, InitializationType, Package, TASK_ROOT, Version,
@@ -38,6 +40,8 @@ pub struct Service {
     /// Tells environments that the service ends; they hold receivers until they are
     /// gone.
     closing: watch::Sender<bool>,
+    /// Told by environments that die with nothing to do.
+    deaths: Deaths,
     _lock: ServiceLock,
     region: String,
     /// What this host is like, once something is to run.
@@ -170,6 +174,7 @@ impl Service {
             images,
             launcher,
             closing: watch::Sender::new(false),
+            deaths: Deaths::default(),
             _lock: lock,
             region: region(),
             facts: OnceLock::new(),
@@ -288,7 +293,7 @@ impl Service {
             function,
             spec,
             sink,
-            warm: Arc::default(),
+            standing: Arc::new(Standing::new(&self.deaths)),
             debug,
         };
         Ok(FunctionEnvironment {
@@ -299,6 +304,12 @@ impl Service {
             ),
             _code: code,
         })
+    }
+
+    /// Who waits here is woken when an environment has died with nothing to do. One
+    /// at a time.
+    pub(crate) fn deaths(&self) -> Deaths {
+        Arc::clone(&self.deaths)
     }
 
     /// Resolves when nothing can run any more, because somebody has killed the process

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::programs::{self, Programs};
+use crate::boto3;
 use crate::fixtures::cache::{Cache, remove};
 use crate::fixtures::command::{copy, run};
 use crate::fixtures::rootfs::extract;
 use crate::fixtures::stamp::Stamp;
 use crate::fixtures::{self, Error, at};
 
-/// What Lambent needs of a machine (e2fsprogs), and what the tests do (the rest).
-const PACKAGES: &str =
-    "base-files,libc6,libgcc-s1,dash,coreutils,grep,tar,e2fsprogs,mount,util-linux,bsdutils";
+/// What Lambent needs of a machine (e2fsprogs), and what the tests do (the rest): AWS's
+/// client runs in Python.
+const PACKAGES: &str = "base-files,libc6,libgcc-s1,dash,coreutils,grep,tar,e2fsprogs,mount,\
+                        util-linux,bsdutils,python3";
 
 /// Room for a store, for several `/tmp` of a function, and for the tests' files.
 const DISK_BYTES: u64 = 8 << 30;
@@ -29,6 +31,7 @@ pub(super) fn disk(cache: &Cache, programs: &Programs) -> Result<PathBuf, Error>
     let root = cache.step("root", &root_stamp, |tree| extract(tree, PACKAGES))?;
     let lambent = programs::lambent()?;
     let nextest = programs::nextest()?;
+    let client = boto3::install()?;
     let config = fixtures::workspace().join(".config/nextest.toml");
     let mut stamp = Stamp::new()
         .stamp(&root_stamp)
@@ -40,9 +43,22 @@ pub(super) fn disk(cache: &Cache, programs: &Programs) -> Result<PathBuf, Error>
     for test in &programs.tests {
         stamp = stamp.path(&programs.target.join(test))?;
     }
-    for image in fixtures::Fixture::ALL {
-        stamp = stamp.path(&fixtures::directory().join(format!("{image}.stamp")))?;
+    // Images, and what tests make images of themselves.
+    let images = fixtures::Fixture::ALL.map(fixtures::path);
+    let [base, python] = fixtures::python_trees();
+    let steps = [
+        fixtures::demo_function(),
+        fixtures::extension(),
+        base,
+        python,
+    ];
+    for made in images.iter().chain(&steps) {
+        let mut name = made.clone().into_os_string();
+        name.push(".stamp");
+        stamp = stamp.path(Path::new(&name))?;
     }
+    // Its name has its version.
+    stamp = stamp.value(client.display().to_string());
     cache.image("disk.ext4", &stamp, |path| {
         let tree = beside(path);
         remove(&tree)?;
@@ -75,10 +91,15 @@ pub(super) fn disk(cache: &Cache, programs: &Programs) -> Result<PathBuf, Error>
             fs::create_dir_all(to.parent().unwrap_or(&target)).map_err(at(&to))?;
             programs::copy_stripped(&programs.target.join(test), &to)?;
         }
-        let images = make("target/fixtures/steps")?;
-        copy_links(&fixtures::demo_function(), &images)?;
-        for image in fixtures::Fixture::ALL {
-            copy_links(&fixtures::path(image), &make("target/fixtures")?)?;
+        for (made, directory) in [
+            (&images[..], "target/fixtures"),
+            (&steps, "target/fixtures/steps"),
+            (std::slice::from_ref(&client), "target/fixtures"),
+        ] {
+            let directory = make(directory)?;
+            for made in made {
+                copy_links(made, &directory)?;
+            }
         }
         File::create(path)
             .and_then(|disk| disk.set_len(DISK_BYTES))

@@ -1,13 +1,16 @@
 //! The machine: QEMU without acceleration, which works wherever programs run.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use super::kernel::Kernel;
+use super::monitor::Monitor;
 use super::task::Hierarchies;
+use super::watch::{self, Limits};
 use crate::fixtures::{Error, at};
 
 /// MB of memory: a function with its files in the page cache, and the tests.
@@ -20,8 +23,9 @@ const SWAP_BYTES: u64 = 1 << 30;
 /// vectors and a fifth level of page tables are slow to emulate.
 const CPU: &str = "Nehalem,rdrand=on";
 
-/// How often the machine is looked after.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// How long the machine may say nothing at all: a dozen signs of life of
+/// `guest/guest.sh`, so that a slow machine is not taken for one that stands still.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// The kernel's arguments: output to the serial port; a panic ends the machine;
 /// without what costs an emulated CPU time and proves nothing here.
@@ -45,7 +49,7 @@ pub(super) struct Parts<'a> {
 /// Runs a machine to its end, with its serial port on standard output.
 ///
 /// # Errors
-/// It did not end within `limit`.
+/// It did not end within `limit`, or stands still: then with what its CPUs do.
 pub(super) fn run(
     parts: &Parts<'_>,
     hierarchies: Hierarchies,
@@ -55,10 +59,18 @@ pub(super) fn run(
     File::create(&swap)
         .and_then(|file| file.set_len(SWAP_BYTES))
         .map_err(at(&swap))?;
+    let (console, its_console) = UnixStream::pair()?;
+    let (monitor, its_monitor) = UnixStream::pair()?;
     let mut machine = command(parts, &swap, hierarchies)
+        .stdin(OwnedFd::from(its_monitor))
+        .stdout(OwnedFd::from(its_console))
         .spawn()
         .map_err(|error| format!("qemu-system-x86_64: {error} (`make deps` installs it)"))?;
-    let status = wait(&mut machine, limit)?;
+    let limits = Limits {
+        whole: limit,
+        silence: SILENCE,
+    };
+    let status = watch::to_the_end(&mut machine, console, Monitor::new(monitor), limits)?;
     if status.success() {
         Ok(())
     } else {
@@ -70,7 +82,13 @@ fn command(parts: &Parts<'_>, swap: &Path, hierarchies: Hierarchies) -> Command 
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args(["-nodefaults", "-no-user-config", "-no-reboot"])
-        .args(["-display", "none", "-serial", "stdio"])
+        .args(["-display", "none"])
+        // Standard input is a socket for its monitor, standard output one for the
+        // serial port.
+        .args(["-chardev", "socket,id=monitor,fd=0"])
+        .args(["-mon", "chardev=monitor,mode=control"])
+        .args(["-chardev", "socket,id=console,fd=1"])
+        .args(["-serial", "chardev:console"])
         .args(["-machine", "q35", "-accel", "tcg,thread=multi"])
         .args(["-cpu", CPU, "-smp", "2"])
         .args(["-m", &format!("{MEMORY_MB}M")])
@@ -81,8 +99,7 @@ fn command(parts: &Parts<'_>, swap: &Path, hierarchies: Hierarchies) -> Command 
         .arg("-append")
         .arg(format!("{ARGUMENTS} {}", hierarchies.kernel_argument()))
         // The files behind snapshots are there.
-        .env("TMPDIR", parts.work)
-        .stdin(Stdio::null());
+        .env("TMPDIR", parts.work);
     for (path, options) in [
         (parts.disk, ",snapshot=on"),
         (parts.results, ""),
@@ -95,34 +112,4 @@ fn command(parts: &Parts<'_>, swap: &Path, hierarchies: Hierarchies) -> Command 
         ));
     }
     command
-}
-
-/// Waits for the end, and makes one when it does not come.
-fn wait(machine: &mut Child, limit: Duration) -> Result<ExitStatus, Error> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(status) = machine.try_wait()? {
-            return Ok(status);
-        }
-        if Instant::now() >= deadline {
-            machine.kill()?;
-            machine.wait()?;
-            let minutes = limit.as_secs() / 60;
-            return Err(format!("the machine was not done after {minutes} minutes").into());
-        }
-        sleep(INTERVAL);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_machine_that_does_not_end_is_ended() {
-        let mut machine = Command::new("sleep").arg("1000").spawn().unwrap();
-        let error = wait(&mut machine, Duration::ZERO).unwrap_err();
-        assert!(error.to_string().contains("not done"), "{error}");
-        assert!(machine.try_wait().unwrap().is_some());
-    }
 }

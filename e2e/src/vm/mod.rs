@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `options`, `task`, `modules` | pure: the command line, what the guest is told, the order of modules |
 //! | `kernel`, `programs`, `disk`, `initramfs` | make what the machine consists of |
-//! | `machine` | runs it, within a limit of time |
+//! | `machine`, `watch`, `monitor` | run it, within limits of time; what its CPUs do when it stands still |
 //! | `guest/init.sh`, `guest/guest.sh` | process 1 in there, before and on the disk |
 //! | `results` | what comes back, and whether it is good |
 
@@ -19,10 +19,12 @@ mod initramfs;
 mod kernel;
 mod machine;
 mod modules;
+mod monitor;
 mod options;
 mod programs;
 mod results;
 mod task;
+mod watch;
 
 use std::fs::{self, File};
 use std::time::Instant;

@@ -10,7 +10,6 @@ mod reports;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -201,6 +200,8 @@ struct Runtime {
     posting: Option<Posting>,
     init_error: Option<Bytes>,
     killed_for_memory: bool,
+    /// A process has died, and init has not said which: it has to run for that.
+    unburied: bool,
     /// Extensions that wait in `next`.
     extensions: HashMap<ExtensionIndex, extensions::NextSender>,
 }
@@ -235,9 +236,10 @@ struct OpenInvocation {
 }
 
 impl Actor {
-    /// Opens the next invocation if one waits and the phase allows it.
+    /// Opens the next invocation if one waits and the phase allows it. What has died
+    /// gets none.
     fn accept_waiting(&mut self) {
-        if !self.life.phase().accepts_invocation() {
+        if !self.life.phase().accepts_invocation() || self.has_unburied() {
             return;
         }
         let Some((invocation, reply)) = self.waiting.pop_front() else {
@@ -268,8 +270,7 @@ impl Actor {
 
     fn perform_all(&mut self, effects: Vec<Effect>) {
         tracing::debug!(phase = ?self.life.phase(), ?effects, "phase");
-        let warm = self.life.phase().is_warm();
-        self.settings.warm.store(warm, Ordering::Relaxed);
+        self.settings.standing.entered(self.life.phase());
         for effect in effects {
             self.perform(effect);
         }
@@ -302,7 +303,9 @@ impl Actor {
             Effect::Thaw => self.set_frozen(false),
             Effect::Freeze => {
                 self.read_logs_to_now();
-                self.set_frozen(true);
+                if !self.has_unburied() {
+                    self.set_frozen(true);
+                }
             }
             Effect::LimitCpu => self.limit_cpu(),
             Effect::Arm(deadline) => self.arm(deadline),
@@ -347,6 +350,7 @@ impl Actor {
             }
             Effect::EndInvoke(status) => self.end_invoke(status),
             Effect::Abandon => self.abandon(),
+            Effect::Died => self.settings.standing.died(),
         }
     }
 

@@ -8,13 +8,13 @@ mod invocation;
 mod log;
 mod meter;
 mod queue;
+mod standing;
 mod subscribers;
 mod thrash;
 mod timing;
 mod tmp_mappings;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 pub(crate) use debug::DebugPort;
 pub(crate) use invocation::RunningInvocation;
 pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
+pub(crate) use standing::{Deaths, Standing};
 
 use crate::model::FunctionConfiguration;
 use crate::sandbox::SandboxSpec;
@@ -39,8 +40,8 @@ pub(crate) struct EnvironmentSettings {
     pub(crate) sink: Arc<dyn Sink>,
     /// What this host cannot promise, known before anything runs.
     pub(crate) warnings: Vec<String>,
-    /// Told whether an invocation finds it initialised.
-    pub(crate) warm: Arc<AtomicBool>,
+    /// Told of what those have to know who keep it.
+    pub(crate) standing: Arc<Standing>,
     /// Where a debugger comes in. No limit of time counts then.
     pub(crate) debug: Option<Arc<DebugPort>>,
 }
@@ -70,7 +71,6 @@ impl EnvironmentSettings {
 
     fn limit(&self, limit: Duration) -> Duration {
         self.debug.as_ref().map_or(limit, |_| debug::LIMIT)
-    }
 }
 
 /// A handle on one execution environment. It serves one invocation at a time
@@ -79,7 +79,7 @@ impl EnvironmentSettings {
 pub struct ExecutionEnvironment {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
-    warm: Arc<AtomicBool>,
+    standing: Arc<Standing>,
 }
 
 /// Why an environment could not be initialised ahead of invocations.
@@ -119,12 +119,12 @@ impl ExecutionEnvironment {
     ) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let (sandbox, events) = launcher.sandbox();
-        let warm = Arc::clone(&settings.warm);
+        let standing = Arc::clone(&settings.standing);
         let task = tokio::spawn(actor::run(settings, sandbox, events, receiver, closing));
         Self {
             commands,
             task,
-            warm,
+            standing,
         }
     }
 
@@ -142,7 +142,13 @@ impl ExecutionEnvironment {
 
     /// Whether an invocation finds it initialised.
     pub fn is_warm(&self) -> bool {
-        !self.task.is_finished() && self.warm.load(Ordering::Relaxed)
+        !self.task.is_finished() && self.standing.is_warm()
+    }
+
+    /// Whether it has died with nothing to do. An invocation would initialise it
+    /// again, in its own time.
+    pub fn is_dead(&self) -> bool {
+        self.task.is_finished() || self.standing.is_dead()
     }
 
     /// Runs one invocation to its end, after those before it.

@@ -393,7 +393,7 @@ impl Lifecycle {
             // The group stays frozen without its processes, and would freeze the
             // next one's.
             Phase::Idle => {
-                let mut effects = vec![Effect::Thaw];
+                let mut effects = vec![Effect::Died, Effect::Thaw];
                 effects.extend(self.stop(AfterStop::Rest, None, reason, gently));
                 effects
             }

@@ -216,6 +216,8 @@ pub enum Effect {
     EndInvoke(Status),
     /// Tell the caller that this host failed or that the environment was ended.
     Abandon,
+    /// It died with nothing to do: whoever keeps it warm has no use for it.
+    Died,
 }
 
 impl Phase {

@@ -205,8 +205,9 @@ impl<K: Clone + Eq + Hash> Book<K> {
         Ok(Admission::Create(slot, evicted))
     }
 
-    /// The environment is idle again, or (`keep` unset) gone. False if it shall end
-    /// all the same: there are more provisioned ones than are asked for.
+    /// The environment is idle again, or (`keep` unset) gone, also if it was idle.
+    /// False if it shall end all the same: there are more provisioned ones than are
+    /// asked for.
     pub(crate) fn release(&mut self, key: &K, slot: SlotId, now: Instant, keep: bool) -> bool {
         let Some(function) = self.functions.get_mut(key) else {
             return false;
@@ -223,6 +224,7 @@ impl<K: Clone + Eq + Hash> Book<K> {
             kept
         } else {
             function.busy.retain(|busy| *busy != slot);
+            function.idle.retain(|(idle, _)| *idle != slot);
             if keep {
                 function.idle.push((slot, now));
             }

@@ -2,9 +2,11 @@
 //!
 //! [`Book`] decides; this module does what it says: makes environments, runs
 //! invocations on them, ends them; `provision.rs` does so ahead of invocations. An
-//! invocation runs to its end even if its caller has gone, as on Lambda.
+//! invocation runs to its end even if its caller has gone, as on Lambda. What dies with
+//! nothing to do goes at once, before an invocation meets it.
 
 mod book;
+mod idle;
 mod life;
 mod provision;
 
@@ -29,9 +31,6 @@ use crate::observation::Observer;
 use crate::service::{FunctionEnvironment, PreparedCode, Service};
 use crate::service_error::ServiceError;
 use crate::telemetry::{Event, Sink};
-
-/// How often the pool looks for environments that have been idle for too long.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a request waits for a runtime that is about to ask for the next event.
 const SETTLING_LIMIT: Duration = Duration::from_secs(1);
@@ -205,15 +204,7 @@ impl Pools {
                 closed: false,
             }),
         });
-        let weak = Arc::downgrade(&pools);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(EXPIRY_INTERVAL).await;
-                let Some(pools) = weak.upgrade() else { return };
-                pools.expire();
-                pools.replenish();
-            }
-        });
+        tokio::spawn(idle::watch(Arc::downgrade(&pools)));
         pools
     }
 
@@ -447,14 +438,6 @@ impl Pools {
             self.replenish();
         }
         self.changed.notify_waiters();
-    }
-
-    fn expire(&self) {
-        let mut state = self.lock();
-        let slots = state.book.expire(Instant::now(), self.settings.idle_limit);
-        let ended = state.take(&slots);
-        drop(state);
-        drop(ended);
     }
 
     /// Environments of each version, with the name of its function.

@@ -116,7 +116,7 @@ impl Pools {
     pub(super) fn replenish(self: &Arc<Self>) {
         let now = Instant::now();
         let mut state = self.lock();
-        let mut ended = state.take_cold();
+        let mut ended = vec![];
         let mut begun = vec![];
         let keys: Vec<_> = state.provisions.keys().cloned().collect();
         for key in keys {
@@ -218,25 +218,6 @@ impl State {
     /// Provisioned environments that are being initialised.
     fn starting(&self) -> usize {
         self.book.counts().map(|(_, counts)| counts.starting).sum()
-    }
-
-    /// Takes out the provisioned environments that died without work.
-    fn take_cold(&mut self) -> Vec<FunctionEnvironment> {
-        let cold: Vec<_> = self
-            .book
-            .slots()
-            .filter(|(_, slot, _, provisioned)| {
-                let idle = self.idle.get(slot);
-                *provisioned && idle.is_some_and(|idle| !idle.environment.is_warm())
-            })
-            .map(|(key, slot, ..)| (key.clone(), slot))
-            .collect();
-        let now = Instant::now();
-        for (key, slot) in &cold {
-            self.book.release(key, *slot, now, false);
-        }
-        let slots: Vec<_> = cold.into_iter().map(|(_, slot)| slot).collect();
-        self.take(&slots)
     }
 }
 

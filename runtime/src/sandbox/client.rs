@@ -44,6 +44,9 @@ pub(crate) enum SandboxEvent {
     RuntimeStarted(OwnedFd),
     /// The entry point cannot be executed; extensions run.
     RuntimeFailed(StartError),
+    /// One of the processes that were started is dead; `Ended` follows when the
+    /// environment runs.
+    Died,
     /// One of the processes that were started has ended.
     Ended(Process, ExitStatus),
     /// No process is left; how the runtime ended.
@@ -314,6 +317,7 @@ fn dispatch(subscribers: &mut Subscribers, notice: Notice, descriptors: Vec<Owne
         Notice::RuntimeFailed { environment, error } => {
             (environment, SandboxEvent::RuntimeFailed(error))
         }
+        Notice::Died { environment } => (environment, SandboxEvent::Died),
         Notice::Ended {
             environment,
             process,

@@ -130,15 +130,21 @@ impl Init {
         launches
     }
 
-    /// Starts the runtime. Its pid, as the container numbers it.
-    pub(super) fn start_runtime(&mut self) -> Result<i32, StartError> {
+    /// Starts the runtime.
+    pub(super) fn start_runtime(&mut self) -> Result<(), StartError> {
         self.complete = true;
         let pid = self
             .program
             .start(None)
             .map_err(|error| StartError::Entrypoint(self.program.failure(&error)))?;
         self.running.push((Process::Runtime, pid));
-        Ok(pid.as_raw_nonzero().get())
+        Ok(())
+    }
+
+    /// The pids of those that run, as the container numbers them.
+    fn pids(&self) -> Vec<i32> {
+        let pids = self.running.iter();
+        pids.map(|(_, pid)| Pid::as_raw(Some(*pid))).collect()
     }
 
     /// Reaps, obeys and reports until no process is left that it has started, and
@@ -192,7 +198,7 @@ impl Init {
             InitCommand::StartRuntime if self.complete => {}
             InitCommand::StartRuntime => {
                 let report = match self.start_runtime() {
-                    Ok(pid) => InitReport::RuntimeStarted(pid),
+                    Ok(()) => InitReport::RuntimeStarted(self.pids()),
                     Err(error) => InitReport::RuntimeFailed(error),
                 };
                 tell(control, &report);

@@ -9,6 +9,7 @@
 mod child;
 mod environment;
 mod groups;
+mod processes;
 
 pub(crate) use groups::remove_dead_service;
 
@@ -82,6 +83,8 @@ enum Ready {
     Control,
     Worker(EnvironmentId),
     Init(EnvironmentId),
+    /// A process that an init has started.
+    Process(EnvironmentId),
     Child,
 }
 
@@ -96,6 +99,7 @@ impl Launcher {
                     },
                     Ready::Worker(id) => self.read_report(id)?,
                     Ready::Init(id) => self.read_init(id)?,
+                    Ready::Process(id) => self.process_died(id)?,
                     Ready::Child => {}
                 }
             }
@@ -116,6 +120,8 @@ impl Launcher {
             if let Some(init) = environment.init() {
                 sources.push((Ready::Init(*id), init));
             }
+            let deaths = environment.processes().deaths();
+            sources.extend(deaths.map(|process| (Ready::Process(*id), process)));
             sources.extend(environment.children().map(|child| (Ready::Child, child)));
         }
         let removing = self.environments.values().any(Environment::is_removing);
@@ -220,7 +226,7 @@ impl Launcher {
                 };
                 self.notify(&notice, &descriptors)?;
                 if without_extensions {
-                    self.runtime_started(id, None)?;
+                    self.runtime_started(id, &[])?;
                 }
                 Ok(())
             }
@@ -241,7 +247,7 @@ impl Launcher {
         };
         let notice = match environment.take_init_report() {
             None => return Ok(()),
-            Some(InitReport::RuntimeStarted(pid)) => return self.runtime_started(id, Some(pid)),
+            Some(InitReport::RuntimeStarted(pids)) => return self.runtime_started(id, &pids),
             Some(InitReport::RuntimeFailed(error)) => Notice::RuntimeFailed {
                 environment: id,
                 error,
@@ -255,18 +261,30 @@ impl Launcher {
         self.notify(&notice, &[])
     }
 
-    fn runtime_started(&self, id: EnvironmentId, pid: Option<i32>) -> io::Result<()> {
-        let Some(environment) = self.environments.get(&id) else {
+    /// A runtime runs; init has started these processes, or only the runtime.
+    fn runtime_started(&mut self, id: EnvironmentId, pids: &[i32]) -> io::Result<()> {
+        let Some(environment) = self.environments.get_mut(&id) else {
             return Ok(());
         };
         // Without `/proc` of a process that is gone already there is nothing to tell:
         // its end follows.
-        match environment.runtime_status(pid) {
+        match environment.watch_processes(pids) {
             Ok(status) => self.notify(
                 &Notice::RuntimeStarted { environment: id },
                 &[status.as_fd()],
             ),
             Err(_) => Ok(()),
+        }
+    }
+
+    /// A process is dead, and its init may not be able to say so.
+    fn process_died(&mut self, id: EnvironmentId) -> io::Result<()> {
+        let environment = self.environments.get_mut(&id);
+        // Several may have died since the service was told.
+        if environment.is_some_and(Environment::take_deaths) {
+            self.notify(&Notice::Died { environment: id }, &[])
+        } else {
+            Ok(())
         }
     }
 

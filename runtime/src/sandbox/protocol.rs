@@ -108,9 +108,9 @@ pub(crate) enum StopSignal {
 /// A container's init to the launcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum InitReport {
-    /// The runtime's entry point runs, in a process with this pid in the
-    /// container's own namespace.
-    RuntimeStarted(i32),
+    /// The runtime's entry point runs. The pids of everything that init has started
+    /// and that runs, in the container's own namespace; the runtime's is the last.
+    RuntimeStarted(Vec<i32>),
     /// It could not be executed.
     RuntimeFailed(StartError),
     /// A process has ended.
@@ -149,6 +149,9 @@ pub(crate) enum Notice {
         environment: EnvironmentId,
         error: StartError,
     },
+    /// A process that init has started is dead. Which, and how it ended, follows when
+    /// init can say it, which it cannot while the environment is frozen.
+    Died { environment: EnvironmentId },
     /// One of the processes that init has started is gone.
     Ended {
         environment: EnvironmentId,

@@ -68,6 +68,7 @@ impl Actor {
                 self.handle(Event::RuntimeStarted);
             }
             Some(SandboxEvent::RuntimeFailed(error)) => self.start_failed(error),
+            Some(SandboxEvent::Died) => self.process_died(),
             Some(SandboxEvent::Ended(process, status)) => {
                 let ending = self.ending(status);
                 self.read_logs_to_now();
@@ -97,6 +98,24 @@ impl Actor {
             StartError::Host(reason) => return self.fail_host(reason),
         };
         self.handle(Event::Failed(failure));
+    }
+
+    /// A process was killed. In a frozen environment init cannot say which: let it.
+    /// Where only v1 has a freezer, a frozen process does not even die.
+    fn process_died(&mut self) {
+        let Some(runtime) = &mut self.runtime else {
+            return;
+        };
+        runtime.unburied = true;
+        if *self.life.phase() == Phase::Idle {
+            self.set_frozen(false);
+        }
+    }
+
+    /// Whether the news of a death is on its way, and init has to run for it.
+    pub(super) fn has_unburied(&self) -> bool {
+        let runtime = self.runtime.as_ref();
+        runtime.is_some_and(|runtime| runtime.unburied)
     }
 
     /// What the end of a process means. The kernel kills one process for memory;
@@ -177,6 +196,7 @@ impl Actor {
             posting: None,
             init_error: None,
             killed_for_memory: false,
+            unburied: false,
             extensions: HashMap::new(),
         });
         Ok(())

@@ -532,3 +532,25 @@ fn a_runtime_may_ask_before_the_news_of_its_start() {
     assert!(effects.contains(&Effect::HandOut));
     assert_eq!(*life.phase(), Phase::Idle);
 }
+
+#[test]
+fn what_dies_while_it_is_frozen_is_thawed_ended_and_said() {
+    let mut life = Lifecycle::default();
+    let _ = life.on(Event::Invoke);
+    let _ = feed(&mut life, started());
+    let _ = feed(
+        &mut life,
+        [Event::RuntimeAnswered(Answer::Runtime), Event::RuntimeNext],
+    );
+    assert_eq!(*life.phase(), Phase::Idle);
+    assert_eq!(
+        life.on(exited()),
+        vec![Effect::Died, Effect::Thaw, Effect::KillAll]
+    );
+    // In an invocation nobody has to be told: its answer says it.
+    assert_eq!(life.on(Event::AllEnded), vec![]);
+    assert_eq!(*life.phase(), Phase::Down);
+    let _ = life.on(Event::Invoke);
+    let effects = feed(&mut life, started().into_iter().chain([exited()]));
+    assert!(!effects.contains(&Effect::Died), "{effects:?}");
+}

@@ -175,6 +175,8 @@ enum Step {
     Admit(u8),
     /// An invocation, or an INIT ahead of invocations, ends.
     Release(usize, bool),
+    /// An idle environment dies.
+    Die(usize),
     Expire,
     Retire(u8),
     Target(u8, usize),
@@ -185,6 +187,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..4_u8).prop_map(Step::Admit),
         5 => (any::<usize>(), any::<bool>()).prop_map(|(n, keep)| Step::Release(n, keep)),
+        1 => any::<usize>().prop_map(Step::Die),
         1 => Just(Step::Expire),
         1 => (0..4_u8).prop_map(Step::Retire),
         1 => (0..4_u8, 0..4_usize).prop_map(|(key, target)| Step::Target(key, target)),
@@ -262,7 +265,12 @@ proptest! {
                     }
                     vec![]
                 }
-                Step::Release(..) => vec![],
+                Step::Die(number) if !world.idle.is_empty() => {
+                    let (key, slot) = world.idle.remove(number % world.idle.len());
+                    prop_assert!(!book.release(&key, slot, now, false));
+                    vec![]
+                }
+                Step::Release(..) | Step::Die(_) => vec![],
                 Step::Expire => book.expire(now, Duration::from_secs(600)),
                 Step::Retire(key) => {
                     world.targets[usize::from(key)] = 0;

@@ -1,7 +1,6 @@
 //! What the launcher keeps of one execution environment.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use super::super::storage::LoopDevice;
 use super::super::worker::{self, Assignment, Host};
 use super::child::Child;
 use super::groups;
+use super::processes::Processes;
 use crate::model::ExitStatus;
 use crate::sys::{self, Fork};
 
@@ -36,6 +36,8 @@ pub(super) struct Environment {
     init: Option<Child>,
     /// Where init says what becomes of its processes, and takes commands.
     control: Option<OwnedFd>,
+    /// What init has started.
+    processes: Processes,
     /// How the runtime ended, if it did before init.
     runtime: Option<ExitStatus>,
     /// Workers that have reported, until they have been reaped.
@@ -52,6 +54,7 @@ impl Environment {
             worker: None,
             init: None,
             control: None,
+            processes: Processes::default(),
             runtime: None,
             leaving: vec![],
             killed: false,
@@ -148,11 +151,24 @@ impl Environment {
         }
     }
 
-    /// The status file of the runtime, which init knows by this pid; of init itself,
-    /// whose numbers are small, if the runtime has ended already.
-    pub(super) fn runtime_status(&self, pid: Option<i32>) -> io::Result<OwnedFd> {
+    /// What init has started, as far as it is watched.
+    pub(super) fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
+    /// Watches what init has started: see [`Processes::watch`].
+    pub(super) fn watch_processes(&mut self, pids: &[i32]) -> io::Result<OwnedFd> {
         let init = self.init.as_ref().map_or(0, |init| init.pid);
-        Ok(runtime_status(init, pid)?.into())
+        let status = self.processes.watch(init, pids);
+        if self.killed {
+            self.processes.forget();
+        }
+        status
+    }
+
+    /// Whether anything has died that init has started and that nobody kills.
+    pub(super) fn take_deaths(&mut self) -> bool {
+        self.processes.take_deaths()
     }
 
     /// Descriptors that become readable when a child ends. A worker's report
@@ -204,6 +220,7 @@ impl Environment {
     /// Kills all processes, or their start. Init takes its whole pid namespace along.
     pub(super) fn kill(&mut self, hierarchies: &Hierarchies) {
         self.killed = true;
+        self.processes.forget();
         if let Some(worker) = &self.worker {
             worker.child.kill();
             groups::kill(hierarchies, &self.cgroup);
@@ -240,6 +257,7 @@ impl Environment {
         let own = unclaimed.remove(&init.pid)?;
         self.init = None;
         self.control = None;
+        self.processes.forget();
         // An init that was killed says nothing of the runtime, which died with it.
         Some(self.runtime.take().unwrap_or(own))
     }
@@ -270,25 +288,4 @@ impl Environment {
         groups::kill(hierarchies, &self.cgroup);
         groups::remove(hierarchies, &self.cgroup)
     }
-}
-
-/// The status file of the child of init that its own namespace calls `pid`, or of
-/// its first. Init is not reaped yet, so its pid still means it.
-fn runtime_status(init: i32, pid: Option<i32>) -> io::Result<fs::File> {
-    let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children"));
-    children
-        .unwrap_or_default()
-        .split_whitespace()
-        .find_map(|child| {
-            let path = format!("/proc/{child}/status");
-            let status = fs::read_to_string(&path).ok()?;
-            let own = status
-                .lines()
-                .find_map(|line| line.strip_prefix("NSpid:"))
-                .and_then(|pids| pids.split_whitespace().last())
-                .and_then(|pid| pid.parse::<i32>().ok());
-            let found = pid.is_none() || own == pid;
-            found.then(|| fs::File::open(path).ok()).flatten()
-        })
-        .map_or_else(|| fs::File::open(format!("/proc/{init}/status")), Ok)
 }

@@ -163,6 +163,7 @@ impl World {
                 prop_assert!(self.frozen);
                 self.frozen = false;
             }
+            Effect::Died => prop_assert!(self.frozen && self.answers_due == 0),
             Effect::BeginStop(_) => {
                 prop_assert!(self.count > 0, "nobody to wait for");
                 self.stopping = true;
@@ -238,7 +239,8 @@ impl World {
             Step::InitError if self.runs() && self.runtime && !self.runtime_waits => {
                 life.on(Event::RuntimeInitError("Runtime.X".to_owned()))
             }
-            Step::RuntimeEnds(ending) if self.runs() && self.runtime => {
+            // Frozen or not: who is killed dies.
+            Step::RuntimeEnds(ending) if self.launched && self.runtime => {
                 self.runtime = false;
                 self.runtime_allowed = false;
                 self.runtime_waits = false;
@@ -274,7 +276,7 @@ impl World {
                 self.waiting.remove(&index);
                 vec![]
             }
-            Step::ExtensionEnds(who, ending) if who < externals && alive(self, who) => {
+            Step::ExtensionEnds(who, ending) if self.launched && self.alive.contains(&who) => {
                 self.alive.remove(&who);
                 self.waiting.remove(&who);
                 life.on(Event::ExtensionEnded(who, ending))
