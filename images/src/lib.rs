@@ -59,5 +59,6 @@ pub use crate::platform::Platform;
 pub use crate::progress::{LayerProgress, NoProgress, Progress};
 pub use crate::reference::{ImageReference, RegistryReference, registry_reference};
 pub use crate::rootfs::{FileKind, RootMount, Rootfs, skeleton};
+pub use crate::source::http;
 pub use crate::store::{ContentStore, ImageName, Removal, StoredDetails, StoredImage};
 pub use crate::verify::{Finding, FindingKind, Verification};
