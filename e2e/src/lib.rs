@@ -13,6 +13,7 @@ pub mod fixtures;
 mod lambent;
 pub mod leftovers;
 pub mod load;
+pub mod otlp;
 pub mod pillow;
 pub mod resources;
 pub mod script;

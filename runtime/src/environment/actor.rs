@@ -62,11 +62,12 @@ pub(super) async fn run(
     };
     let (calls_sender, mut calls) = mpsc::channel(16);
     let structured = settings.function.logging.is_json();
+    let (losses_sender, mut losses) = mpsc::unbounded_channel();
     let mut actor = Actor {
         settings,
         sandbox,
         instance_id: uuid::Uuid::new_v4().to_string(),
-        subscribers: Subscribers::new(structured),
+        subscribers: Subscribers::new(structured, losses_sender),
         log,
         extension_log,
         calls: calls_sender,
@@ -112,6 +113,7 @@ pub(super) async fn run(
             }
             event = events.recv() => actor.on_sandbox(event),
             Some(call) = calls.recv() => actor.on_call(call),
+            Some(lost) = losses.recv() => actor.emit(&telemetry::Event::LogsDropped(lost)),
             () = readable(&actor.log, &actor.extension_log),
                 if busy && actor.settings.sink.has_room() =>
             {

@@ -130,7 +130,7 @@ impl Pools {
                     Ok(None) => break,
                     Ok(Some((slot, evicted))) => {
                         ended.extend(state.take(&evicted));
-                        let life = Arc::new(Life::new(&version));
+                        let life = Arc::new(self.life(&version));
                         state.keep_life(slot, &life);
                         begun.push((version, slot, life));
                     }

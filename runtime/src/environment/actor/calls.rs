@@ -129,7 +129,7 @@ impl Actor {
                     Some(qualifier) => format!("{}:{qualifier}", settings.function_arn),
                     None => settings.function_arn.clone(),
                 },
-                trace_id: open.invocation.trace_id.as_str().to_owned(),
+                trace_id: open.invocation.trace_id.to_string(),
                 client_context: open.invocation.client_context.clone(),
                 cognito_identity: open.invocation.cognito_identity.clone(),
                 payload: open.invocation.payload.clone(),
