@@ -91,7 +91,7 @@ pub(super) fn collector(
     chosen: Option<&Chosen>,
 ) -> Result<Option<OtlpSettings>, CommandError> {
     let file = chosen.and_then(|chosen| chosen.configuration.endpoint.otlp_endpoint.as_deref());
-    OtlpSettings::find(command.otlp_endpoint.as_deref(), file, |name| {
+    OtlpSettings::find(command.collector.as_deref(), file, |name| {
         std::env::var(name).ok()
     })
     .map_err(CommandError::Usage)

@@ -1,6 +1,6 @@
 //! X-Ray's trace header, by which an invocation belongs to what has caused it. Pure.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,8 +16,10 @@ impl SpanId {
     pub fn random() -> Self {
         let random = uuid::Uuid::new_v4().into_bytes();
         // Without the two bytes that have a version and a variant in them.
-        let [a, b, c, d, e, f, _, g, _, h, ..] = random;
-        Self([a, b, c, d, e, f, g, h])
+        let mut bytes = [0; 8];
+        bytes[..6].copy_from_slice(&random[..6]);
+        (bytes[6], bytes[7]) = (random[7], random[9]);
+        Self(bytes)
     }
 
     /// The bytes, as protocols other than X-Ray's want them.
@@ -129,14 +131,15 @@ impl TraceId {
     /// The header as it came, to be parsed again: without a parent that was made here.
     pub fn for_later(&self) -> String {
         let mut text = format!("Root={}", Root(self.root));
+        // Infallible: the target is a string.
         if let Some(caller) = self.caller {
-            text += &format!(";Parent={caller}");
+            let _ = write!(text, ";Parent={caller}");
         }
         if let Some(sampled) = self.sampled {
-            text += &format!(";Sampled={}", u8::from(sampled));
+            let _ = write!(text, ";Sampled={}", u8::from(sampled));
         }
         if let Some(lineage) = &self.lineage {
-            text += &format!(";Lineage={lineage}");
+            let _ = write!(text, ";Lineage={lineage}");
         }
         text
     }

@@ -262,7 +262,7 @@ impl Pools {
                 version: version.version.clone(),
                 arn: match configuration.version {
                     Version::Latest => arn,
-                    number => format!("{arn}:{number}"),
+                    number @ Version::Number(_) => format!("{arn}:{number}"),
                 },
                 region: region.to_owned(),
                 memory_bytes: configuration.memory_size.bytes(),
