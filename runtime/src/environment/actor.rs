@@ -83,6 +83,7 @@ pub(super) async fn run(
         stop: None,
         open: None,
         initialised: None,
+        init_problem: None,
         host_failure: None,
     };
     let mut sampler = tokio::time::interval(SAMPLE_INTERVAL);
@@ -189,6 +190,8 @@ struct Actor {
     open: Option<OpenInvocation>,
     /// Who waits for an INIT ahead of invocations.
     initialised: Option<oneshot::Sender<Result<(), InitFailure>>>,
+    /// Why the function's INIT fails, in its own words or Lambda's.
+    init_problem: Option<String>,
     /// Why the host failed, for the caller.
     host_failure: Option<String>,
 }

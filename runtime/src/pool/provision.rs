@@ -165,7 +165,7 @@ impl Pools {
         let result = match made {
             Ok(made) => match made.environment.initialise().await {
                 Ok(()) => Ok(made),
-                Err(InitFailure::Function) => Err(INIT_FAILURE.to_owned()),
+                Err(InitFailure::Function(_)) => Err(INIT_FAILURE.to_owned()),
                 Err(InitFailure::Host(reason)) => Err(reason),
             },
             Err(error) => Err(error.to_string()),

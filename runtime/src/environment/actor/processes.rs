@@ -69,6 +69,9 @@ impl Actor {
             Some(SandboxEvent::RuntimeFailed(error)) => self.start_failed(error),
             Some(SandboxEvent::Ended(process, status)) => {
                 let ending = self.ending(status);
+                if process == Process::Runtime && matches!(self.life.phase(), Phase::Init(_)) {
+                    self.init_problem = Some(status.to_string());
+                }
                 self.read_logs_to_now();
                 self.handle(match process {
                     Process::Runtime => Event::RuntimeEnded(ending),
@@ -95,6 +98,11 @@ impl Actor {
             StartError::Killed => Failure::Exit(ExitStatus::Signal(9)),
             StartError::Host(reason) => return self.fail_host(reason),
         };
+        if let Failure::InvalidEntrypoint(reason) | Failure::InvalidWorkingDirectory(reason) =
+            &failure
+        {
+            self.init_problem = Some(reason.clone());
+        }
         self.handle(Event::Failed(failure));
     }
 
