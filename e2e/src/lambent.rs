@@ -15,6 +15,7 @@ use tempfile::TempDir;
 pub struct Lambent {
     root: TempDir,
     image_form: Option<&'static str>,
+    variables: Vec<(&'static str, String)>,
 }
 
 /// A finished run of the program.
@@ -47,6 +48,7 @@ impl Lambent {
         Self {
             root,
             image_form: None,
+            variables: vec![],
         }
     }
 
@@ -57,6 +59,13 @@ impl Lambent {
             image_form: Some(form),
             ..self
         }
+    }
+
+    /// The same, with this variable in the program's environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: String) -> Self {
+        self.variables.push((name, value));
+        self
     }
 
     /// Its root directory.
@@ -73,6 +82,7 @@ impl Lambent {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .args(arguments);
         if let Some(form) = self.image_form {
             command.env("LAMBENT_IMAGE_FORM", form);

@@ -14,6 +14,7 @@ pub mod fixtures;
 mod lambent;
 pub mod leftovers;
 pub mod load;
+pub mod otlp;
 pub mod pillow;
 mod python_layer;
 pub mod resources;

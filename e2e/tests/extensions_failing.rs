@@ -228,7 +228,9 @@ attempt("no name", "POST", "register", '{"events": []}')
 attempt("no body", "POST", "register", "", named("agent"))
 attempt("keys", "POST", "register", '{"events": [], "configurationKeys": ["a"]}', named("agent"))
 attempt("event", "POST", "register", '{"events": ["INVOKE", "STOP"]}', named("agent"))
+attempt("internal", "POST", "register", '{"events": ["SHUTDOWN"]}', named("inner"))
 attempt("no identifier", "GET", "event/next")
+attempt("nobody's init error", "POST", "init/error", "{}", {"Lambda-Extension-Function-Error-Type": "Extension.X"})
 attempt("bad identifier", "GET", "event/next", None, {"Lambda-Extension-Identifier": "x"})
 nobody = {"Lambda-Extension-Identifier": "00000000-0000-4000-8000-000000000000"}
 kind = {"Lambda-Extension-Function-Error-Type": "Extension.X"}
@@ -282,6 +284,18 @@ event(identifier)
             403,
             "Extension.InvalidEventType",
             "STOP: ErrorInvalidEventType".to_owned(),
+        ),
+        (
+            "internal",
+            403,
+            "Extension.InvalidEventType",
+            "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension".to_owned(),
+        ),
+        (
+            "nobody's init error",
+            403,
+            "Extension.MissingExtensionIdentifier",
+            "Missing Lambda-Extension-Identifier header".to_owned(),
         ),
         (
             "no identifier",

@@ -293,7 +293,11 @@ early = [
     subscribe(None, good),
     subscribe("x", good),
     subscribe("00000000-0000-4000-8000-000000000000", good),
+    subscribe(None, logs, "/2020-08-15/logs"),
+    subscribe("x", logs, "/2020-08-15/logs"),
+    subscribe("00000000-0000-4000-8000-000000000000", logs, "/2020-08-15/logs"),
     subscribe(identifier, "{"),
+    subscribe(identifier, "{", "/2020-08-15/logs"),
     subscribe(identifier, {**good, "schemaVersion": "2020-08-15"}),
     subscribe(identifier, wanted(http_to(9001))),
     subscribe(identifier, wanted(http_to(8080), maxItems=10)),
@@ -311,25 +315,35 @@ live(identifier)"#,
     let notes = notes(&run.stderr);
     let note = notes.iter().find(|note| note["what"] == "answers").unwrap();
     let refused = |status: u16, error_type: &str, message: &str| json!([status, {"errorType": error_type, "errorMessage": message}]);
-    let unparsed = note["early"][3][1]["errorMessage"].as_str().unwrap();
+    let unparsed = note["early"][6][1]["errorMessage"].as_str().unwrap();
     assert!(unparsed.starts_with("failed to parse JSON: "), "{unparsed}");
-    let early = json!([
+    let nobody = [
         refused(
             403,
             "Extension.MissingExtensionIdentifier",
-            "Missing Lambda-Extension-Identifier header"
+            "Missing Lambda-Extension-Identifier header",
         ),
         refused(
             403,
             "Extension.InvalidExtensionIdentifier",
-            "Invalid Lambda-Extension-Identifier"
+            "Invalid Lambda-Extension-Identifier",
         ),
         refused(
             403,
             "Extension.UnknownExtensionIdentifier",
-            "Unknown extension 00000000-0000-4000-8000-000000000000"
+            "Unknown extension 00000000-0000-4000-8000-000000000000",
         ),
+    ];
+    let early = json!([
+        nobody[0],
+        nobody[1],
+        nobody[2],
+        // The same in both interfaces.
+        nobody[0],
+        nobody[1],
+        nobody[2],
         refused(400, "ValidationError", unparsed),
+        refused(400, "Logs.ValidationError", unparsed),
         refused(
             400,
             "ValidationError",
@@ -420,7 +434,7 @@ serve(handle)";
     let run = run(
         runtime,
         &[not_reading, not_listening, failing, well],
-        &["--repeat", "3", "--timeout", "20"],
+        &["--repeat", "3", "--timeout", "20", "--log-format", "json"],
     );
     let payloads: Vec<_> = run
         .results()
@@ -445,6 +459,16 @@ serve(handle)";
         let reason = "Some logs were dropped because the downstream consumer is slower than the \
                       logs production rate";
         assert_eq!(record["reason"], reason);
+    }
+    // A log of JSON says so, too.
+    let lines = run.stderr.lines();
+    let lines: Vec<Value> = lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let logged = of_type(&lines, "platform.logsDropped");
+    assert!(!logged.is_empty());
+    for record in logged {
+        assert!(record["droppedRecords"].as_u64().unwrap() > 0, "{record}");
     }
 }
 

@@ -334,6 +334,25 @@ fn an_index_and_what_cannot_be_read_are_findings() {
     assert_eq!(run.status, 3, "{run:?}");
     assert!(run.stderr.contains("name one"), "{run:?}");
 
+    // Nor is a file that was cut off, or that only another program reads.
+    let archive = scratch.path().join("image.tar");
+    good().write_oci_archive(&archive, "latest").unwrap();
+    let whole = fs::read(&archive).unwrap();
+    // Behind it there are zeros only, which may be missing.
+    let content_end = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    let cut = scratch.path().join("cut.tar");
+    let xz = [b"\xfd7zXZ\0".as_slice(), &whole].concat();
+    for (content, part) in [
+        (&whole[..content_end], "truncated"),
+        (&xz[..], "decompress it first with unxz"),
+        (&[b"BZh9".as_slice(), &whole].concat()[..], "bunzip2"),
+    ] {
+        fs::write(&cut, content).unwrap();
+        let run = validate(&fresh, &cut, &["--quiet"]);
+        assert_eq!((run.status, run.stdout.as_str()), (3, ""), "{run:?}");
+        assert!(run.stderr.contains(part), "{run:?}");
+    }
+
     // Nor is what is no image at all.
     let run = validate(&fresh, Path::new("/dev/null"), &["--quiet"]);
     assert_eq!(run.status, 3, "{run:?}");
@@ -453,6 +472,58 @@ fn reports_have_the_forms_that_tools_read() {
 }
 
 #[test]
+fn several_images_have_one_report_and_the_worst_status() {
+    let lambent = Lambent::new();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    let (fine, bad, none) = (path("fine.tar"), path("bad.tar"), path("none.tar"));
+    good().write_oci_archive(fine.as_ref(), "latest").unwrap();
+    let broken = starting("/bin/absent", 0o755, "").entrypoint(["/absent"]);
+    broken.write_oci_archive(bad.as_ref(), "latest").unwrap();
+    let run = |format: &str, images: &[&str]| {
+        let ours = ["validate", "--quiet", "--output", format];
+        lambent.run(ours.iter().chain(images))
+    };
+
+    let both = run("json", &[&fine, &bad]);
+    assert_eq!(both.status, 1, "{both:?}");
+    let all: Value = serde_json::from_str(&both.stdout).unwrap();
+    let errors: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["errors"])
+        .collect();
+    assert_eq!(errors[0], 0, "{both:?}");
+    assert_ne!(errors[1], 0, "{both:?}");
+    assert_eq!(all[1]["image"], json!(bad));
+    let same = run("json", &[&fine, &fine]);
+    assert_eq!(same.status, 0, "{same:?}");
+
+    let sarif = run("sarif", &[&bad, &bad]);
+    let sarif: Value = serde_json::from_str(&sarif.stdout).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(sarif["runs"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        results.len(),
+        2 * all[1]["findings"].as_array().unwrap().len()
+    );
+    let junit = run("junit", &[&fine, &bad]).stdout;
+    assert_eq!(junit.matches("<testsuite ").count(), 2, "{junit}");
+    let text = run("text", &[&fine, &bad]).stdout;
+    for image in [&fine, &bad] {
+        assert!(text.contains(&format!("{image}: Lambda ")), "{text}");
+    }
+
+    // One that is not there keeps nobody from looking at the others.
+    let run = run("json", &[&none, &bad]);
+    assert_eq!(run.status, 3, "{run:?}");
+    assert!(run.stderr.contains(&none), "{run:?}");
+    let all: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 1, "{run:?}");
+}
+
+#[test]
 fn privileged_what_starting_shows_is_found() {
     if !privileged() {
         return;
@@ -475,7 +546,7 @@ fn privileged_what_starting_shows_is_found() {
             Some("shared-memory"),
         ),
         (
-            "import sys\nsys.exit(3)".to_owned(),
+            "import sys\nprint('no key', flush=True)\nsys.exit(3)".to_owned(),
             "",
             Some("init-failed"),
         ),
@@ -498,6 +569,11 @@ fn privileged_what_starting_shows_is_found() {
             "[]",
         ]);
         let found: Vec<_> = codes(&run).into_iter().map(|(code, _)| code).collect();
+        if expected == Some("init-failed") {
+            let message = "Runtime.ExitError: Runtime exited with error: exit status 3; its log \
+                           ends with: no key";
+            assert!(run.stdout.contains(message), "{run:?}");
+        }
         assert_eq!(
             found,
             Vec::from_iter(expected.map(str::to_owned)),

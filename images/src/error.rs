@@ -12,6 +12,8 @@ use std::io;
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    /// See [`Error::is_of_file`].
+    of_file: bool,
     #[source]
     source: Option<io::Error>,
 }
@@ -61,10 +63,25 @@ impl Error {
         self.kind
     }
 
+    /// True if the file that the image comes in cannot be read, which says nothing of
+    /// the image: an archive that was cut off, or is compressed in another way.
+    pub fn is_of_file(&self) -> bool {
+        self.of_file
+    }
+
+    /// The same, about a file that an image comes in.
+    pub(crate) fn of_file(self) -> Self {
+        Self {
+            of_file: true,
+            ..self
+        }
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
+            of_file: false,
             source: None,
         }
     }
@@ -90,6 +107,7 @@ impl Error {
             Err(error) => Self {
                 kind: ErrorKind::Io,
                 message: doing(),
+                of_file: false,
                 source: Some(error),
             },
         }

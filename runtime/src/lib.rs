@@ -19,6 +19,7 @@ pub mod functions;
 pub mod images;
 pub mod model;
 pub mod observation;
+mod otlp;
 pub mod pool;
 mod sandbox;
 pub mod server;

@@ -60,7 +60,7 @@ impl Archive {
         if !file.metadata().doing(failed)?.is_file() {
             return Err(not_an_archive(path, "it is not a regular file"));
         }
-        let file = decompress(path, file)?;
+        let file = decompress(path, file).map_err(of_archive)?;
         Self::of_file(file, path)
     }
 
@@ -76,7 +76,7 @@ impl Archive {
             ErrorKind::Invalid | ErrorKind::Unsupported if archive.members.is_empty() => {
                 not_an_archive(path, "it is not a tar archive")
             }
-            _ => error.within(&quoted_path(path)),
+            _ => of_archive(error.within(&quoted_path(path))),
         })?;
         Ok(archive)
     }
@@ -254,6 +254,14 @@ fn decompress(path: &Path, file: File) -> Result<File> {
     let mut decoder = Decoder::new(stream).doing(failed)?;
     let what = "the decompressed archive";
     spool(&mut decoder, what).map_err(|error| error.within(&quoted_path(path)))
+}
+
+/// An error of the archive and not of what is in it, but for its size.
+fn of_archive(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::ImageTooLarge => error,
+        _ => error.of_file(),
+    }
 }
 
 pub(super) fn not_an_archive(path: &Path, why: &str) -> Error {

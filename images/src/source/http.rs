@@ -1,4 +1,5 @@
-//! What the two clients, of registries and of daemons, have in common.
+//! What clients have in common: of registries, of daemons, and of what else speaks
+//! HTTP beside images.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 
 /// An error of a connection, with its causes, without control characters.
-pub(super) fn causes(error: reqwest::Error) -> String {
+pub fn causes(error: reqwest::Error) -> String {
     // Addresses can be long and may contain signatures.
     let error = error.without_url();
     let mut text = error.to_string();
@@ -20,6 +21,28 @@ pub(super) fn causes(error: reqwest::Error) -> String {
         source = inner.source();
     }
     text.escape_debug().to_string()
+}
+
+/// A client, to be adapted. With `secure` it
+/// trusts the system's authorities, which have to be read for that.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn client(secure: bool) -> Result<reqwest::ClientBuilder, String> {
+    let mut roots = RootCertStore::empty();
+    if secure {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let tls = tls(roots).map_err(|error| error.to_string())?;
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls);
+    Ok(client.user_agent(concat!("lambent/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// True for a host on this machine; brackets of IPv6 addresses are optional.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let address: Option<std::net::IpAddr> = bare.parse().ok();
+    host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
 }
 
 /// TLS that trusts these authorities. The library wants a configuration even for

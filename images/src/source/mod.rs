@@ -8,7 +8,7 @@ mod archive;
 mod daemon;
 mod detect;
 mod docker_archive;
-mod http;
+pub mod http;
 mod oci_archive;
 mod oci_layout;
 mod registry;

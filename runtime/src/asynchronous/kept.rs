@@ -95,7 +95,7 @@ impl Store {
         let head = Head {
             version: VERSION,
             request_id: event.invocation.request_id.to_string(),
-            trace_id: event.invocation.trace_id.as_str().to_owned(),
+            trace_id: event.invocation.trace_id.for_later(),
             function: event.reference.name.clone(),
             qualifier: event.reference.qualifier.clone(),
             client_context: event
@@ -169,7 +169,8 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Kept, String> {
     let mut invocation = Invocation::new(Bytes::copy_from_slice(payload));
     let id = head.request_id.parse();
     invocation.request_id = id.map_err(|error| format!("its request ID: {error}"))?;
-    invocation.trace_id = TraceId::again(head.trace_id);
+    let trace: Result<TraceId, _> = head.trace_id.parse();
+    invocation.trace_id = trace.map_err(|error| format!("its trace: {error}"))?;
     invocation.qualifier.clone_from(&head.qualifier);
     let context = head.client_context.as_deref().map(ClientContext::new);
     let context = context.transpose().map_err(|error| error.to_string())?;
@@ -243,7 +244,8 @@ mod tests {
         let (back, kept) = (&events[0], &first);
         assert_eq!(back.reference, kept.reference);
         assert_eq!(back.invocation.request_id, kept.invocation.request_id);
-        assert_eq!(back.invocation.trace_id, kept.invocation.trace_id);
+        let trace = |event: &Kept| event.invocation.trace_id.for_later();
+        assert_eq!(trace(back), trace(kept));
         assert_eq!(
             back.invocation.client_context,
             kept.invocation.client_context
@@ -273,6 +275,7 @@ mod tests {
             ("b.event", text.replace('\n', ""), "no head"),
             ("c.event", format!("x{text}"), "expected value"),
             ("d.event", text.replace("Id\":\"", "Id\":\"x"), "request ID"),
+            ("f.event", text.replace("\"Root=", "\"Rood="), "trace"),
         ] {
             fs::write(directory.path().join(name), content).unwrap();
             let (events, problems) = store.load().unwrap();

@@ -341,7 +341,7 @@ impl EventQueue {
             answer: event.answer.as_ref(),
         }
         .to_json();
-        if let Err(reason) = self.deliver(&destination, record, event.kept.chain).await {
+        if let Err(reason) = self.deliver(&destination, record, &event.kept).await {
             counters.destination_delivery_failed();
             let id = event.kept.invocation.request_id;
             (self.notices)(&format!(
@@ -354,7 +354,7 @@ impl EventQueue {
         self: &Arc<Self>,
         destination: &Destination,
         record: String,
-        chain: u32,
+        cause: &Kept,
     ) -> Result<(), String> {
         match destination {
             Destination::File(path) => delivery::append(path.clone(), record)
@@ -368,6 +368,7 @@ impl EventQueue {
                 if self.functions.find(&reference).is_none() {
                     return Err("there is no such function".to_owned());
                 }
+                let chain = cause.chain;
                 if chain >= LONGEST_CHAIN {
                     return Err(format!(
                         "it is record {} in a chain, in which functions are probably each \
@@ -375,7 +376,8 @@ impl EventQueue {
                         chain + 1
                     ));
                 }
-                let invocation = Invocation::new(Bytes::from(record));
+                let mut invocation = Invocation::new(Bytes::from(record));
+                invocation.trace_id = cause.invocation.trace_id.clone();
                 let accepted = self.accept_in_chain(reference, invocation, chain + 1);
                 accepted.await.map_err(|refused| refused.to_string())
             }

@@ -14,6 +14,7 @@ use super::output;
 use crate::configuration::{Api, Configuration, EndpointSettings};
 use crate::configured::{ConfigurationFile, Identity, Listener, TOML};
 use crate::control_plane::RuntimeImages;
+use crate::otlp::OtlpSettings;
 use crate::server::http_api::HttpApi;
 use crate::service::region;
 
@@ -82,6 +83,18 @@ impl Settings {
             grace: command.grace.or(file.grace).unwrap_or(2),
         }
     }
+}
+
+/// Where traces go, if anybody wants them.
+pub(super) fn collector(
+    command: &Endpoint,
+    chosen: Option<&Chosen>,
+) -> Result<Option<OtlpSettings>, CommandError> {
+    let file = chosen.and_then(|chosen| chosen.configuration.endpoint.otlp_endpoint.as_deref());
+    OtlpSettings::find(command.collector.as_deref(), file, |name| {
+        std::env::var(name).ok()
+    })
+    .map_err(CommandError::Usage)
 }
 
 /// The images of runtimes: the command line's before the file's.

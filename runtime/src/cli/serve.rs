@@ -21,6 +21,7 @@ use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
 use crate::model::FunctionConfiguration;
+use crate::otlp::{Exporter, OtlpSettings};
 use crate::pool::{PoolSettings, Pools};
 use crate::server::http_api::HttpApi;
 use crate::server::{Context, Server};
@@ -40,12 +41,16 @@ pub(super) async fn run(
         refuse_unenforced(&directories, &configuration)?;
     }
     let settings = Settings::of(&command.endpoint, chosen.as_ref());
+    let log = Arc::new(StandardError::with_format(command.endpoint.log_format));
+    let collector = configured::collector(&command.endpoint, chosen.as_ref())?;
+    let traces = collector.map(|collector| record(collector, &log));
     let pools = Pools::new(
         Service::open(directories.clone())?,
         PoolSettings {
             idle_limit: Duration::from_secs(settings.idle.into()),
             ..PoolSettings::default()
         },
+        traces.transpose()?,
     );
     let opening = Opening {
         command: &command.endpoint,
@@ -56,6 +61,7 @@ pub(super) async fn run(
         strict,
         directories: &directories,
         pools: &pools,
+        log,
     };
     let opened = tokio::select! {
         opened = opening.open(chosen) => opened.map(Some),
@@ -72,6 +78,17 @@ pub(super) async fn run(
     Ok(ExitStatus::Success)
 }
 
+/// Begins to record traces, for this collector.
+fn record(
+    collector: OtlpSettings,
+    log: &Arc<StandardError>,
+) -> Result<Arc<Exporter>, CommandError> {
+    let log = Arc::clone(log);
+    let say = Arc::new(move |line: &str| log.say(line));
+    Exporter::start(collector, say)
+        .map_err(|error| CommandError::Host(format!("cannot send traces: {error}")))
+}
+
 /// What a service begins with.
 struct Opening<'a> {
     command: &'a Endpoint,
@@ -83,13 +100,14 @@ struct Opening<'a> {
     strict: bool,
     directories: &'a StateDirectories,
     pools: &'a Arc<Pools>,
+    log: Arc<StandardError>,
 }
 
 impl Opening<'_> {
     async fn open(&self, chosen: Option<Chosen>) -> Result<Serving, CommandError> {
         let (command, pools) = (self.command, self.pools);
         let functions = Arc::new(Functions::default());
-        let log = Arc::new(StandardError::with_format(command.log_format));
+        let log = Arc::clone(&self.log);
         let sink = Arc::clone(&log);
         let runtimes = configured::runtime_images(command, chosen.as_ref())?;
         check_destinations(&self.events.config())?;

@@ -15,6 +15,9 @@ use crate::server::{Context, Server};
 /// nothing left that could make more.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
+/// How long the last traces may take to reach their collector.
+const LAST_TRACES: Duration = Duration::from_secs(1);
+
 /// A service that listens.
 pub(super) struct Serving {
     pub(super) server: Server,
@@ -75,6 +78,11 @@ impl Serving {
         }
         report_waiting_events(&context, &self.log);
         context.pools.shutdown().await;
+        if let Some(traces) = context.pools.traces()
+            && let Some(lost) = traces.finish(LAST_TRACES).await
+        {
+            self.log.say(&lost);
+        }
         let _in_time = tokio::time::timeout(LAST_ANSWERS, async {
             tokio::join!(connections.ended(), http_api.ended())
         })

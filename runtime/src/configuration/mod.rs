@@ -45,6 +45,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) idle: Option<u32>,
     /// Seconds.
     pub(crate) grace: Option<u32>,
+    /// Where traces go, as text.
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 /// A function as a file has it.

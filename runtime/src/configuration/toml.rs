@@ -18,7 +18,19 @@ type Result<T> = std::result::Result<T, ConfigurationError>;
 
 /// Keys of the file.
 const FILE: [&str; 4] = ["endpoint", "functions", "layers", "runtime_images"];
-const ENDPOINT: [&str; 5] = ["cors", "grace", "http_api", "idle", "listen"];
+const ENDPOINT: [&str; 6] = [
+    "cors",
+    "grace",
+    "http_api",
+    "idle",
+    "listen",
+    "otlp_endpoint",
+];
+const LOGGING: [(&str, &str); 3] = [
+    ("application_log_level", "ApplicationLogLevel"),
+    ("log_format", "LogFormat"),
+    ("system_log_level", "SystemLogLevel"),
+];
 const LAYER: [&str; 2] = ["content", "name"];
 const URL: [&str; 3] = ["auth_type", "cors", "invoke_mode"];
 
@@ -33,7 +45,7 @@ const MEMBERS: [(&str, &str); 7] = [
     ("runtime", "Runtime"),
 ];
 /// All of them.
-const FUNCTION: [&str; 20] = [
+const FUNCTION: [&str; 21] = [
     "architecture",
     "auto_publish_alias",
     "code",
@@ -45,6 +57,7 @@ const FUNCTION: [&str; 20] = [
     "handler",
     "image",
     "layers",
+    "logging_config",
     "memory_size",
     "provisioned_concurrent_executions",
     "reserved_concurrent_executions",
@@ -164,6 +177,9 @@ impl Function<'_> {
         if let Some(seconds) = self.integer("timeout")? {
             request.insert("Timeout".to_owned(), json!(seconds));
         }
+        if let Some(config) = self.logging_config()? {
+            request.insert("LoggingConfig".to_owned(), config);
+        }
         if let Some(architecture) = self.string("architecture")? {
             request.insert("Architectures".to_owned(), json!([architecture]));
         }
@@ -191,6 +207,24 @@ impl Function<'_> {
             alias: self.string("auto_publish_alias")?,
             url: self.url()?,
         })
+    }
+
+    /// The form of its log. Which values there are, `CreateFunction` knows.
+    fn logging_config(&self) -> Result<Option<Json>> {
+        let place = self.place.part("logging_config");
+        let Some(value) = self.table.get("logging_config") else {
+            return Ok(None);
+        };
+        let table = table(value, &place)?;
+        check_keys(table, &LOGGING.map(|(key, _)| key), &place)?;
+        let mut config = Map::new();
+        for (key, member) in LOGGING {
+            if let Some(value) = table.get(key) {
+                let text = string(value, &place.part(key))?;
+                config.insert(member.to_owned(), json!(text));
+            }
+        }
+        Ok(Some(Json::Object(config)))
     }
 
     fn provisioned(&self) -> Result<Option<i64>> {
@@ -299,6 +333,11 @@ fn endpoint(value: Option<&Value>, place: &Place) -> Result<EndpointSettings> {
         });
         value.transpose()
     };
+    let text = |key: &str| {
+        let value = table.get(key);
+        let value = value.map(|value| string(value, &place.part(key)));
+        value.transpose()
+    };
     let seconds = |key: &str| {
         let value = table.get(key);
         let value = value.map(|value| {
@@ -313,6 +352,7 @@ fn endpoint(value: Option<&Value>, place: &Place) -> Result<EndpointSettings> {
         http_api: address("http_api")?,
         idle: seconds("idle")?,
         grace: seconds("grace")?,
+        otlp_endpoint: text("otlp_endpoint")?,
     })
 }
 
@@ -428,6 +468,7 @@ mod tests {
             [endpoint]
             listen = "127.0.0.1:9001"
             idle = 60
+            otlp_endpoint = "http://127.0.0.1:4318"
             cors = { allow_origins = ["https://page"] }
             [runtime_images]
             "python3.12" = "python.tar"
@@ -437,6 +478,7 @@ mod tests {
             [functions.image]
             image = "oci-archive:f.tar"
             memory_size = 512
+            logging_config = { log_format = "JSON", application_log_level = "DEBUG" }
             command = ["app.other"]
             routes = ["GET /a/{id}", "$default"]
             [functions.zip]
@@ -454,6 +496,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(configuration.endpoint.idle, Some(60));
+        let collector = configuration.endpoint.otlp_endpoint.as_deref();
+        assert_eq!(collector, Some("http://127.0.0.1:4318"));
         let cors = configuration.api.cors.as_ref().unwrap();
         assert_eq!(cors.allow_origins, ["https://page"]);
         assert_eq!(configuration.runtime_images["python3.12"], "python.tar");
@@ -468,6 +512,7 @@ mod tests {
             image.request,
             json!({
                 "FunctionName": "image", "PackageType": "Image", "Role": ROLE,
+                "LoggingConfig": {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG"},
                 "MemorySize": 512, "ImageConfig": {"Command": ["app.other"]},
             })
         );
@@ -499,6 +544,10 @@ mod tests {
         for (text, part) in [
             ("x = 1", "the file: there is no key \"x\""),
             ("[function.f]", "did you mean functions?"),
+            (
+                "[functions.f]\nimage = \"a\"\nlogging_config = { format = \"JSON\" }",
+                "functions.f.logging_config: there is no key \"format\"",
+            ),
             ("[functions.f]", "functions.f: has no code"),
             (
                 "[functions.f]\nimage = \"a\"\nmemory = 128",

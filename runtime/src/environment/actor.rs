@@ -54,11 +54,12 @@ pub(super) async fn run(
     };
     let (calls_sender, mut calls) = mpsc::channel(16);
     let structured = settings.function.logging.is_json();
+    let (losses_sender, mut losses) = mpsc::unbounded_channel();
     let mut actor = Actor {
         settings,
         sandbox,
         instance_id: uuid::Uuid::new_v4().to_string(),
-        subscribers: Subscribers::new(structured),
+        subscribers: Subscribers::new(structured, losses_sender),
         log,
         extension_log,
         calls: calls_sender,
@@ -75,6 +76,7 @@ pub(super) async fn run(
         stop: None,
         open: None,
         initialised: None,
+        init_problem: None,
         host_failure: None,
     };
     let mut sampler = tokio::time::interval(SAMPLE_INTERVAL);
@@ -106,6 +108,7 @@ pub(super) async fn run(
             }
             event = events.recv() => actor.on_sandbox(event),
             Some(call) = calls.recv() => actor.on_call(call),
+            Some(lost) = losses.recv() => actor.emit(&telemetry::Event::LogsDropped(lost)),
             () = readable(&actor.log, &actor.extension_log),
                 if busy && log_pause.is_none() && actor.settings.sink.has_room() =>
             {
@@ -181,6 +184,8 @@ struct Actor {
     open: Option<OpenInvocation>,
     /// Who waits for an INIT ahead of invocations.
     initialised: Option<oneshot::Sender<Result<(), InitFailure>>>,
+    /// Why the function's INIT fails, in its own words or Lambda's.
+    init_problem: Option<String>,
     /// Why the host failed, for the caller.
     host_failure: Option<String>,
 }

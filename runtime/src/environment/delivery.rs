@@ -14,7 +14,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::queue::{Pace, Queue};
@@ -39,29 +39,47 @@ pub(super) async fn run(
     subscription: Subscription,
     network: Network,
     mut pace: watch::Receiver<Pace>,
+    losses: mpsc::UnboundedSender<Dropped>,
 ) {
     let tells_losses = subscription.types.contains(&Category::Platform);
     let mut connection = Connection::new(subscription.destination, network, pace.clone());
     loop {
         let batch = Batch::new(queue.next(&mut pace).await, tells_losses);
-        let lost = connection.deliver(&batch, &mut pace).await;
-        queue.done(lost);
+        let delivered = connection.deliver(&batch, &mut pace).await;
+        let (lost, newly) = batch.lost_after(delivered);
+        let lost = queue.done(lost, newly);
+        if lost.records > 0 {
+            // An environment that has ended says no more.
+            let _ = losses.send(lost);
+        }
     }
 }
 
 /// Events as they go out, and what each of them stands for.
 struct Batch {
-    events: Vec<(Vec<u8>, Dropped)>,
+    events: Vec<Outgoing>,
+}
+
+struct Outgoing {
+    line: Vec<u8>,
+    counted: Dropped,
+    /// It tells of what was lost before.
+    is_gap: bool,
 }
 
 impl Batch {
     fn new(items: Vec<Item>, tells_losses: bool) -> Self {
         let events = items.into_iter().filter_map(|item| match item {
-            Item::Event(event) => {
-                let counted = Dropped::one(&event);
-                Some((event, counted))
-            }
-            Item::Gap(gap) if tells_losses => Some((logs_dropped(SystemTime::now(), gap), gap)),
+            Item::Event(line) => Some(Outgoing {
+                counted: Dropped::one(&line),
+                line,
+                is_gap: false,
+            }),
+            Item::Gap(gap) if tells_losses => Some(Outgoing {
+                line: logs_dropped(SystemTime::now(), gap),
+                counted: gap,
+                is_gap: true,
+            }),
             // Nobody has asked.
             Item::Gap(_) => None,
         });
@@ -72,7 +90,7 @@ impl Batch {
 
     /// An array.
     fn json(&self) -> Bytes {
-        let events: Vec<_> = self.events.iter().map(|(event, _)| &**event).collect();
+        let events: Vec<_> = self.events.iter().map(|event| &*event.line).collect();
         [b"[", events.join(&b","[..]).as_slice(), b"]"]
             .concat()
             .into()
@@ -82,21 +100,25 @@ impl Batch {
     fn lines(&self) -> (Vec<u8>, Vec<usize>) {
         let mut bytes = vec![];
         let mut ends = vec![];
-        for (event, _) in &self.events {
-            bytes.extend_from_slice(event);
+        for event in &self.events {
+            bytes.extend_from_slice(&event.line);
             bytes.push(b'\n');
             ends.push(bytes.len());
         }
         (bytes, ends)
     }
 
-    /// What is lost with the events behind the first `delivered`.
-    fn lost_after(&self, delivered: usize) -> Dropped {
-        let mut lost = Dropped::default();
-        for (_, counted) in &self.events[delivered..] {
-            lost.add(*counted);
+    /// What is lost with the events behind the first `delivered`, and what of that was
+    /// not lost before.
+    fn lost_after(&self, delivered: usize) -> (Dropped, Dropped) {
+        let (mut lost, mut newly) = (Dropped::default(), Dropped::default());
+        for event in &self.events[delivered..] {
+            lost.add(event.counted);
+            if !event.is_gap {
+                newly.add(event.counted);
+            }
         }
-        lost
+        (lost, newly)
     }
 }
 
@@ -135,9 +157,9 @@ impl Connection {
         }
     }
 
-    /// Delivers a batch, or what of it can be. What is lost.
-    async fn deliver(&mut self, batch: &Batch, pace: &mut watch::Receiver<Pace>) -> Dropped {
-        let delivered = match self {
+    /// Delivers a batch, or what of it can be. How many of its events.
+    async fn deliver(&mut self, batch: &Batch, pace: &mut watch::Receiver<Pace>) -> usize {
+        match self {
             Self::Http(http) => {
                 let accepted = within(LIMIT, pace, http.send(batch.json())).await;
                 match accepted {
@@ -160,8 +182,7 @@ impl Connection {
                 }
                 ends.partition_point(|end| *end <= written)
             }
-        };
-        batch.lost_after(delivered)
+        }
     }
 }
 
@@ -352,9 +373,14 @@ mod tests {
         assert_eq!(lines.1.len(), 3);
         assert!(lines.0.starts_with(b"12\n{") && lines.0.ends_with(b"}\n345\n"));
         assert!(batch.json().starts_with(b"[12,{") && batch.json().ends_with(b"},345]"));
-        for (delivered, records, bytes) in [(0, 9, 705), (1, 8, 703), (2, 1, 3), (3, 0, 0)] {
-            let lost = Dropped { records, bytes };
-            assert_eq!(batch.lost_after(delivered), lost, "{delivered}");
+        let dropped = |records, bytes| Dropped { records, bytes };
+        for (delivered, lost, newly) in [
+            (0, dropped(9, 705), dropped(2, 5)),
+            (1, dropped(8, 703), dropped(1, 3)),
+            (2, dropped(1, 3), dropped(1, 3)),
+            (3, dropped(0, 0), dropped(0, 0)),
+        ] {
+            assert_eq!(batch.lost_after(delivered), (lost, newly), "{delivered}");
         }
         // Who has not asked for Lambda's events is not told.
         assert_eq!(Batch::new(items(), false).lines().0, b"12\n345\n");

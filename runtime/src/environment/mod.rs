@@ -85,9 +85,10 @@ pub struct ExecutionEnvironment {
 /// Why an environment could not be initialised ahead of invocations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InitFailure {
-    /// The function did not get through its INIT.
+    /// The function did not get through its INIT: its own words for it, or Lambda's, if
+    /// there are any.
     #[error("the function's INIT failed")]
-    Function,
+    Function(Option<String>),
     /// This host could not run it.
     #[error("{0}")]
     Host(String),

@@ -85,11 +85,13 @@ impl Queue {
         }
     }
 
-    /// The batch that was taken is delivered but for what is lost of it.
-    pub(super) fn done(&self, lost: Dropped) {
+    /// The batch that was taken is delivered but for what is lost of it, of which
+    /// `newly` was not lost before. All that was lost since the last batch.
+    pub(super) fn done(&self, lost: Dropped, newly: Dropped) -> Dropped {
         let mut buffer = self.lock();
-        buffer.lost(lost);
+        buffer.lost(lost, newly);
         self.settled.send_replace(!buffer.has_events());
+        buffer.take_unsaid()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::delivery;
@@ -25,6 +25,8 @@ pub(super) struct Subscribers {
     replay: Option<Replay>,
     list: Vec<Subscriber>,
     pace: watch::Sender<Pace>,
+    /// Who hears of what was lost.
+    losses: mpsc::UnboundedSender<Dropped>,
 }
 
 #[derive(Debug)]
@@ -74,12 +76,15 @@ impl Replay {
 }
 
 impl Subscribers {
-    pub(super) fn new(structured: bool) -> Self {
+    /// Nobody yet. `losses` hears of what subscribers have lost: of each of them, once
+    /// for a batch.
+    pub(super) fn new(structured: bool, losses: mpsc::UnboundedSender<Dropped>) -> Self {
         Self {
             structured,
             replay: Some(Replay::default()),
             list: vec![],
             pace: watch::Sender::new(Pace::Running),
+            losses,
         }
     }
 
@@ -125,6 +130,7 @@ impl Subscribers {
             subscription.clone(),
             network.clone(),
             self.pace.subscribe(),
+            self.losses.clone(),
         ));
         let subscriber = Subscriber {
             name: name.to_owned(),

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,36 +84,6 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// An X-Ray trace header: `Root=1-<time>-<random>;Parent=<random>;Sampled=0`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceId(String);
-
-impl TraceId {
-    /// A new, unsampled trace that starts now.
-    pub fn random() -> Self {
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_secs());
-        let random = uuid::Uuid::new_v4().simple().to_string();
-        let parent = uuid::Uuid::new_v4().simple().to_string();
-        Self(format!(
-            "Root=1-{seconds:08x}-{};Parent={};Sampled=0",
-            &random[..24],
-            &parent[..16]
-        ))
-    }
-
-    /// One that goes on, by its [`TraceId::as_str`].
-    pub(crate) fn again(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The header's value.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,15 +96,5 @@ mod tests {
         for bad in ["", "a b", "ü", "a/b", "a.b", "a\n", &"a".repeat(65)] {
             assert!(bad.parse::<FunctionName>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn trace_headers_have_the_form_of_x_ray() {
-        let trace = TraceId::random();
-        let parts: Vec<_> = trace.as_str().split(';').collect();
-        let root: Vec<_> = parts[0].strip_prefix("Root=").unwrap().split('-').collect();
-        assert_eq!((root[0], root[1].len(), root[2].len()), ("1", 8, 24));
-        assert_eq!(parts[1].strip_prefix("Parent=").unwrap().len(), 16);
-        assert_eq!(parts[2], "Sampled=0");
     }
 }

@@ -18,6 +18,7 @@ mod logging;
 mod phase;
 mod report;
 mod runtime_state;
+mod trace;
 mod variables;
 mod version;
 
@@ -38,7 +39,7 @@ pub use function::{
 pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,
 };
-pub use identifiers::{FunctionName, InvalidFunctionName, RequestId, TraceId};
+pub use identifiers::{FunctionName, InvalidFunctionName, RequestId};
 pub use lifecycle::Lifecycle;
 pub(crate) use limits::{CPU_PERIOD_US, MB_PER_VCPU};
 pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
@@ -48,6 +49,7 @@ pub use phase::{
 };
 pub use report::{Report, Status};
 pub use runtime_state::{RuntimeCall, RuntimeState, StateTransitionError};
+pub use trace::{InvalidTraceId, SpanId, TraceId};
 pub use variables::{
     EnvironmentError, Identity, InitializationType, extension_environment, function_environment,
     is_reserved_variable, parse_assignment, validate_user_environment,

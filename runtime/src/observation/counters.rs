@@ -78,6 +78,8 @@ impl Counters {
             | Event::ExtensionLine(_)
             | Event::Subscribed { .. }
             | Event::Fault { .. }
+            | Event::Freezer { .. }
+            | Event::LogsDropped(_)
             | Event::RuntimeDone { .. } => {}
         }
     }

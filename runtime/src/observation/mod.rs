@@ -15,7 +15,7 @@ use std::time::SystemTime;
 pub use self::counters::{Counters, Numbers};
 pub use self::histogram::Histogram;
 pub use self::history::{Follower, History};
-pub use self::prometheus::{Environments, FunctionMetrics, metrics};
+pub use self::prometheus::{Environments, FunctionMetrics, Spans, metrics};
 pub use self::rings::{Batch, LogLine};
 use crate::model::{FunctionName, Logging};
 use crate::telemetry::{Event, Sink, log_lines};

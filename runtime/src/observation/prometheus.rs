@@ -34,6 +34,15 @@ pub struct Environments {
     pub memory_size: Option<MemorySize>,
 }
 
+/// What has become of the spans of traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spans {
+    /// Those that their collector has taken.
+    pub delivered: u64,
+    /// Those that it will never get.
+    pub lost: u64,
+}
+
 type Value = fn(&FunctionMetrics) -> String;
 
 /// Counters and gauges: name, type, help, value.
@@ -145,8 +154,8 @@ const HISTOGRAMS: [(&str, &str, Classes); 2] = [
     ),
 ];
 
-/// Everything about these functions.
-pub fn metrics(functions: &[FunctionMetrics]) -> String {
+/// Everything about these functions, and about their traces if they are recorded.
+pub fn metrics(functions: &[FunctionMetrics], spans: Option<Spans>) -> String {
     let mut text = String::new();
     for (name, kind, help, value) in SINGLE {
         head(&mut text, name, kind, help);
@@ -207,6 +216,19 @@ pub fn metrics(functions: &[FunctionMetrics]) -> String {
                 &labels,
                 &count.to_string(),
             );
+        }
+    }
+    if let Some(Spans { delivered, lost }) = spans {
+        let name = "lambent_trace_spans_total";
+        head(
+            &mut text,
+            name,
+            "counter",
+            "Spans of traces, by what has become of them",
+        );
+        for (outcome, count) in [("delivered", delivered), ("lost", lost)] {
+            let label = format!("outcome=\"{outcome}\"");
+            line(&mut text, name, &label, &count.to_string());
         }
     }
     text
@@ -274,10 +296,16 @@ mod tests {
         let observer = Observer::default();
         let counters = observer.function(&"f".parse().unwrap());
         counters.count(&report(Some(20), true));
-        let text = metrics(&[
+        let functions = [
             function("f", &counters),
             function("g", &Counters::default()),
-        ]);
+        ];
+        assert!(!metrics(&functions, None).contains("lambent_trace_spans_total"));
+        let spans = Spans {
+            delivered: 7,
+            lost: 1,
+        };
+        let text = metrics(&functions, Some(spans));
         for line in [
             "# TYPE lambda_invocations_total counter",
             "lambda_invocations_total{function_name=\"f\"} 1",
@@ -297,6 +325,8 @@ mod tests {
             "lambda_cpu_seconds_total{function_name=\"f\"} 0.002",
             "lambda_memory_size_bytes{function_name=\"f\"} 134217728",
             "lambent_environments{function_name=\"f\",state=\"idle\"} 2",
+            "lambent_trace_spans_total{outcome=\"delivered\"} 7",
+            "lambent_trace_spans_total{outcome=\"lost\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

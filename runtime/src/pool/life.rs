@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::FunctionVersion;
 use crate::model::{FunctionName, Logging, MemorySize};
+use crate::otlp::Recorder;
 use crate::telemetry::{Event, Sink};
 
 /// An environment at this moment.
@@ -51,6 +52,8 @@ pub(super) struct Life {
     memory_size: MemorySize,
     created: SystemTime,
     next: Arc<dyn Sink>,
+    /// Makes the spans of its invocations, if they are recorded.
+    recorder: Option<Recorder>,
     done: Mutex<Done>,
 }
 
@@ -62,13 +65,14 @@ struct Done {
 }
 
 impl Life {
-    pub(super) fn new(version: &FunctionVersion) -> Self {
+    pub(super) fn new(version: &FunctionVersion, recorder: Option<Recorder>) -> Self {
         Self {
             function: version.configuration.function_name.clone(),
             version: version.version.clone(),
             memory_size: version.configuration.memory_size,
             created: SystemTime::now(),
             next: Arc::clone(&version.sink),
+            recorder,
             done: Mutex::default(),
         }
     }
@@ -102,6 +106,9 @@ impl Sink for Life {
             done.invocations += 1;
             done.max_memory_used = report.max_memory_used;
             done.tmp_used = report.tmp_used;
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.record(event);
         }
         self.next.emit(event, logging);
     }

@@ -26,8 +26,11 @@ pub use self::provision::Provisioned;
 use crate::environment::{
     EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, RunningInvocation,
 };
-use crate::model::{FunctionConfiguration, FunctionName, InitializationType};
+use crate::model::{
+    FunctionConfiguration, FunctionName, InitializationType, TraceId, Version, function_arn,
+};
 use crate::observation::Observer;
+use crate::otlp;
 use crate::service::{FunctionEnvironment, PreparedCode, Service};
 use crate::service_error::ServiceError;
 use crate::telemetry::{Event, Sink};
@@ -165,6 +168,8 @@ pub struct Pools {
     service: Service,
     settings: PoolSettings,
     observer: Arc<Observer>,
+    /// Where traces go, if they are recorded.
+    traces: Option<Arc<otlp::Exporter>>,
     state: Mutex<State>,
     /// An environment is free, or will not be soon.
     changed: Notify,
@@ -185,11 +190,16 @@ struct State {
 
 impl Pools {
     /// No environments yet.
-    pub fn new(service: Service, settings: PoolSettings) -> Arc<Self> {
+    pub(crate) fn new(
+        service: Service,
+        settings: PoolSettings,
+        traces: Option<Arc<otlp::Exporter>>,
+    ) -> Arc<Self> {
         let pools = Arc::new(Self {
             service,
             settings,
             observer: Arc::default(),
+            traces,
             changed: Notify::new(),
             state: Mutex::new(State {
                 book: Book::new(Capacity {
@@ -216,6 +226,41 @@ impl Pools {
     /// What all functions have done so far.
     pub fn observer(&self) -> &Arc<Observer> {
         &self.observer
+    }
+
+    /// Where traces go, if they are recorded.
+    pub(crate) fn traces(&self) -> Option<&Arc<otlp::Exporter>> {
+        self.traces.as_ref()
+    }
+
+    /// The trace of a request that has this X-Ray header; without one, or with one
+    /// that is none, a new one. Where traces are recorded, so are those of which
+    /// nobody has decided before.
+    pub(crate) fn trace(&self, caller: Option<&str>) -> TraceId {
+        let trace = caller.and_then(|header| header.parse().ok());
+        let trace: TraceId = trace.unwrap_or_else(TraceId::random);
+        trace.decided(self.traces.is_some())
+    }
+
+    /// The life of a new environment, told to those who record traces too.
+    fn life(&self, version: &FunctionVersion) -> Life {
+        let recorder = self.traces.as_ref().map(|exporter| {
+            let configuration = &version.configuration;
+            let region = self.service.region();
+            let arn = function_arn(region, &configuration.function_name);
+            let function = otlp::Function {
+                name: configuration.function_name.to_string(),
+                version: version.version.clone(),
+                arn: match configuration.version {
+                    Version::Latest => arn,
+                    number @ Version::Number(_) => format!("{arn}:{number}"),
+                },
+                region: region.to_owned(),
+                memory_bytes: configuration.memory_size.bytes(),
+            };
+            otlp::Recorder::new(Arc::clone(exporter), function)
+        });
+        Life::new(version, recorder)
     }
 
     /// A version of a function that can be invoked from now on.
@@ -291,8 +336,12 @@ impl Pools {
     async fn start(
         self: &Arc<Self>,
         version: &Arc<FunctionVersion>,
-        invocation: Invocation,
+        mut invocation: Invocation,
     ) -> Result<Started, PoolError> {
+        if self.traces.is_some() && invocation.trace_id.is_sampled() {
+            // Each attempt of an event has a span of its own.
+            invocation.trace_id = invocation.trace_id.recorded();
+        }
         self.settled(version).await;
         let (slot, environment) = self.environment(version)?;
         let (pools, version) = (Arc::clone(self), Arc::clone(version));
@@ -396,7 +445,7 @@ impl Pools {
             Admission::Create(slot, evicted) => (slot, evicted),
         };
         let ended = state.take(&evicted);
-        let life = Arc::new(Life::new(version));
+        let life = Arc::new(self.life(version));
         state.keep_life(slot, &life);
         drop(state);
         drop(ended);

@@ -130,7 +130,7 @@ impl Pools {
                     Ok(None) => break,
                     Ok(Some((slot, evicted))) => {
                         ended.extend(state.take(&evicted));
-                        let life = Arc::new(Life::new(&version));
+                        let life = Arc::new(self.life(&version));
                         state.keep_life(slot, &life);
                         begun.push((version, slot, life));
                     }
@@ -165,7 +165,7 @@ impl Pools {
         let result = match made {
             Ok(made) => match made.environment.initialise().await {
                 Ok(()) => Ok(made),
-                Err(InitFailure::Function) => Err(INIT_FAILURE.to_owned()),
+                Err(InitFailure::Function(_)) => Err(INIT_FAILURE.to_owned()),
                 Err(InitFailure::Host(reason)) => Err(reason),
             },
             Err(error) => Err(error.to_string()),

@@ -24,6 +24,9 @@ const INVOCATION_TYPE: &str = "x-amz-invocation-type";
 const LOG_TYPE: &str = "x-amz-log-type";
 const CLIENT_CONTEXT: &str = "x-amz-client-context";
 
+/// X-Ray's header, in every direction.
+pub(super) const TRACE_ID: &str = "x-amzn-trace-id";
+
 /// What a caller wants to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InvocationType {
@@ -49,6 +52,17 @@ struct Wishes {
     client_context: Option<ClientContext>,
 }
 
+impl Context {
+    /// An invocation, without an event yet, that belongs to the trace of the request
+    /// with these headers: a new one if it is of none.
+    pub(super) fn invocation(&self, headers: &HeaderMap) -> Invocation {
+        let caller = headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
+        let mut invocation = Invocation::new(Bytes::new());
+        invocation.trace_id = self.pools.trace(caller);
+        invocation
+    }
+}
+
 impl Call {
     /// Reads a request of an API that has the invocation types `types`.
     ///
@@ -70,7 +84,8 @@ impl Call {
         let event = event(body, limit).await;
         let wishes = wishes?;
         let version = find(context, reference).await?;
-        let mut invocation = Invocation::new(event?);
+        let mut invocation = context.invocation(headers);
+        invocation.payload = event?;
         invocation.client_context = wishes.client_context;
         invocation.qualifier.clone_from(&reference.qualifier);
         Ok(Self {
@@ -180,24 +195,15 @@ pub(super) fn respond(
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    let trace = invocation.trace_id.as_str();
     set(
         headers,
         "x-amzn-requestid",
         &invocation.request_id.to_string(),
     );
-    set(headers, "x-amzn-trace-id", &caller_trace(trace));
+    set(headers, TRACE_ID, &invocation.trace_id.for_caller());
     set(headers, "x-amzn-remapped-content-length", "0");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// The trace header as callers see it: lower-case keys, without the parent.
-fn caller_trace(trace: &str) -> String {
-    let part = |name: &str| trace.split(';').find_map(|part| part.strip_prefix(name));
-    let root = part("Root=").unwrap_or_default();
-    let sampled = part("Sampled=").unwrap_or("0");
-    format!("root={root};sampled={sampled}")
 }
 
 /// The end of an invocation's log, as SDKs want it.
@@ -257,14 +263,6 @@ mod tests {
         assert!(
             message.ends_with("set: [RequestResponse, DryRun]"),
             "{message}"
-        );
-    }
-
-    #[test]
-    fn traces_have_the_callers_form() {
-        assert_eq!(
-            caller_trace("Root=1-a-b;Parent=c;Sampled=0"),
-            "root=1-a-b;sampled=0"
         );
     }
 }

@@ -7,11 +7,14 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::{Context, ResponseBody, full};
 use crate::model::FunctionName;
-use crate::observation::{Environments, FunctionMetrics, metrics as text};
+use crate::observation::{Environments, FunctionMetrics, Spans, metrics as text};
+use crate::otlp::Counts;
 
 /// Everything that there is to count, at this moment.
 pub(super) fn metrics(context: &Context) -> Response<ResponseBody> {
-    let mut response = Response::new(full(text(&functions(context)).into()));
+    let traces = context.pools.traces().map(|traces| traces.counts());
+    let spans = traces.map(|Counts { delivered, lost }| Spans { delivered, lost });
+    let mut response = Response::new(full(text(&functions(context), spans).into()));
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),

@@ -25,7 +25,6 @@ use super::{Context, ResponseBody, full};
 use crate::api::ResponsePart;
 use crate::body;
 use crate::configuration::Cors;
-use crate::environment::Invocation;
 use crate::model::{ACCOUNT_ID, FunctionName, FunctionReference, MAX_EVENT_BYTES};
 use crate::pool::{PoolError, Throttle};
 
@@ -72,7 +71,7 @@ pub(super) async fn answer(
     let body = body::read(body, MAX_EVENT_BYTES)
         .await
         .map_err(|_| Exception::too_large(MAX_EVENT_BYTES))?;
-    let mut invocation = Invocation::new(Bytes::new());
+    let mut invocation = context.invocation(&head.headers);
     invocation.qualifier.clone_from(&reference.qualifier);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let now = Circumstances {
@@ -81,7 +80,7 @@ pub(super) async fn answer(
         host: host.unwrap_or_default(),
         source_ip: client.ip().to_string(),
         request_id: invocation.request_id.to_string(),
-        trace_id: invocation.trace_id.as_str(),
+        trace_id: &invocation.trace_id.to_string(),
         at: chrono::Utc::now(),
         route_key: "$default",
         parameters: &[],

@@ -7,9 +7,11 @@ use super::Buffering;
 
 /// Events that were lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Dropped {
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
+pub struct Dropped {
+    /// How many.
+    pub records: u64,
+    /// Bytes of their lines.
+    pub bytes: u64,
 }
 
 impl Dropped {
@@ -46,6 +48,8 @@ pub(crate) struct Buffer {
     bytes: usize,
     /// When the first of them came.
     since: Option<Instant>,
+    /// What was lost and has not been asked for.
+    unsaid: Dropped,
 }
 
 impl Buffer {
@@ -56,6 +60,7 @@ impl Buffer {
             events: 0,
             bytes: 0,
             since: None,
+            unsaid: Dropped::default(),
         }
     }
 
@@ -76,15 +81,18 @@ impl Buffer {
         if lost.records == 0 {
             return;
         }
+        self.unsaid.add(lost);
         match self.items.back_mut() {
             Some(Item::Gap(gap)) => gap.add(lost),
             _ => self.items.push_back(Item::Gap(lost)),
         }
     }
 
-    /// A batch that was taken could not be delivered: `lost` of it. That is told with
-    /// the next event, so that nobody is called for nothing but bad news.
-    pub(crate) fn lost(&mut self, lost: Dropped) {
+    /// A batch that was taken could not be delivered: `lost` of it, of which `newly` was
+    /// not lost before. That is told with the next event, so that nobody is called for
+    /// nothing but bad news.
+    pub(crate) fn lost(&mut self, lost: Dropped, newly: Dropped) {
+        self.unsaid.add(newly);
         if lost.records == 0 {
             return;
         }
@@ -92,6 +100,11 @@ impl Buffer {
             Some(Item::Gap(gap)) => gap.add(lost),
             _ => self.items.push_front(Item::Gap(lost)),
         }
+    }
+
+    /// What was lost since this was last asked for, for others than the subscriber.
+    pub(crate) fn take_unsaid(&mut self) -> Dropped {
+        std::mem::take(&mut self.unsaid)
     }
 
     /// A batch of as many events, or bytes, as the subscriber wants at once.
@@ -175,6 +188,7 @@ mod tests {
             let mut pushed: Vec<usize> = vec![];
             // What the subscriber has seen: how many events, delivered or told as lost.
             let mut seen = 0;
+            let (mut delivered, mut unsaid) = (0, Dropped::default());
             let mut follow = |items: &[Item], pushed: &[usize]| {
                 for item in items {
                     match item {
@@ -182,6 +196,7 @@ mod tests {
                             assert_eq!(event[0] as usize, seen, "order");
                             assert_eq!(event.len(), pushed[seen]);
                             seen += 1;
+                            delivered += 1;
                         }
                         Item::Gap(gap) => {
                             let records = usize::try_from(gap.records).unwrap();
@@ -202,20 +217,27 @@ mod tests {
                     }
                     Step::Take => follow(&buffer.take(), &pushed),
                     Step::Lose => {
-                        let mut lost = Dropped::default();
+                        let (mut lost, mut newly) = (Dropped::default(), Dropped::default());
                         for item in buffer.take() {
-                            lost.add(match item {
-                                Item::Event(event) => Dropped::one(&event),
-                                Item::Gap(gap) => gap,
-                            });
+                            match item {
+                                Item::Event(event) => {
+                                    lost.add(Dropped::one(&event));
+                                    newly.add(Dropped::one(&event));
+                                }
+                                Item::Gap(gap) => lost.add(gap),
+                            }
                         }
-                        buffer.lost(lost);
+                        buffer.lost(lost, newly);
+                        unsaid.add(buffer.take_unsaid());
                         prop_assert!(!buffer.has_events());
                     }
                 }
             }
             follow(&buffer.take(), &pushed);
             prop_assert_eq!(seen, pushed.len());
+            // Others than the subscriber hear of each loss once.
+            unsaid.add(buffer.take_unsaid());
+            prop_assert_eq!(unsaid.records, pushed.len() as u64 - delivered);
         }
     }
 }

@@ -36,13 +36,7 @@ pub(crate) fn delivered(
 
 /// What a subscriber is told of events that it has lost.
 pub(crate) fn logs_dropped(at: SystemTime, dropped: Dropped) -> Vec<u8> {
-    let record = json!({
-        "droppedBytes": dropped.bytes,
-        "droppedRecords": dropped.records,
-        "reason": "Some logs were dropped because the downstream consumer is slower than the logs \
-                   production rate",
-    });
-    line(at, "platform.logsDropped", &record).into_bytes()
+    line(at, "platform.logsDropped", &record::logs_dropped(dropped)).into_bytes()
 }
 
 fn category(event: &Event) -> Category {
@@ -127,7 +121,10 @@ fn telemetry(event: &Event, structured: bool) -> Option<Record> {
         }
         Event::Function(bytes) => ("function", line(bytes)),
         Event::ExtensionLine(bytes) => ("extension", line(bytes)),
-        Event::Fault { .. } | Event::Throttled => return None,
+        // Who has lost something is told so in its place.
+        Event::Fault { .. } | Event::Freezer { .. } | Event::LogsDropped(_) | Event::Throttled => {
+            return None;
+        }
     })
 }
 
@@ -184,6 +181,8 @@ fn logs(event: &Event, schema: Schema) -> Vec<Record> {
         | Event::InitRuntimeDone { .. }
         | Event::InitReport { .. }
         | Event::RuntimeDone { .. }
+        | Event::Freezer { .. }
+        | Event::LogsDropped(_)
         | Event::Throttled => vec![],
     }
 }
@@ -201,7 +200,7 @@ fn of_init(mut record: Value, status: &Status) -> Value {
 }
 
 fn traced(mut record: Value, trace_id: &TraceId) -> Value {
-    record["tracing"] = json!({"type": "X-Amzn-Trace-Id", "value": trace_id.as_str()});
+    record["tracing"] = json!({"type": "X-Amzn-Trace-Id", "value": trace_id.to_string()});
     record
 }
 
@@ -269,7 +268,7 @@ mod tests {
         let request_id = RequestId::random();
         let id = request_id.to_string();
         let trace_id = TraceId::random();
-        let tracing = json!({"type": "X-Amzn-Trace-Id", "value": trace_id.as_str()});
+        let tracing = json!({"type": "X-Amzn-Trace-Id", "value": trace_id.to_string()});
         let error = || Status::Error("Runtime.ExitError".to_owned());
         let span = |name| Span {
             name,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::{Api, Category};
+use super::{Api, Category, Dropped};
 use crate::model::{
     ExtensionInfo, FunctionName, InitKind, Logging, MemorySize, Report, RequestId, Status, TraceId,
     Version,
@@ -108,6 +108,18 @@ pub enum Event {
         /// The invocation's X-Ray header.
         trace_id: TraceId,
     },
+    /// The environment's processes were stopped between invocations, or are about to
+    /// go on. Lambda does not say so.
+    Freezer {
+        /// Which of them.
+        frozen: bool,
+        /// How long the kernel took for it.
+        duration: Duration,
+    },
+    /// A subscriber did not take its events as fast as they came, or at all, and has
+    /// lost so many (`platform.logsDropped`; subscribers are told in the place of what
+    /// is lost, and Lambda's log has it as JSON only).
+    LogsDropped(Dropped),
     /// A request was turned away because too many ran already. Lambda counts it and
     /// logs nothing.
     Throttled,

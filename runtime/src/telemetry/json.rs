@@ -51,9 +51,12 @@ fn level(event: &Event) -> Option<LogLevel> {
             (ExtensionState::Registered | ExtensionState::Ready, None) => LogLevel::Info,
             _ => LogLevel::Warn,
         },
-        Event::Function(_) | Event::ExtensionLine(_) | Event::Fault { .. } | Event::Throttled => {
-            return None;
-        }
+        Event::LogsDropped(_) => LogLevel::Warn,
+        Event::Function(_)
+        | Event::ExtensionLine(_)
+        | Event::Fault { .. }
+        | Event::Freezer { .. }
+        | Event::Throttled => return None,
     })
 }
 
@@ -104,7 +107,8 @@ fn log_record(event: &Event) -> Option<(&'static str, Value)> {
         Event::Report {
             request_id, report, ..
         } => ("platform.report", record::report(*request_id, report)),
-        Event::Fault { .. } | Event::Throttled => return None,
+        Event::LogsDropped(dropped) => ("platform.logsDropped", record::logs_dropped(*dropped)),
+        Event::Fault { .. } | Event::Freezer { .. } | Event::Throttled => return None,
     })
 }
 

@@ -11,7 +11,8 @@ mod record;
 mod subscription;
 mod text;
 
-pub(crate) use buffer::{Buffer, Dropped, Item};
+pub use buffer::Dropped;
+pub(crate) use buffer::{Buffer, Item};
 pub(crate) use delivered::{delivered, logs_dropped};
 pub use event::{Event, Sink, Span, SpanName};
 pub use json::json_log_lines;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::{Api, Category};
+use super::{Api, Category, Dropped};
 use crate::model::{
     ExtensionInfo, FunctionName, InitKind, InitializationType, Report, RequestId, Status, Version,
 };
@@ -111,6 +111,16 @@ pub(super) fn report(request_id: RequestId, report: &Report) -> Value {
     }
     let record = json!({"requestId": request_id.to_string(), "metrics": metrics});
     with_status(record, &report.status)
+}
+
+/// Of what a subscriber has lost.
+pub(super) fn logs_dropped(dropped: Dropped) -> Value {
+    json!({
+        "droppedBytes": dropped.bytes,
+        "droppedRecords": dropped.records,
+        "reason": "Some logs were dropped because the downstream consumer is slower than the logs \
+                   production rate",
+    })
 }
 
 fn with_status(mut record: Value, status: &Status) -> Value {

@@ -38,6 +38,8 @@ pub(super) fn text_lines(event: &Event) -> Vec<u8> {
         | Event::InitReport { .. }
         | Event::RuntimeDone { .. }
         | Event::Fault { .. }
+        | Event::Freezer { .. }
+        | Event::LogsDropped(_)
         | Event::Throttled => vec![],
     }
 }

@@ -14,7 +14,7 @@ use crate::configuration::{
 type Result<T> = std::result::Result<T, ConfigurationError>;
 
 /// Properties that have an effect.
-const EFFECTIVE: [&str; 22] = [
+const EFFECTIVE: [&str; 23] = [
     "Architectures",
     "AutoPublishAlias",
     "CodeUri",
@@ -29,6 +29,7 @@ const EFFECTIVE: [&str; 22] = [
     "ImageUri",
     "InlineCode",
     "Layers",
+    "LoggingConfig",
     "MemorySize",
     "PackageType",
     "ProvisionedConcurrencyConfig",
@@ -41,7 +42,7 @@ const EFFECTIVE: [&str; 22] = [
 
 /// Properties that SAM knows and that have none: without IAM, a network, tracing,
 /// deployments.
-const INEFFECTIVE: [&str; 27] = [
+const INEFFECTIVE: [&str; 26] = [
     "AssumeRolePolicyDocument",
     "AutoPublishAliasAllProperties",
     "AutoPublishCodeSha256",
@@ -54,7 +55,6 @@ const INEFFECTIVE: [&str; 27] = [
     "FileSystemConfigs",
     "FunctionScalingConfig",
     "KmsKeyArn",
-    "LoggingConfig",
     "PermissionsBoundary",
     "Policies",
     "PropagateTags",
@@ -189,7 +189,15 @@ impl<'a> Function<'a> {
         if let Some(variables) = self.environment()? {
             request.insert("Environment".to_owned(), json!({"Variables": variables}));
         }
-        for property in ["Architectures", "ImageConfig", "Tags"] {
+        if self
+            .value("LoggingConfig")?
+            .is_some_and(|config| config.get("LogGroup").is_some())
+        {
+            let message = "logs are not kept by group here: without effect";
+            let place = self.at("LoggingConfig").part("LogGroup");
+            self.scope.warn(&place, message);
+        }
+        for property in ["Architectures", "ImageConfig", "LoggingConfig", "Tags"] {
             if let Some(value) = self.value(property)? {
                 request.insert(property.to_owned(), value);
             }

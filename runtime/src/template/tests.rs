@@ -34,6 +34,7 @@ Globals:
   Function:
     Timeout: 10
     MemorySize: !Ref Memory
+    LoggingConfig: {LogFormat: JSON, SystemLogLevel: WARN, LogGroup: all}
     Environment: {Variables: {STAGE: !Ref Stage, LEVEL: info}}
     Layers: [!Ref Common]
   HttpApi:
@@ -58,6 +59,7 @@ Resources:
       Layers: [!Ref Pillow, "arn:aws:lambda:us-east-1:123456789012:layer:x:3"]
       Policies: [AWSLambdaBasicExecutionRole]
       VpcConfig: {SubnetIds: [a]}
+      LoggingConfig: {ApplicationLogLevel: !If [IsProd, INFO, DEBUG]}
       AutoPublishAlias: live
       ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 2}
       ReservedConcurrentExecutions: 5
@@ -99,6 +101,10 @@ fn a_template_becomes_functions() {
             "FunctionName": "dev-thumbnail", "PackageType": "Zip", "Role": ROLE,
             "Runtime": "python3.12", "Handler": "app.handler", "Timeout": 60, "MemorySize": 1769,
             "EphemeralStorage": {"Size": 1024},
+            "LoggingConfig": {
+                "LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "DEBUG",
+                "LogGroup": "all",
+            },
             "Environment": {"Variables": {
                 "STAGE": "dev", "LEVEL": "debug", "TABLE": "Table",
                 "OTHER": "arn:aws:lambda:us-east-1:123456789012:function:Image",
@@ -137,6 +143,10 @@ fn a_template_becomes_functions() {
         json!({"Command": ["app.other"]})
     );
     assert_eq!(image.request["Timeout"], 10);
+    assert_eq!(
+        image.request["LoggingConfig"],
+        json!({"LogFormat": "JSON", "SystemLogLevel": "WARN", "LogGroup": "all"})
+    );
     assert_eq!(image.layers, []);
     let routes: Vec<_> = configuration
         .api
@@ -183,15 +193,17 @@ fn a_template_becomes_functions() {
 fn nothing_is_dropped_in_silence() {
     let warnings = read_with(WHOLE, &[]).unwrap().warnings;
     for part in [
-        "Resources.Thumbnail.Properties (line 27): without effect here: Policies, VpcConfig",
-        "Variables.TABLE (line 33): Table (AWS::DynamoDB::Table) is not made here",
-        "Events.Queue (line 45): events of SQS",
+        "Resources.Thumbnail.Properties (line 28): without effect here: Policies, VpcConfig",
+        "Variables.TABLE (line 34): Table (AWS::DynamoDB::Table) is not made here",
+        "Events.Queue (line 47): events of SQS",
         "Resources: not made here: Table (AWS::DynamoDB::Table)",
+        "Thumbnail.Properties.LoggingConfig.LogGroup",
+        "Image.Properties.LoggingConfig.LogGroup",
     ] {
         let found = warnings.iter().filter(|text| text.contains(part)).count();
         assert_eq!(found, 1, "{part}: {warnings:#?}");
     }
-    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    assert_eq!(warnings.len(), 6, "{warnings:#?}");
 }
 
 #[test]

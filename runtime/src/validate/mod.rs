@@ -27,6 +27,7 @@ pub(crate) use self::catalogue::{RULES, rule};
 pub(crate) use self::finding::Finding;
 pub(crate) use self::refusal::of_unusable;
 pub(crate) use self::rule::{Rule, Severity};
+pub(crate) use self::rules::too_large as of_too_large;
 pub(crate) use self::started::of_start;
 pub(crate) use self::subject::Subject;
 

@@ -6,8 +6,12 @@ use super::Finding;
 use super::catalogue::{IMAGE_SIZE, UNUSABLE_IMAGE, WRONG_ARCHITECTURE};
 
 /// The finding that an image is which was refused; `None` where the refusal says
-/// nothing about the image, but about this machine or the way there.
+/// nothing about the image, but about this machine, the way there, or the file that it
+/// comes in.
 pub(crate) fn of_unusable(error: &lambent_images::Error) -> Option<Finding> {
+    if error.is_of_file() {
+        return None;
+    }
     let rule = match error.kind() {
         ErrorKind::ImageTooLarge => &IMAGE_SIZE,
         ErrorKind::WrongPlatform => &WRONG_ARCHITECTURE,

@@ -9,9 +9,20 @@ use crate::model::Status;
 /// Lambda's limit for an INIT that an invocation waits for.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// What an INIT ahead of any invocation came to: how long it took, how it ended, and
-/// what was logged.
-pub(crate) fn of_start(duration: Duration, status: &Status, log: &str) -> Vec<Finding> {
+/// So many of the log's last lines are shown of an INIT that failed.
+const LAST_LINES: usize = 5;
+
+/// Characters of a line that are shown.
+const LINE_MAX: usize = 300;
+
+/// What an INIT ahead of any invocation came to: how long it took, how it ended, why
+/// if that is known, and what was logged.
+pub(crate) fn of_start(
+    duration: Duration,
+    status: &Status,
+    reason: Option<&str>,
+    log: &str,
+) -> Vec<Finding> {
     let message = match status {
         Status::Success if duration <= INIT_LIMIT => None,
         Status::Success => Some(format!(
@@ -19,8 +30,15 @@ pub(crate) fn of_start(duration: Duration, status: &Status, log: &str) -> Vec<Fi
              invocation",
             duration.as_secs_f64()
         )),
-        Status::Timeout => Some("it did not come to ask for an event".to_owned()),
-        Status::Error(kind) => Some(kind.clone()),
+        Status::Timeout => {
+            let message = "it did not come to ask for an event";
+            Some(format!("{message}{}", last_lines(log)))
+        }
+        Status::Error(kind) => {
+            let reason = reason.map(|reason| format!(": {}", visible(reason)));
+            let reason = reason.unwrap_or_default();
+            Some(format!("{}{reason}{}", visible(kind), last_lines(log)))
+        }
     };
     let failed = message.map(|message| {
         let finding = Finding::new(&INIT_FAILED, message);
@@ -55,6 +73,23 @@ pub(crate) fn of_start(duration: Duration, status: &Status, log: &str) -> Vec<Fi
     findings
 }
 
+/// The end of a log, as a part of a sentence.
+fn last_lines(log: &str) -> String {
+    // Python's client writes a traceback as one line, with CR between its lines.
+    let lines = log.split(['\n', '\r']).map(str::trim);
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() {
+        return "; it has logged nothing".to_owned();
+    }
+    let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter();
+    let last = last.map(|line| {
+        let start: String = line.chars().take(LINE_MAX).collect();
+        visible(&start)
+    });
+    let last: Vec<_> = last.collect();
+    format!("; its log ends with: {}", last.join(" | "))
+}
+
 /// A text as one line that moves no cursor, and otherwise as it is.
 fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -84,15 +119,45 @@ mod tests {
                 "EROFS: C:\\ \\u{1b}[31m\\u{202e}",
             ),
         ] {
-            let findings = of_start(Duration::from_secs(1), &Status::Success, log);
+            let findings = of_start(Duration::from_secs(1), &Status::Success, None, log);
             let messages: Vec<_> = findings.iter().map(|finding| &finding.message).collect();
             assert_eq!(messages, [expected], "{log:?}");
         }
     }
 
     fn codes(seconds: u64, status: &Status, log: &str) -> Vec<&'static str> {
-        let findings = of_start(Duration::from_secs(seconds), status, log);
+        let findings = of_start(Duration::from_secs(seconds), status, None, log);
         findings.iter().map(|finding| finding.rule.code).collect()
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_reason_and_the_end_of_the_log() {
+        let import = Status::Error("Runtime.ImportModuleError".to_owned());
+        let traceback = "1\n2\n3\n[ERROR] Runtime.ImportModuleError: no\rTraceback:\r  x\n\x1b\n";
+        for (status, reason, log, expected) in [
+            (
+                &import,
+                Some("Unable to import module 'app'"),
+                traceback,
+                "Runtime.ImportModuleError: Unable to import module 'app'; its log ends with: 3 | \
+                 [ERROR] Runtime.ImportModuleError: no | Traceback: | x | \\u{1b}",
+            ),
+            (
+                &import,
+                None,
+                "\n",
+                "Runtime.ImportModuleError; it has logged nothing",
+            ),
+            (
+                &Status::Timeout,
+                None,
+                "waiting\n",
+                "it did not come to ask for an event; its log ends with: waiting",
+            ),
+        ] {
+            let findings = of_start(Duration::from_secs(1), status, reason, log);
+            assert_eq!(findings[0].message, expected);
+        }
     }
 
     #[test]

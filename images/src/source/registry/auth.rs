@@ -11,9 +11,10 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_A
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use super::super::http::is_loopback;
 use super::credential::Credential;
 use super::credentials::{CredentialFiles, Found};
-use super::transport::{Transport, is_loopback};
+use super::transport::Transport;
 use super::{refusal, unreachable};
 use crate::error::{Error, Result, quoted};
 use crate::reference::RegistryReference;

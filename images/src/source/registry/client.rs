@@ -4,10 +4,11 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
+use super::super::http::is_loopback;
 use super::auth::Authorization;
 use super::credentials::CredentialFiles;
 use super::retry::Pace;
-use super::transport::{Transport, is_loopback};
+use super::transport::Transport;
 use super::{DOCUMENTS, Settings, refusal, unreachable};
 use crate::error::{Error, Result};
 use crate::reference::RegistryReference;

@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{RequestBuilder, Response, StatusCode};
 
+use super::super::http::is_loopback;
 use super::retry::{BodyError, Pace, RETRY_AFTER_MAX, pause};
 use super::{Settings, refusal, tls, unreachable};
 use crate::error::Result;
@@ -172,13 +173,6 @@ fn follow(attempt: Attempt<'_>, loopback: bool) -> reqwest::redirect::Action {
     } else {
         attempt.follow()
     }
-}
-
-/// True for a host on this machine; brackets of IPv6 addresses are optional.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let address: Option<std::net::IpAddr> = bare.parse().ok();
-    host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
 }
 
 /// The value of a header, if it is readable text.

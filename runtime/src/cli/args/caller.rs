@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::environment::Invocation;
-use crate::model::{ClientContext, CognitoIdentity};
+use crate::model::{ClientContext, CognitoIdentity, TraceId};
 
 /// The caller, as the AWS Mobile SDK describes it.
 #[derive(Debug, Args)]
@@ -20,6 +20,11 @@ pub(in super::super) struct CallerSettings {
     /// The identity pool of that identity
     #[arg(long, value_name = "ID", requires = "cognito_identity_id")]
     cognito_identity_pool_id: Option<String>,
+
+    /// The X-Ray trace that the invocation belongs to, as in X-Amzn-Trace-Id:
+    /// Root=1-TIME-RANDOM[;Parent=SPAN][;Sampled=0|1] [default: a new one]
+    #[arg(long, value_name = "HEADER")]
+    trace_id: Option<TraceId>,
 }
 
 impl CallerSettings {
@@ -36,6 +41,7 @@ impl CallerSettings {
         Invocation {
             client_context: self.client_context.clone(),
             cognito_identity: identity,
+            trace_id: self.trace_id.clone().unwrap_or(invocation.trace_id),
             ..invocation
         }
     }

@@ -155,6 +155,16 @@ pub(in super::super) struct Endpoint {
     #[arg(long, value_name = "S")]
     pub(in super::super) grace: Option<u32>,
 
+    // As an attribute: in a comment, the address looks like a bare one.
+    #[arg(
+        long = "otlp-endpoint",
+        value_name = "URL",
+        help = "Send a trace of each invocation to the OpenTelemetry collector at this address, \
+                over OTLP/HTTP, such as http://127.0.0.1:4318 [default: that of \
+                OTEL_EXPORTER_OTLP_ENDPOINT, if it is set]"
+    )]
+    pub(in super::super) collector: Option<String>,
+
     /// How to write the log on standard error: Lambda's text, or its JSON, an object a
     /// line
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Text)]

@@ -13,11 +13,13 @@ use crate::validate::Allowance;
 pub(in crate::cli) struct Validate {
     // As an attribute: in a comment, `docker://` looks like a bare address.
     #[arg(
+        id = "image",
         required_unless_present = "explain",
-        help = "The image, in any of the forms that `lambent invoke` takes; name the one that is \
+        value_name = "IMAGE",
+        help = "The images, in any of the forms that `lambent invoke` takes; name those that are \
                   deployed, since a stored image does not tell what index it came from"
     )]
-    pub(in crate::cli) image: Option<ImageReference>,
+    pub(in crate::cli) images: Vec<ImageReference>,
 
     #[command(flatten)]
     pub(in crate::cli) choice: ImportChoice,

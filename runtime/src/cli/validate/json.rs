@@ -1,4 +1,4 @@
-//! A report as JSON.
+//! A report as JSON; those of several images are an array of such objects.
 
 use serde_json::{Value, json};
 

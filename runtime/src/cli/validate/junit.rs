@@ -1,4 +1,4 @@
-//! A report as `JUnit`'s XML: a test case for each rule.
+//! Reports as `JUnit`'s XML: a test suite for each image, a test case for each rule.
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
@@ -6,7 +6,17 @@ use super::CommandError;
 use super::report::Report;
 use crate::validate::{RULES, Severity};
 
-pub(super) fn document(report: &Report) -> Result<String, CommandError> {
+pub(super) fn document(reports: &[Report]) -> Result<String, CommandError> {
+    let mut document = quick_junit::Report::new("lambent validate");
+    for report in reports {
+        document.add_test_suite(suite(report));
+    }
+    document
+        .to_string()
+        .map_err(|error| CommandError::Internal(format!("write the report: {error}")))
+}
+
+fn suite(report: &Report) -> TestSuite {
     let mut suite = TestSuite::new(report.image.clone());
     for rule in RULES {
         let own = || {
@@ -32,9 +42,5 @@ pub(super) fn document(report: &Report) -> Result<String, CommandError> {
         }
         suite.add_test_case(case);
     }
-    let mut document = quick_junit::Report::new("lambent validate");
-    document.add_test_suite(suite);
-    document
-        .to_string()
-        .map_err(|error| CommandError::Internal(format!("write the report: {error}")))
+    suite
 }

@@ -1,4 +1,4 @@
-//! `lambent validate`: would Lambda take the image, and would it run there?
+//! `lambent validate`: would Lambda take the images, and would they run there?
 
 mod explain;
 mod json;
@@ -10,10 +10,10 @@ mod text;
 
 use std::sync::Arc;
 
-use lambent_images::{ContentStore, ImageReference, Progress};
+use lambent_images::{ContentStore, ErrorKind, ImageReference, Progress, sizes};
 
 use self::report::Report;
-use super::args::{ReportFormat, Validate};
+use super::args::{ImportChoice, ReportFormat, Validate};
 use super::exit_status::{CommandError, ExitStatus};
 use super::output;
 use super::progress::ProgressDisplay;
@@ -21,7 +21,7 @@ use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::FunctionConfiguration;
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
-use crate::validate::{Allowance, Finding, Subject, of_unusable, validate};
+use crate::validate::{Allowance, Finding, Subject, of_too_large, of_unusable, validate};
 
 pub(super) async fn run(
     command: Validate,
@@ -30,30 +30,64 @@ pub(super) async fn run(
     if let Some(code) = &command.explain {
         return explain::run(code);
     }
-    let image = command
-        .image
-        .ok_or_else(|| CommandError::Usage("no image is named".to_owned()))?;
     let allowances = allowances(command.allow, &command.allow_file)?;
-    let request = ImageRequest {
-        reference: image.clone(),
-        platform: command.choice.platform(),
-        name: None,
+    let wish = Wish {
+        function: command.function.configuration()?,
+        choice: command.choice,
+        run: command.run,
     };
-    let display = Arc::new(ProgressDisplay::new(command.choice.quiet));
-    let function = command.function.configuration()?;
-    let mut examined = examine(&directories, &display, request, function.clone()).await?;
-    if let Some(digest) = examined.digest.as_deref().filter(|_| command.run) {
-        let started = start::start(directories, digest, function).await?;
-        examined.findings.extend(started);
-        examined.findings.sort_by_key(|finding| finding.severity);
+    let mut reports = vec![];
+    let mut worst = ExitStatus::Success;
+    for image in &command.images {
+        match wish.examine(&directories, image).await {
+            Ok(examined) => {
+                let report = Report::new(&shown(image), examined, &allowances);
+                if report.errors() > 0 {
+                    worst = worst.max(ExitStatus::FunctionError);
+                }
+                reports.push(report);
+            }
+            // The others can be looked at nevertheless.
+            Err(CommandError::Image(reason)) if command.images.len() > 1 => {
+                output::diagnostic(&format!("{}: {reason}", shown(image)));
+                worst = worst.max(ExitStatus::Image);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let report = Report::new(&shown(&image), examined, &allowances);
-    print(&report, command.output)?;
-    Ok(if report.errors() == 0 {
-        ExitStatus::Success
-    } else {
-        ExitStatus::FunctionError
-    })
+    print(&reports, command.images.len(), command.output)?;
+    Ok(worst)
+}
+
+/// What is to be done with each image.
+struct Wish {
+    function: FunctionConfiguration,
+    choice: ImportChoice,
+    run: bool,
+}
+
+impl Wish {
+    /// Looks at an image, and starts it if that is asked for.
+    async fn examine(
+        &self,
+        directories: &StateDirectories,
+        image: &ImageReference,
+    ) -> Result<Examined, CommandError> {
+        let request = ImageRequest {
+            reference: image.clone(),
+            platform: self.choice.platform(),
+            name: None,
+        };
+        let display = Arc::new(ProgressDisplay::new(self.choice.quiet));
+        let mut examined = examine(directories, &display, request, self.function.clone()).await?;
+        if let Some(digest) = examined.digest.as_deref().filter(|_| self.run) {
+            let function = self.function.clone();
+            let started = start::start(directories.clone(), digest, function).await?;
+            examined.findings.extend(started);
+            examined.findings.sort_by_key(|finding| finding.severity);
+        }
+        Ok(examined)
+    }
 }
 
 /// What looking at an image has shown.
@@ -95,7 +129,17 @@ fn look(
     let image = match find_or_import(store, request, progress) {
         Ok(image) => image,
         Err(ServiceError::Unusable(error)) => {
+            let too_large = error.kind() == ErrorKind::ImageTooLarge;
             let finding = of_unusable(&error).ok_or(ServiceError::Unusable(error))?;
+            // What takes the room is worth reading it once more.
+            let sizes = too_large.then(|| sizes(&request.reference, &request.platform, progress));
+            let finding = match sizes {
+                Some(Ok(sizes)) => of_too_large(&sizes),
+                Some(Err(error)) if error.kind() == ErrorKind::Interrupted => {
+                    return Err(error.into());
+                }
+                Some(Err(_)) | None => finding,
+            };
             return Ok(Examined {
                 digest: None,
                 findings: vec![finding],
@@ -130,16 +174,23 @@ fn allowances(
     Ok(allowances)
 }
 
-fn print(report: &Report, format: ReportFormat) -> Result<(), CommandError> {
+/// Prints what is known of `asked` images.
+fn print(reports: &[Report], asked: usize, format: ReportFormat) -> Result<(), CommandError> {
     match format {
         ReportFormat::Text => {
-            for line in text::lines(report) {
+            for line in reports.iter().flat_map(text::lines) {
                 output::line(&line)?;
             }
         }
-        ReportFormat::Json => output::json_document(&json::document(report))?,
-        ReportFormat::Sarif => output::json_document(&sarif::document(report))?,
-        ReportFormat::Junit => output::line(junit::document(report)?.trim_end())?,
+        ReportFormat::Json => {
+            let documents: Vec<_> = reports.iter().map(json::document).collect();
+            match documents.as_slice() {
+                [only] if asked == 1 => output::json_document(only)?,
+                all => output::json_document(&all.to_vec().into())?,
+            }
+        }
+        ReportFormat::Sarif => output::json_document(&sarif::document(reports))?,
+        ReportFormat::Junit => output::line(junit::document(reports)?.trim_end())?,
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A report as SARIF 2.1.0, which code scanning reads.
+//! Reports as SARIF 2.1.0, which code scanning reads: one run, whatever the number of
+//! images.
 //!
 //! The image is the artifact; a file in it is a logical location, since no file of
 //! a checkout corresponds to it.
@@ -10,13 +11,15 @@ use crate::validate::{Finding, RULES, Rule};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-pub(super) fn document(report: &Report) -> Value {
+pub(super) fn document(reports: &[Report]) -> Value {
     let rules: Vec<_> = RULES.iter().map(|rule| describe(rule)).collect();
-    let results: Vec<_> = report
-        .findings
-        .iter()
-        .map(|(finding, allowed)| result(report, finding, allowed.as_deref()))
-        .collect();
+    let of_one = |report: &Report| -> Vec<Value> {
+        let findings = report.findings.iter();
+        findings
+            .map(|(finding, allowed)| result(report, finding, allowed.as_deref()))
+            .collect()
+    };
+    let results: Vec<_> = reports.iter().flat_map(of_one).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",

@@ -36,10 +36,12 @@ pub(super) async fn start(
         let initialised = started.environment.initialise().await;
         log.terminal.drained().await;
         started.environment.shutdown().await;
-        if let Err(InitFailure::Host(reason)) = initialised {
-            return Err(CommandError::Host(reason));
-        }
-        log.findings()
+        let reason = match initialised {
+            Err(InitFailure::Host(reason)) => return Err(CommandError::Host(reason)),
+            Err(InitFailure::Function(reason)) => reason,
+            Ok(()) => None,
+        };
+        log.findings(reason.as_deref())
     };
     let result = tokio::select! {
         result = starting => result,
@@ -77,7 +79,7 @@ impl Kept {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn findings(&self) -> Result<Vec<Finding>, CommandError> {
+    fn findings(&self, reason: Option<&str>) -> Result<Vec<Finding>, CommandError> {
         let seen = self.seen();
         let (duration, status) = seen.init.as_ref().ok_or_else(|| {
             CommandError::Internal("an environment was initialised without a report".to_owned())
@@ -85,6 +87,7 @@ impl Kept {
         Ok(of_start(
             *duration,
             status,
+            reason,
             &String::from_utf8_lossy(&seen.log),
         ))
     }

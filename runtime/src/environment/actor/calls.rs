@@ -84,7 +84,9 @@ impl Actor {
         let length = content.as_ref().map_or(0, |content| content.length as u64);
         let outcome = match (posting.call, content) {
             (RuntimeCall::InitError, content) => {
-                runtime.init_error = Some(content.map_or(Bytes::new(), |content| content.bytes));
+                let body = content.map_or(Bytes::new(), |content| content.bytes);
+                self.init_problem = error_message(&body);
+                runtime.init_error = Some(body);
                 let error_type = reported_error_type(posting.error_type.as_deref());
                 self.handle(Event::RuntimeInitError(error_type));
                 return;
@@ -129,7 +131,7 @@ impl Actor {
                     Some(qualifier) => format!("{}:{qualifier}", settings.function_arn),
                     None => settings.function_arn.clone(),
                 },
-                trace_id: open.invocation.trace_id.as_str().to_owned(),
+                trace_id: open.invocation.trace_id.to_string(),
                 client_context: open.invocation.client_context.clone(),
                 cognito_identity: open.invocation.cognito_identity.clone(),
                 payload: open.invocation.payload.clone(),
@@ -179,6 +181,12 @@ impl Actor {
             self.emit(&fault);
         }
     }
+}
+
+/// What a runtime says of an error, if it says it as Lambda's do.
+fn error_message(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    body.get("errorMessage")?.as_str().map(str::to_owned)
 }
 
 /// Lambda keeps a reported type of its own form and replaces any other.

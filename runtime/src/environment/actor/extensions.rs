@@ -98,7 +98,7 @@ impl Actor {
             deadline: deadline_on_the_clock(self.deadline),
             request_id: open.invocation.request_id,
             function_arn: self.settings.function_arn.clone(),
-            trace_id: open.invocation.trace_id.as_str().to_owned(),
+            trace_id: open.invocation.trace_id.to_string(),
         };
         self.tell(list, &event);
     }

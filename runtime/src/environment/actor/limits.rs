@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Actor, Pace};
 use crate::model::{Event, Failure};
+use crate::telemetry;
 
 impl Actor {
     pub(super) fn limit_cpu(&mut self) {
@@ -18,8 +19,16 @@ impl Actor {
         let pace = if frozen { Pace::Frozen } else { Pace::Running };
         self.subscribers.set_pace(pace);
         let Some(runtime) = &self.runtime else { return };
-        if let Err(error) = runtime.meter.cgroup().set_frozen(frozen) {
-            self.warn_once(format!("the environment could not be frozen: {error}"));
+        let begun = Instant::now();
+        match runtime.meter.cgroup().set_frozen(frozen) {
+            Ok(true) => {
+                let duration = begun.elapsed();
+                self.emit(&telemetry::Event::Freezer { frozen, duration });
+            }
+            Ok(false) => {}
+            Err(error) => {
+                self.warn_once(format!("the environment could not be frozen: {error}"));
+            }
         }
     }
 

@@ -71,6 +71,9 @@ impl Actor {
             Some(SandboxEvent::Died) => self.process_died(),
             Some(SandboxEvent::Ended(process, status)) => {
                 let ending = self.ending(status);
+                if process == Process::Runtime && matches!(self.life.phase(), Phase::Init(_)) {
+                    self.init_problem = Some(status.to_string());
+                }
                 self.read_logs_to_now();
                 self.handle(match process {
                     Process::Runtime => Event::RuntimeEnded(ending),
@@ -97,6 +100,11 @@ impl Actor {
             StartError::Killed => Failure::Exit(ExitStatus::Signal(9)),
             StartError::Host(reason) => return self.fail_host(reason),
         };
+        if let Failure::InvalidEntrypoint(reason) | Failure::InvalidWorkingDirectory(reason) =
+            &failure
+        {
+            self.init_problem = Some(reason.clone());
+        }
         self.handle(Event::Failed(failure));
     }
 

@@ -107,9 +107,10 @@ impl Actor {
         if *status == Status::Success {
             self.subscribers.close();
         }
+        let reason = self.init_problem.take();
         self.tell_initialised(match status {
             Status::Success => Ok(()),
-            _ => Err(InitFailure::Function),
+            _ => Err(InitFailure::Function(reason)),
         });
     }
 

@@ -154,13 +154,15 @@ impl Cgroup {
         }
     }
 
-    /// Stops or continues all processes. Without a freezer nothing happens.
-    pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
+    /// Stops or continues all processes. Without a freezer nothing happens, and that is
+    /// what the answer says.
+    pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<bool> {
         match &self.freezer {
-            Some(Freezer::V1(state)) => write(state, if frozen { "FROZEN" } else { "THAWED" }),
-            Some(Freezer::V2(freeze)) => write(freeze, if frozen { "1" } else { "0" }),
-            None => Ok(()),
+            Some(Freezer::V1(state)) => write(state, if frozen { "FROZEN" } else { "THAWED" })?,
+            Some(Freezer::V2(freeze)) => write(freeze, if frozen { "1" } else { "0" })?,
+            None => return Ok(false),
         }
+        Ok(true)
     }
 
     /// CPU time that the environment has used and been denied.

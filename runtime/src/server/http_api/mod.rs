@@ -165,7 +165,7 @@ impl HttpApi {
         let body = body.map_err(|_| Failure::TooLarge)?;
         let version = self.context.functions.find(&route.function);
         let version = version.ok_or(Failure::Function)?;
-        let mut invocation = Invocation::new(Bytes::new());
+        let mut invocation = self.context.invocation(&head.headers);
         let qualifier = &route.function.qualifier;
         invocation.qualifier.clone_from(qualifier);
         let event = event(taken, head, &body, client, &invocation);
@@ -214,7 +214,7 @@ fn event(
         host: host.unwrap_or_default(),
         source_ip: client.ip().to_string(),
         request_id: invocation.request_id.to_string(),
-        trace_id: invocation.trace_id.as_str(),
+        trace_id: &invocation.trace_id.to_string(),
         at: chrono::Utc::now(),
         route_key: &route_key,
         parameters: &taken.parameters,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lambent_images::ImageFileKind;
+use lambent_images::{Digest, ImageFileKind, ImageSizes};
 
 use super::super::catalogue::{
     IMAGE_INDEX, IMAGE_SIZE, MANIFEST_SIZE, MISSING_PARENT_DIRECTORY, UNSUPPORTED_LAYER,
@@ -94,37 +94,47 @@ fn size(subject: &Subject<'_>) -> Option<Finding> {
     if total < IMAGE_BYTES_NEAR {
         return None;
     }
-    let mut by_layer: Vec<_> = subject.image.layers.iter().zip(layers).collect();
-    by_layer.sort_by_key(|(_, brought)| std::cmp::Reverse(brought.bytes));
-    let by_layer = by_layer.iter().take(LARGEST).map(|(layer, brought)| {
-        format!(
-            "layer {} {}",
-            &layer.digest.to_string()[..19],
-            mb(brought.bytes)
-        )
-    });
-    let directories = largest_directories(subject);
-    let directories = directories
-        .iter()
-        .map(|(path, bytes)| format!("{} {}", shown(path), mb(*bytes)));
-    let parts: Vec<_> = by_layer.chain(directories).collect();
+    let by_layer = subject.image.layers.iter().zip(layers);
+    let mut by_layer: Vec<_> = by_layer
+        .map(|(layer, brought)| (layer.digest, brought.bytes))
+        .collect();
+    by_layer.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let largest = largest(&by_layer, &largest_directories(subject));
     let (severity, verb) = if total > IMAGE_BYTES_MAX {
         (Severity::Error, "and Lambda takes")
     } else {
         (Severity::Warning, "of")
     };
-    Some(
-        Finding::new(
-            &IMAGE_SIZE,
-            format!(
-                "the layers have {} uncompressed, {verb} {}; largest: {}",
-                mb(total),
-                mb(IMAGE_BYTES_MAX),
-                parts.join(", ")
-            ),
-        )
-        .with(severity),
-    )
+    let message = format!(
+        "the layers have {} uncompressed, {verb} {}; largest: {largest}",
+        mb(total),
+        mb(IMAGE_BYTES_MAX)
+    );
+    Some(Finding::new(&IMAGE_SIZE, message).with(severity))
+}
+
+/// The finding that an image is which is too large to be looked at any further.
+pub(crate) fn too_large(sizes: &ImageSizes) -> Finding {
+    let more = if sizes.is_cut { "more than " } else { "" };
+    let largest = largest(&sizes.layers, &sizes.directories);
+    let message = format!(
+        "the layers have {more}{} uncompressed, and Lambda takes {}; largest: {largest}",
+        mb(sizes.total()),
+        mb(IMAGE_BYTES_MAX)
+    );
+    Finding::new(&IMAGE_SIZE, message)
+}
+
+/// The first of both, which are the largest first.
+fn largest(layers: &[(Digest, u64)], directories: &[(PathBuf, u64)]) -> String {
+    let layers = layers.iter().take(LARGEST).map(|(digest, bytes)| {
+        let digest = &digest.to_string()[..19];
+        format!("layer {digest} {}", mb(*bytes))
+    });
+    let directories = directories.iter().take(LARGEST);
+    let directories = directories.map(|(path, bytes)| format!("{} {}", shown(path), mb(*bytes)));
+    let parts: Vec<_> = layers.chain(directories).collect();
+    parts.join(", ")
 }
 
 /// The directories of the second level with the most bytes.
@@ -144,4 +154,41 @@ fn largest_directories(subject: &Subject<'_>) -> Vec<(PathBuf, u64)> {
 
 fn mb(bytes: u64) -> String {
     format!("{} MB", bytes >> 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_names_what_takes_the_room() {
+        let layer = |number: u8, mb: u64| (Digest::of([number]), mb << 20);
+        let mut sizes = ImageSizes {
+            layers: vec![layer(1, 9_000), layer(2, 2_000)],
+            directories: vec![
+                ("/opt/ml".into(), 8_000 << 20),
+                ("/usr/lib".into(), 1 << 20),
+            ],
+            is_cut: false,
+        };
+        let digests = sizes.layers.iter().map(|(digest, _)| digest.to_string());
+        let [first, second] = [0, 1].map(|number| digests.clone().nth(number).unwrap());
+        let expected = format!(
+            "the layers have 11000 MB uncompressed, and Lambda takes 10240 MB; largest: \
+             layer {} 9000 MB, layer {} 2000 MB, /opt/ml 8000 MB, /usr/lib 1 MB",
+            &first[..19],
+            &second[..19]
+        );
+        let finding = too_large(&sizes);
+        assert_eq!(
+            (finding.message, finding.severity),
+            (expected, Severity::Error)
+        );
+        sizes.is_cut = true;
+        assert!(
+            too_large(&sizes)
+                .message
+                .contains("have more than 11000 MB")
+        );
+    }
 }

@@ -10,6 +10,8 @@ mod settings;
 
 use lambent_images::Result;
 
+pub(crate) use self::acceptance::too_large;
+
 use super::{Finding, Subject};
 
 /// All of them, in the order of what they are about.
