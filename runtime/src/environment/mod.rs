@@ -71,6 +71,7 @@ impl EnvironmentSettings {
 
     fn limit(&self, limit: Duration) -> Duration {
         self.debug.as_ref().map_or(limit, |_| debug::LIMIT)
+    }
 }
 
 /// A handle on one execution environment. It serves one invocation at a time
