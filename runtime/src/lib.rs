@@ -30,6 +30,7 @@ pub mod telemetry;
 mod template;
 mod user_file;
 mod validate;
+mod yaml;
 
 pub use api::{ResponsePart, StreamError};
 pub use doctor::probe::{PROBE_COMMAND, answer as answer_probe};
