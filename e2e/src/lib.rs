@@ -6,6 +6,7 @@ pub mod awscli;
 pub mod bench;
 pub mod boto3;
 pub mod client;
+pub mod clients;
 pub mod control;
 pub mod extension;
 pub mod fidelity;

@@ -20,6 +20,7 @@ pub mod images;
 pub mod model;
 pub mod observation;
 pub mod pool;
+mod sample;
 mod sandbox;
 pub mod server;
 pub mod service;

@@ -1,6 +1,7 @@
 //! The arguments of every command. Types only; their help is their documentation.
 
 mod caller;
+mod event;
 mod image;
 mod layer;
 mod logging;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lambent_images::ImageReference;
 
 pub(super) use self::caller::CallerSettings;
+pub(super) use self::event::Event;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
@@ -90,6 +92,8 @@ pub(super) enum Command {
     /// Say all at once why Lambda would refuse an image, or not start it
     #[command(after_help = EXIT_STATUSES)]
     Validate(Box<Validate>),
+    /// Print a sample event as AWS's services send it
+    Event(Box<Event>),
     /// Show what this host enforces and what not, what that means, and what mends it
     #[command(after_help = EXIT_STATUSES)]
     Doctor(Doctor),
