@@ -15,6 +15,7 @@ mod lambent;
 pub mod leftovers;
 pub mod load;
 pub mod pillow;
+pub mod readme;
 pub mod resources;
 pub mod script;
 pub mod serve;

@@ -26,6 +26,7 @@ pub mod server;
 pub mod service;
 pub mod service_error;
 mod state;
+mod suite;
 mod sys;
 pub mod telemetry;
 mod template;
