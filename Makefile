@@ -44,6 +44,7 @@ lint: ## Check formatting, lints and dependencies
 	cargo fmt --all --check
 	cargo fmt --manifest-path images/fuzz/Cargo.toml --check
 	cargo fmt --manifest-path e2e/clients/aws-sdk-rust/Cargo.toml --check
+	cargo fmt --manifest-path e2e/clients/lambda-events/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --config .cargo/deny.toml check bans licenses sources
 

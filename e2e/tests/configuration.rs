@@ -9,7 +9,7 @@ use std::path::Path;
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
-use lambent_e2e::{Lambent, boto3, pillow, privileged};
+use lambent_e2e::{Lambent, boto3, pillow, privileged, readme};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -29,6 +29,9 @@ fn client(served: &Served, code: &str) -> Value {
 fn write(directory: &Path, text: &str) {
     fs::write(directory.join("lambent.toml"), text).unwrap();
 }
+
+/// Of the README.
+const SECTION: &str = "A SAM template, or lambent.toml";
 
 #[test]
 fn privileged_a_file_is_found_and_followed() {
@@ -124,15 +127,6 @@ out["route"] = h.getresponse().status
     assert_eq!(out["names"], json!(["kept"]));
 }
 
-/// A block of the README.
-fn printed(kind: &str) -> String {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let begin = format!("```{kind}\n");
-    let block = readme.split(&begin).nth(1).unwrap();
-    block.split("```").next().unwrap().to_owned()
-}
-
 #[test]
 fn privileged_the_readme_is_served_as_printed() {
     if !privileged() {
@@ -158,8 +152,12 @@ def handler(event, context):
     let runtime = pillow::runtime_image(directory);
     let archive = runtime.strip_prefix("oci-archive:").unwrap();
     fs::rename(archive, directory.join("my-python-runtime.tar")).unwrap();
-    fs::write(directory.join("template.yaml"), printed("yaml")).unwrap();
-    write(directory, &printed("toml"));
+    fs::write(
+        directory.join("template.yaml"),
+        readme::block(SECTION, "yaml"),
+    )
+    .unwrap();
+    write(directory, &readme::block(SECTION, "toml"));
     let template = [
         "--template",
         "template.yaml",

@@ -9,9 +9,9 @@ use crate::service_error::ServiceError;
 pub enum ExitStatus {
     /// 0.
     Success,
-    /// 1: the function returned or raised an error, or timed out.
+    /// 1: the function returned or raised an error, or timed out; a case failed.
     FunctionError,
-    /// 2: the command line.
+    /// 2: the command line, or a file that it names.
     Usage,
     /// 3: an image or a layer is unusable, damaged or not there.
     Image,

@@ -1,5 +1,6 @@
-//! `--layer`: layers on a function of an image, where Lambda has none.
+//! Layers on a function of an image, where Lambda has none; and code over it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::LayerSource;
@@ -27,18 +28,25 @@ pub(super) fn check(layers: &[LayerSource], strict: bool) -> Result<(), CommandE
         )));
     }
     output::diagnostic(&format!(
-        "warning: {REFUSAL}, --layer is for trying things here: put the files below /opt of the \
+        "warning: {REFUSAL}, they are for trying things here: put the files below /opt of the \
          image before you push it"
     ));
     Ok(())
 }
 
-/// The image with these layers. Reads and writes files.
+/// The image with these layers, and with the files of a directory or an archive at
+/// `/var/task`. Reads and writes files.
 pub(super) fn attach(
     store: &LayerStore,
+    task_root: Option<&Path>,
     layers: &[LayerSource],
     image: Arc<PreparedImage>,
 ) -> Result<PreparedCode, CommandError> {
+    let unpacked = |path: &Path| {
+        let archive = store.archive_of(path)?;
+        store.unpack(archive).map_err(refused)
+    };
+    let task = task_root.map(unpacked).transpose()?;
     let mut leases = vec![];
     for layer in layers {
         match layer {
@@ -48,12 +56,9 @@ pub(super) fn attach(
                 let resolved = store.resolve(&[arn]).map_err(refused)?;
                 leases.extend(resolved.into_iter().map(|(_, lease)| lease));
             }
-            LayerSource::Path(path) => {
-                let archive = store.archive_of(path)?;
-                leases.push(store.unpack(archive).map_err(refused)?);
-            }
+            LayerSource::Path(path) => leases.push(unpacked(path)?),
         }
     }
-    PreparedCode::new(store.packages(), image, None, leases)
+    PreparedCode::new(store.packages(), image, task, leases)
         .map_err(|error: ServiceError| error.into())
 }

@@ -62,7 +62,7 @@ pub(super) async fn run(
         let sink = Arc::clone(&log);
         let image = Arc::new(image);
         let code = match &store {
-            Some(store) => extra_layers::attach(store, &layers, image)?,
+            Some(store) => extra_layers::attach(store, None, &layers, image)?,
             None => image.into(),
         };
         let code = Arc::new(code);

@@ -4,6 +4,7 @@ mod args;
 mod configured;
 mod demo;
 mod doctor;
+mod event;
 mod exit_status;
 mod extra_layers;
 mod image;
@@ -19,6 +20,7 @@ mod serving;
 mod sink;
 mod stop;
 mod strict;
+mod test;
 mod validate;
 
 use std::future::Future;
@@ -57,6 +59,8 @@ pub fn main() -> ExitCode {
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Layer(command) => layer::run(command, &directories),
             Command::Validate(command) => block_on(validate::run(*command, directories)),
+            Command::Test(command) => block_on(test::run(*command, directories)),
+            Command::Event(command) => event::run(&command),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });

@@ -231,7 +231,7 @@ impl Opening<'_> {
             .check(&self.configuration.function_name)
             .map_err(|error| CommandError::Usage(error.to_string()))?;
         let image_code = prepare(self.command, image, self.pools).await?;
-        let code = extra_layers::attach(control.layers(), &self.layers, image_code)?;
+        let code = extra_layers::attach(control.layers(), None, &self.layers, image_code)?;
         control.adopt(&self.configuration, image, code, &config)?;
         Ok(())
     }

@@ -13,7 +13,7 @@ pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The sentence about an unknown key.
-pub(super) fn unknown(key: &str, known: &[&str]) -> String {
+pub(crate) fn unknown(key: &str, known: &[&str]) -> String {
     let key = key.escape_debug();
     match nearest(&key.to_string(), known) {
         Some(near) => format!("there is no key \"{key}\" here: did you mean {near}?"),

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 pub(crate) use self::cors::Cors;
+pub(crate) use self::keys::unknown;
 pub(crate) use self::route::{Api, ApiKind, Route, RouteKey, Taken};
 pub(crate) use self::toml::parse as parse_toml;
 use crate::model::FunctionName;

@@ -15,4 +15,4 @@ mod source;
 
 pub(crate) use self::file::{ConfigurationFile, TOML};
 pub(crate) use self::follower::{Configured, Listener, Start};
-pub(crate) use self::source::Identity;
+pub(crate) use self::source::{Identity, image};

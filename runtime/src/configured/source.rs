@@ -83,7 +83,7 @@ pub(super) fn file_identity(path: &Path) -> Identity {
 }
 
 /// An image reference whose path, if it has one, is relative to `base`.
-pub(super) fn image(uri: &str, base: &Path) -> String {
+pub(crate) fn image(uri: &str, base: &Path) -> String {
     for transport in ["oci:", "oci-archive:", "docker-archive:"] {
         if let Some(rest) = uri.strip_prefix(transport) {
             return format!("{transport}{}", base.join(rest).display());

@@ -62,7 +62,7 @@ impl Package {
 }
 
 /// One version of a function.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FunctionConfiguration {
     /// `FunctionName`.
     pub function_name: FunctionName,

@@ -9,7 +9,7 @@ pub(crate) mod http_api;
 mod invoke;
 mod metrics;
 mod path;
-mod payload;
+pub(crate) mod payload;
 mod stream;
 mod url;
 

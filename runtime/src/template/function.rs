@@ -132,6 +132,7 @@ impl<'a> Function<'a> {
         let empty = || Node {
             kind: Kind::Map(vec![]),
             line: resource.line,
+            source: None,
         };
         let own = resource.get("Properties").cloned().unwrap_or_else(empty);
         let globals = scope

@@ -28,6 +28,7 @@ pub(super) fn merged(global: &Node, own: &Node) -> Node {
     Node {
         kind,
         line: own.line,
+        source: None,
     }
 }
 

@@ -176,6 +176,7 @@ impl<'a> Scope<'a> {
                 let node = Node {
                     kind: Kind::Map(map),
                     line: argument.line,
+                    source: None,
                 };
                 Ok(Some(self.holds(&node, place, depth)?.into()))
             }

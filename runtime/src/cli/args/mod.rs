@@ -1,11 +1,13 @@
 //! The arguments of every command. Types only; their help is their documentation.
 
 mod caller;
+mod event;
 mod image;
 mod layer;
 mod logging;
 mod running;
 mod serve;
+mod test;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lambent_images::ImageReference;
 
 pub(super) use self::caller::CallerSettings;
+pub(super) use self::event::Event;
 pub(super) use self::image::{
     ImageCommand, ImportChoice, ImportSettings, Inspect, Load, Ls, Prune, Pull, Rm, Unpack, Verify,
 };
@@ -22,6 +25,7 @@ pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer
 use self::logging::LoggingSettings;
 pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
+pub(super) use self::test::{Test, TestFormat};
 pub(super) use self::validate::{ReportFormat, Validate};
 use super::exit_status::CommandError;
 use crate::model::{
@@ -33,8 +37,8 @@ use crate::state::StateDirectories;
 const EXIT_STATUSES: &str = "\
 Exit status:
   0    success
-  1    the function returned or raised an error, or timed out
-  2    the command line, a template or lambent.toml is wrong
+  1    the function returned or raised an error, or timed out; a case failed
+  2    the command line, a template, lambent.toml or a suite is wrong
   3    the image is unusable, damaged or not there
   4    this host cannot do what was asked, or no service runs
   5    a bug in Lambent
@@ -90,6 +94,11 @@ pub(super) enum Command {
     /// Say all at once why Lambda would refuse an image, or not start it
     #[command(after_help = EXIT_STATUSES)]
     Validate(Box<Validate>),
+    /// Run the cases of suites on functions, and say which do not hold
+    #[command(after_help = EXIT_STATUSES)]
+    Test(Box<Test>),
+    /// Print a sample event as AWS's services send it
+    Event(Box<Event>),
     /// Show what this host enforces and what not, what that means, and what mends it
     #[command(after_help = EXIT_STATUSES)]
     Doctor(Doctor),

@@ -8,8 +8,8 @@
 //! | `answer.rs` | responses of both |
 
 pub(super) mod answer;
-pub(super) mod version1;
-pub(super) mod version2;
+pub(crate) mod version1;
+pub(crate) mod version2;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -19,21 +19,21 @@ use hyper::{Method, Version};
 
 /// What is known of a request beside its head and body.
 #[derive(Debug)]
-pub(super) struct Circumstances<'a> {
+pub(crate) struct Circumstances<'a> {
     /// Of the function.
-    pub(super) account: &'a str,
+    pub(crate) account: &'a str,
     /// The first label of the host name.
-    pub(super) api_id: &'a str,
+    pub(crate) api_id: &'a str,
     /// The host name.
-    pub(super) host: &'a str,
-    pub(super) source_ip: String,
-    pub(super) request_id: String,
-    pub(super) trace_id: &'a str,
-    pub(super) at: DateTime<Utc>,
+    pub(crate) host: &'a str,
+    pub(crate) source_ip: String,
+    pub(crate) request_id: String,
+    pub(crate) trace_id: &'a str,
+    pub(crate) at: DateTime<Utc>,
     /// Which route was taken, such as `GET /pets/{id}`.
-    pub(super) route_key: &'a str,
+    pub(crate) route_key: &'a str,
     /// Of the route's path, decoded.
-    pub(super) parameters: &'a [(String, String)],
+    pub(crate) parameters: &'a [(String, String)],
 }
 
 impl Circumstances<'_> {
@@ -45,13 +45,13 @@ impl Circumstances<'_> {
 
 /// The head of a request.
 #[derive(Debug)]
-pub(super) struct Head<'a> {
-    pub(super) method: &'a Method,
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a Method,
     /// As it was written, escapes and all.
-    pub(super) path: &'a str,
-    pub(super) query: &'a str,
-    pub(super) version: Version,
-    pub(super) headers: &'a HeaderMap,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) version: Version,
+    pub(crate) headers: &'a HeaderMap,
 }
 
 /// A body as an event has it: its text, or base64, and which of them. Nothing for an

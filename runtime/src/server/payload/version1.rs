@@ -7,15 +7,15 @@ use super::{Circumstances, Head, body_of, decoded, text};
 
 /// What the two APIs with this format do not have in common.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Form<'a> {
+pub(crate) struct Form<'a> {
     /// The path of the route, such as `/pets/{id}`.
-    pub(in super::super) resource: &'a str,
+    pub(crate) resource: &'a str,
     /// HTTP APIs name the version.
-    pub(in super::super) is_rest: bool,
+    pub(crate) is_rest: bool,
 }
 
 /// The event of a request.
-pub(in super::super) fn event(
+pub(crate) fn event(
     head: &Head<'_>,
     body: &[u8],
     now: &Circumstances<'_>,

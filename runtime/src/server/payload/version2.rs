@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Circumstances, Head, body_of, decoded, text};
 
 /// The event of a request.
-pub(in super::super) fn event(head: &Head<'_>, body: &[u8], now: &Circumstances<'_>) -> Value {
+pub(crate) fn event(head: &Head<'_>, body: &[u8], now: &Circumstances<'_>) -> Value {
     let mut event = json!({
         "version": "2.0",
         "routeKey": now.route_key,
