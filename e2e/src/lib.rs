@@ -13,6 +13,8 @@ pub mod fixtures;
 mod lambent;
 pub mod leftovers;
 pub mod load;
+pub mod nested;
+pub mod ordinary;
 pub mod pillow;
 pub mod resources;
 pub mod script;
