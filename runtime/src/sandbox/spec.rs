@@ -342,7 +342,9 @@ mod tests {
             limited: false,
             ..placement()
         });
-        assert!(spec["linux"]["resources"].is_null(), "{spec}");
+        // The builder leaves an empty list of rules for devices.
+        let resources = &spec["linux"]["resources"];
+        assert_eq!(resources, &serde_json::json!({"devices": []}));
         assert_eq!(spec["process"]["user"]["uid"], 993);
     }
 
