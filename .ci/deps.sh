@@ -9,13 +9,14 @@ fuzz_version=0.13.2
 
 build=(gcc libc6-dev)
 run=(e2fsprogs)
-# mmdebstrap, pip, buildah: root trees and images of the fixtures. The second line:
-# what images are read from, and what else writes them. The third: what trees are
+# mmdebstrap, pip, buildah: root trees and images of the fixtures; yaml reads the recipes
+# for CI systems. The second line: what images are read from, what else writes them, and
+# what maps the ids of ordinary users. The third: what trees are
 # compared with, what runs or checks bundles, faults in system calls, and a second
 # opinion on archives. The last compiles the native part of Node's runtime client.
 fixtures=(
-    mmdebstrap buildah python3 python3-pip
-    docker-registry openssl podman skopeo zstd
+    mmdebstrap buildah python3 python3-pip python3-yaml
+    docker-registry openssl podman skopeo uidmap zstd
     busybox-static crun libcap2-bin runc umoci strace libarchive-tools
     g++ make cmake autoconf automake libtool pkg-config
 )

@@ -9,11 +9,15 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::fixtures::Fixture;
+use crate::ordinary::{Ids, Ordinary};
+
 /// An installation of its own: nothing that one test imports or leaves is seen
 /// by another.
 #[derive(Debug)]
 pub struct Lambent {
     root: TempDir,
+    ordinary: Option<Ordinary>,
     image_form: Option<&'static str>,
     variables: Vec<(&'static str, String)>,
 }
@@ -47,8 +51,22 @@ impl Lambent {
             .expect("a temporary directory");
         Self {
             root,
+            ordinary: None,
             image_form: None,
             variables: vec![],
+        }
+    }
+
+    /// A new installation of an ordinary user.
+    ///
+    /// # Panics
+    /// If there is no room for it, or this process may not make it.
+    pub fn of_ordinary_user(ids: Ids) -> Self {
+        let lambent = Self::new();
+        let ordinary = Some(Ordinary::new(lambent.root.path(), ids));
+        Self {
+            ordinary,
+            ..lambent
         }
     }
 
@@ -68,22 +86,48 @@ impl Lambent {
         self
     }
 
-    /// Its root directory.
+    /// The directory that everything of it is in.
     pub fn root(&self) -> &Path {
         self.root.path()
     }
 
+    /// Where it keeps its state.
+    pub fn state(&self) -> PathBuf {
+        self.ordinary
+            .as_ref()
+            .map_or_else(|| self.root().to_owned(), Ordinary::root)
+    }
+
+    /// How this installation's user is told about an image.
+    pub fn reference(&self, fixture: Fixture) -> String {
+        match &self.ordinary {
+            None => fixture.reference(),
+            Some(user) => fixture.reference_in(&user.fixtures()),
+        }
+    }
+
+    /// Whether its user has one id for everything.
+    pub fn has_one_id(&self) -> bool {
+        self.ordinary
+            .as_ref()
+            .is_some_and(|user| user.ids() == Ids::Single)
+    }
+
     /// The program with these arguments, not yet started.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(program());
+        let mut command = if let Some(user) = &self.ordinary {
+            user.command(arguments)
+        } else {
+            let mut command = Command::new(program());
+            command.env("LAMBENT_ROOT", self.root()).args(arguments);
+            command
+        };
         command
-            .env("LAMBENT_ROOT", self.root())
             .env_remove("AWS_REGION")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .args(arguments);
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(form) = self.image_form {
             command.env("LAMBENT_IMAGE_FORM", form);
         }

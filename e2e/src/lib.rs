@@ -15,6 +15,8 @@ pub mod fixtures;
 mod lambent;
 pub mod leftovers;
 pub mod load;
+pub mod nested;
+pub mod ordinary;
 pub mod otlp;
 pub mod pillow;
 mod python_layer;

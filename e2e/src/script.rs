@@ -42,7 +42,7 @@ pub fn start(lambent: &Lambent, code: &str, arguments: &[&str]) -> Child {
 pub fn start_bare(lambent: &Lambent, code: &str, arguments: &[&str]) -> Child {
     let entrypoint = json!(["/usr/bin/python3", "-c", code]).to_string();
     let ours = ["--entrypoint", &entrypoint, "--cmd", "[]"];
-    let image = Fixture::PythonOciArchive.reference();
+    let image = lambent.reference(Fixture::PythonOciArchive);
     lambent.start_invoke(&image, &json!({}), &[&ours, arguments].concat())
 }
 
@@ -52,9 +52,17 @@ pub fn start_bare(lambent: &Lambent, code: &str, arguments: &[&str]) -> Child {
 /// # Panics
 /// If the function does not answer.
 pub fn findings(code: &str, arguments: &[&str]) -> Value {
+    findings_of(&Lambent::new(), code, arguments)
+}
+
+/// The same with an installation that a test has made.
+///
+/// # Panics
+/// If the function does not answer.
+pub fn findings_of(lambent: &Lambent, code: &str, arguments: &[&str]) -> Value {
     let answer = DONE.replacen("'\"done\"'", "json.dumps(answer)", 1);
     let code = format!("import ctypes, errno, json, sys\nanswer = {{}}\n{code}\n{answer}");
-    let run: Run = start(&Lambent::new(), &code, arguments)
+    let run: Run = start(lambent, &code, arguments)
         .wait_with_output()
         .expect("lambent ends")
         .into();

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::Leftovers;
+use lambent_e2e::ordinary::{self, Ids};
 use lambent_e2e::{Lambent, Run, privileged, program, wait};
 use serde_json::{Value, json};
 
@@ -377,29 +377,74 @@ fn privileged_without_a_freezer_functions_run_with_a_warning() {
     assert!(strict.stderr.contains(meaning), "{strict:?}");
 }
 
+/// Runs the program as root without what mounting takes.
+fn without_sys_admin(lambent: &Lambent, change: &str, arguments: &[&str]) -> Run {
+    let script = format!(
+        "set -e; {change}; exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin \"$@\""
+    );
+    Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", &script, "sh"])
+        .arg(program())
+        .args(arguments)
+        .env("LAMBENT_ROOT", lambent.root())
+        .output()
+        .unwrap()
+        .into()
+}
+
 #[test]
-fn privileged_without_cap_sys_admin_nothing_is_tried() {
+fn privileged_who_gets_no_namespaces_is_told_so() {
     if !privileged() {
         return;
     }
     let lambent = Lambent::new();
-    let output = Command::new("setpriv")
-        .args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"])
-        .arg(program())
-        .args(DOCTOR)
-        .env("LAMBENT_ROOT", lambent.root())
-        .output()
-        .unwrap();
-    let told = Told::of(&output.into());
+    let change = "echo 0 > /proc/sys/user/max_user_namespaces";
+    let told = Told::of(&without_sys_admin(&lambent, change, DOCTOR));
     told.assert_consistent();
     assert_eq!(told.status, 4);
     assert_eq!(told.status_of("privileges"), "fatal");
     let found = told.finding("privileges")["found"].as_str().unwrap();
     assert!(found.contains("CAP_SYS_ADMIN"), "{found}");
+    let namespaces = told.finding("user-namespaces");
+    assert_eq!(namespaces["status"], "fatal", "{namespaces:#}");
+    let remedy = namespaces["remedy"].as_str().unwrap();
+    assert!(remedy.contains("user.max_user_namespaces"), "{remedy}");
     for id in ["namespaces", "cgroups", "tmp-size", "root-file-system"] {
         assert_eq!(told.status_of(id), "unknown", "{id}");
     }
+    // What needs no rights is tried.
+    assert_eq!(told.status_of("seccomp"), "enforced");
     assert_nothing_left(&lambent);
+    let image = Fixture::RustOciArchive.reference();
+    let run = without_sys_admin(&lambent, change, &["invoke", &image]);
+    assert_eq!(run.status, 4, "{run:?}");
+    assert!(
+        run.stderr.contains("a user namespace of its own"),
+        "{run:?}"
+    );
+    let run = without_sys_admin(&lambent, change, &["validate", &image]);
+    assert_eq!(run.status, 0, "{run:?}");
+}
+
+#[test]
+fn privileged_root_of_a_user_namespace_runs_functions() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let told = Told::of(&without_sys_admin(&lambent, "true", DOCTOR));
+    told.assert_consistent();
+    assert_eq!(told.status, 0, "{:#}", told.document);
+    let privileges = told.finding("privileges");
+    assert_eq!(privileges["status"], "missing");
+    assert_eq!(
+        privileges["found"],
+        "root of a user namespace, not of the host"
+    );
+    assert_nothing_left(&lambent);
+    let image = Fixture::RustOciArchive.reference();
+    let run = without_sys_admin(&lambent, "true", &["invoke", &image, "--payload", EVENT]);
+    assert_eq!(run.status, 0, "{run:?}");
 }
 
 #[test]
@@ -407,37 +452,42 @@ fn privileged_an_ordinary_user_is_told_what_is_missing() {
     if !privileged() {
         return;
     }
-    // Who built the program may keep it in a directory of their own.
-    let place = tempfile::tempdir().unwrap();
-    let copy = place.path().join("lambent");
-    fs::copy(program(), &copy).unwrap();
-    for path in [place.path(), &copy] {
-        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    for (ids, owners) in [(Ids::Subordinate, "enforced"), (Ids::Single, "degraded")] {
+        let lambent = Lambent::of_ordinary_user(ids);
+        let told = Told::of(&lambent.run(DOCTOR));
+        told.assert_consistent();
+        assert_eq!(told.status, 0, "{:#}", told.document);
+        let privileges = told.finding("privileges");
+        assert_eq!(privileges["status"], "missing");
+        assert_eq!(
+            privileges["found"],
+            format!("uid {}, as root of a user namespace", ordinary::USER)
+        );
+        assert_eq!(told.status_of("user-namespaces"), "enforced");
+        assert_eq!(told.status_of("file-owners"), owners);
+        // Nobody delegates anything to who is not in a session of systemd.
+        for id in ["memory-limit", "cpu-limit", "freezer"] {
+            assert_eq!(told.status_of(id), "degraded", "{id}");
+            let remedy = told.finding(id)["remedy"].as_str().unwrap();
+            assert!(remedy.contains("Delegate=yes"), "{id}: {remedy}");
+        }
+        for id in [
+            "namespaces",
+            "mounts",
+            "seccomp",
+            "tmp-tools",
+            "tmp-size",
+            "store",
+        ] {
+            assert_eq!(told.status_of(id), "enforced", "{id}");
+        }
+        let text = lambent.run(["doctor"]);
+        assert_eq!(text.status, 0);
+        assert!(
+            text.stdout.contains("Functions run here, with "),
+            "{text:?}"
+        );
     }
-    let run = |arguments: &[&str]| -> Run {
-        Command::new("setpriv")
-            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-            .arg(&copy)
-            .args(arguments)
-            .current_dir("/")
-            .output()
-            .unwrap()
-            .into()
-    };
-    let told = Told::of(&run(DOCTOR));
-    told.assert_consistent();
-    assert_eq!(told.status, 4);
-    let privileges = told.finding("privileges");
-    assert_eq!(privileges["status"], "fatal");
-    assert_eq!(privileges["found"], "uid 65534, not root");
-    assert_eq!(told.status_of("cgroups"), "unknown");
-    // What needs no rights is tried.
-    assert_eq!(told.status_of("seccomp"), "enforced");
-    assert_eq!(told.status_of("tmp-tools"), "enforced");
-    assert!(["enforced", "missing"].contains(&told.status_of("user-namespaces")));
-    let text = run(&["doctor"]);
-    assert_eq!(text.status, 4);
-    assert!(text.stdout.contains("No function runs here"), "{text:?}");
 }
 
 #[test]

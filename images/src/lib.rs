@@ -27,6 +27,7 @@ mod image;
 mod import;
 mod interrupt;
 mod manifest;
+mod owners;
 mod package;
 mod permission;
 mod platform;
@@ -52,6 +53,7 @@ pub use crate::files::{ImageFile, ImageFileKind, ImageFiles, LayerFiles, Located
 pub use crate::form::Form;
 pub use crate::image::{Image, ImageIndex, Layer};
 pub use crate::interrupt::Interrupt;
+pub use crate::owners::{Owners, set_owners};
 pub use crate::package::{
     Attachment, Package, PackageLease, PackageLimits, PackageStore, zip_directory,
 };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambent_images::{
-    ContentStore, Digest, Image, ImageName, ImageReference, Interrupt, LayerProgress, Platform,
-    Progress, RegistryReference, registry_reference,
+    ContentStore, Digest, Form, Image, ImageName, ImageReference, Interrupt, LayerProgress,
+    Platform, Progress, RegistryReference, registry_reference,
 };
 
+use crate::sandbox::user_namespace;
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 
@@ -67,7 +68,7 @@ impl ImageStore {
     /// The store cannot be read or written, or another version made it.
     pub fn open(directories: &StateDirectories) -> Result<Self, ServiceError> {
         let store = open_store(directories).map_err(|error| match error {
-            ServiceError::Host(reason) if !rustix::process::geteuid().is_root() => {
+            ServiceError::Host(reason) if user_namespace::user() != 0 => {
                 ServiceError::Host(format!("{reason}; run it with sudo, or name a --root"))
             }
             other => other,
@@ -130,6 +131,8 @@ fn open_store(directories: &StateDirectories) -> Result<ContentStore, ServiceErr
             })?;
             Ok(store.with_form(form))
         }
+        // Who can mount nothing can keep streams, and needs no rights for it.
+        _ if user_namespace::refused().is_some() => Ok(store.with_form(Form::Erofs)),
         _ => Ok(store),
     }
 }

@@ -19,7 +19,7 @@ use crate::model::{
 };
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
-use crate::sandbox::{RUNTIME_API, SandboxSpec, storage};
+use crate::sandbox::{RUNTIME_API, SandboxSpec, storage, user_namespace};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::telemetry::Sink;
@@ -149,12 +149,12 @@ impl Service {
     /// # Errors
     /// This host lacks what is needed; the text says what.
     pub fn open(directories: StateDirectories) -> Result<Self, ServiceError> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(ServiceError::Host(
-                "Lambent needs root on this host to create namespaces, mounts and cgroups: run it \
-                 with sudo (`lambent doctor` says more)"
-                    .to_owned(),
-            ));
+        if let Some(reason) = user_namespace::refused() {
+            return Err(ServiceError::Host(format!(
+                "Lambent needs root on this host, or a user namespace of its own, to create mounts \
+                 and more namespaces, and this user gets none ({reason}): run it with sudo \
+                 (`lambent doctor` says more)"
+            )));
         }
         let host = |error: std::io::Error| ServiceError::Host(error.to_string());
         directories.create().map_err(host)?;
@@ -260,10 +260,13 @@ impl Service {
         debug: Option<Arc<DebugPort>>,
     ) -> Result<FunctionEnvironment, ServiceError> {
         let tmp_bytes = function.ephemeral_storage.bytes();
-        // The worker falls back to a tmpfs when there are no loop devices; a
-        // missing mkfs is a different matter, and easily mended.
-        storage::prepare_template(&self.directories.storage(), tmp_bytes)
-            .map_err(|error| ServiceError::Host(format!("make a file system for /tmp: {error}")))?;
+        // The worker falls back to a tmpfs when there are no loop devices, as in all
+        // user namespaces; a missing mkfs is a different matter, and easily mended.
+        if user_namespace::current().is_none() {
+            storage::prepare_template(&self.directories.storage(), tmp_bytes).map_err(|error| {
+                ServiceError::Host(format!("make a file system for /tmp: {error}"))
+            })?;
+        }
         let identity = Identity {
             region: self.region.clone(),
             runtime_api: RUNTIME_API.to_string(),

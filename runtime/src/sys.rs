@@ -26,7 +26,8 @@ pub(crate) enum Fork {
 
 /// Duplicates the calling process.
 ///
-/// Only the launcher and the probing process call this, and each has one thread:
+/// Only the launcher, the probing process and a command before anything else call
+/// this, and each has one thread:
 /// so the child may allocate and lock as any program does.
 pub(crate) fn fork() -> io::Result<Fork> {
     // SAFETY: the caller is single-threaded (see above), so no lock can be held

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::erofs::{self, Device};
 use crate::error::{Error, IoContext, Result, quoted, quoted_path};
+use crate::owners::owners;
 use crate::store::chain::{Chain, fresh};
 use crate::store::ingested::{Ingested, Place};
 use crate::store::layout::{Layout, open_dir};
@@ -122,7 +123,13 @@ pub(crate) fn joint(
             .map_err(|error| error.within(&failed()))?;
         // Attributes that the file system does not take it did not take of the layers
         // either, which say so.
-        if left_out.owners + left_out.devices > 0 {
+        // Devices neither, in a user namespace.
+        let devices = if owners().are_all() {
+            left_out.devices
+        } else {
+            0
+        };
+        if left_out.owners + devices > 0 {
             return Err(Error::unsupported(
                 "joining the layers of this image takes the right to change owners and to make \
                  device nodes; run as root",

@@ -12,7 +12,7 @@ use super::FileKind;
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::store::layout::open_dir;
 use crate::tree::lookup::{SYMLINKS_MAX, components};
-use crate::unpack::path::{OPAQUE_XATTR, is_whiteout};
+use crate::unpack::path::{is_whiteout, opaque_xattr};
 
 const OPEN_DIR: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -190,7 +190,7 @@ fn link_target(object: &Object) -> rustix::io::Result<Vec<u8>> {
 
 fn is_opaque(directory: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     let mut value = [0; 1];
-    match fgetxattr(directory, OPAQUE_XATTR, &mut value) {
+    match fgetxattr(directory, opaque_xattr(), &mut value) {
         Ok(length) => Ok(&value[..length] == b"y"),
         Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
         Err(error) => Err(error),

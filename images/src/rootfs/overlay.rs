@@ -13,6 +13,7 @@ use rustix::mount::{
 
 use crate::detached::{attach, attach_over, explained};
 use crate::error::{Error, IoContext, Result, quoted_path};
+use crate::owners::owners;
 
 /// The source shown in `/proc/self/mountinfo`.
 const SOURCE: &str = "lambent";
@@ -20,6 +21,8 @@ const SOURCE: &str = "lambent";
 const OPTIONS_MAX: usize = 4095;
 /// Overlay features that would follow attributes inside of the layers.
 const FIXED_OPTIONS: [(&str, &str); 2] = [("redirect_dir", "nofollow"), ("metacopy", "off")];
+/// The attributes that overlayfs goes by in a user namespace (Linux 5.11).
+const UNPRIVILEGED: &str = "userxattr";
 /// An option that overlayfs does not have.
 const UNKNOWN_OPTION: &str = "lambent_asks";
 
@@ -83,6 +86,11 @@ fn detached(lower_dirs: &[impl AsRef<Path>]) -> Result<Option<OwnedFd>> {
             .map_err(|error| explained(&context, error))
             .doing(failed)?;
     }
+    if !owners().are_all() {
+        fsconfig_set_flag(&context, UNPRIVILEGED)
+            .map_err(|error| explained(&context, error))
+            .doing(failed)?;
+    }
     fsconfig_create(&context)
         .map_err(|error| explained(&context, error))
         .doing(failed)?;
@@ -109,6 +117,9 @@ fn mount_by_options(lower_dirs: &[impl AsRef<Path>], target: &Path) -> Result<()
     }
     for (key, value) in FIXED_OPTIONS {
         options.extend_from_slice(format!(",{key}={value}").as_bytes());
+    }
+    if !owners().are_all() {
+        options.extend_from_slice(format!(",{UNPRIVILEGED}").as_bytes());
     }
     if options.len() > OPTIONS_MAX {
         return Err(Error::unsupported(format!(

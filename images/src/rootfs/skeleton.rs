@@ -19,7 +19,7 @@ use crate::ContentStore;
 use crate::error::{IoContext, Result};
 use crate::store::layout::{Layout, open_dir};
 use crate::store::staging::Staging;
-use crate::tree::skeleton::{ETC, HIDDEN, VERSION};
+use crate::tree::skeleton::{ETC, HIDDEN};
 use crate::unpack::path::make_opaque;
 
 /// The skeleton of a store, made when it is first asked for.
@@ -28,7 +28,7 @@ pub fn ensure(store: &ContentStore) -> Result<PathBuf> {
 }
 
 pub(crate) fn ensure_in(layout: &Layout) -> Result<PathBuf> {
-    let path = layout.skeleton().join(VERSION);
+    let path = layout.skeleton();
     if path.is_dir() {
         return Ok(path);
     }

@@ -23,7 +23,8 @@
 //!   records/layers/HEX       {"version":1,"size":...}: directory and index are complete
 //!   records/tars/HEX         {"version":1,"size":...}: stream and index are complete
 //!   records/roots/HEX        {"version":1,"digest":...}: this EROFS image is complete
-//!   skeleton/vN/             the layer over every image, see `skeleton`
+//!   skeleton/vN/             the layer over every image, see `skeleton`; vN-user/ is
+//!                            that of user namespaces, see `owners`
 //!   locks/                   files that are only ever locked, never read
 //!   tmp/NAME/                one running import each, locked by its process
 //! ```
@@ -65,6 +66,8 @@ use serde::{Deserialize, Serialize};
 use super::upgrade;
 use crate::Digest;
 use crate::error::{Error, IoContext, Result, quoted_path};
+use crate::owners::owners;
+use crate::tree::skeleton;
 
 /// Version of the format above. Stores of version 1 are changed when they are
 /// opened, see `upgrade`.
@@ -210,8 +213,14 @@ impl Layout {
         self.root.join("tmp")
     }
 
+    /// The one for this process: its opaque directories have the attribute that
+    /// its overlays go by.
     pub(crate) fn skeleton(&self) -> PathBuf {
-        self.root.join("skeleton")
+        let unprivileged = if owners().are_all() { "" } else { "-user" };
+        let version = skeleton::VERSION;
+        self.root
+            .join("skeleton")
+            .join(format!("{version}{unprivileged}"))
     }
 
     /// Replaces a damaged `oci-layout` file.

@@ -9,6 +9,7 @@ use super::layout::{private_file, read_small};
 use super::staging::Staging;
 use crate::Digest;
 use crate::error::{IoContext, Result, quoted_path};
+use crate::owners::{OwnersKind, owners};
 use crate::unique::unique;
 
 /// Version of all records.
@@ -35,6 +36,9 @@ pub(crate) struct LayerRecord {
     pub(crate) index: Digest,
     /// What was left out while unpacking, one line each.
     pub(crate) warnings: Vec<String>,
+    /// Whom the files could belong to when it was unpacked.
+    #[serde(default, skip_serializing_if = "OwnersKind::is_any")]
+    owners: OwnersKind,
 }
 
 /// The layer of this diff ID is there as a tar stream with its index.
@@ -76,6 +80,9 @@ pub(crate) struct JointRecord {
     pub(crate) size: u64,
     /// What is odd about the root file system, one line each.
     pub(crate) warnings: Vec<String>,
+    /// As of a layer.
+    #[serde(default, skip_serializing_if = "OwnersKind::is_any")]
+    owners: OwnersKind,
 }
 
 impl JointRecord {
@@ -91,6 +98,7 @@ impl JointRecord {
             has_directory,
             size,
             warnings,
+            owners: owners().kind(),
         }
     }
 }
@@ -133,12 +141,18 @@ impl LayerRecord {
             size,
             index,
             warnings,
+            owners: owners().kind(),
         }
     }
 }
 
 pub(crate) trait Versioned {
     fn version(&self) -> u32;
+
+    /// Whether it was made for the owners that this process can give files to.
+    fn fits(&self) -> bool {
+        true
+    }
 }
 
 impl Versioned for TarRecord {
@@ -157,6 +171,10 @@ impl Versioned for JointRecord {
     fn version(&self) -> u32 {
         self.version
     }
+
+    fn fits(&self) -> bool {
+        self.owners == owners().kind()
+    }
 }
 
 impl Versioned for BlobRecord {
@@ -169,9 +187,14 @@ impl Versioned for LayerRecord {
     fn version(&self) -> u32 {
         self.version
     }
+
+    fn fits(&self) -> bool {
+        self.owners == owners().kind()
+    }
 }
 
-/// Reads a record. A damaged one, or one of another version, is as good as none:
+/// Reads a record. A damaged one, or one of another version, or of a layer whose
+/// owners are others than this process's, is as good as none:
 /// what it vouches for is written again.
 pub(crate) fn read<T: DeserializeOwned + Versioned>(path: &Path) -> Option<T> {
     try_read(path).ok()?
@@ -183,7 +206,7 @@ pub(crate) fn try_read<T: DeserializeOwned + Versioned>(path: &Path) -> Result<O
         return Ok(None);
     };
     let record: Option<T> = serde_json::from_slice(&bytes).ok();
-    Ok(record.filter(|record| record.version() == VERSION))
+    Ok(record.filter(|record| record.version() == VERSION && record.fits()))
 }
 
 /// Writes a record; atomic, but only as durable as the next sync.

@@ -10,6 +10,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::entry::Metadata;
+use crate::owners::owners;
 
 /// The user and group that new files get; their `chown` can be saved.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +31,21 @@ impl Creator {
     }
 
     fn already_owns(self, metadata: &Metadata) -> bool {
-        (self.uid, self.gid) == (metadata.uid, metadata.gid)
+        (self.uid, self.gid) == owner(metadata)
     }
+}
+
+/// What overlayfs would take for its own in a user namespace.
+const OVERLAY_XATTRS: &[u8] = b"user.overlay.";
+
+/// The owner that an object gets, of those that there are.
+fn owner(metadata: &Metadata) -> (u32, u32) {
+    owners().owner(metadata.uid, metadata.gid)
+}
+
+/// The mode that it gets.
+pub(crate) fn mode(metadata: &Metadata) -> Mode {
+    Mode::from_raw_mode(owners().mode(metadata.mode, metadata.uid, metadata.gid))
 }
 
 /// Applies everything to an open file or directory; returns how many extended
@@ -54,8 +68,8 @@ pub(crate) fn set_owner(
     if creator.is_some_and(|creator| creator.already_owns(metadata)) {
         return Ok(());
     }
-    let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
-    fchown(object, Some(uid), Some(gid))
+    let (uid, gid) = owner(metadata);
+    fchown(object, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
 }
 
 /// Applies all but the owner, after which it has to come: a change of owner clears
@@ -64,6 +78,10 @@ pub(crate) fn describe(object: impl AsFd, metadata: &Metadata) -> rustix::io::Re
     let mut refused = 0;
     // Before the mode, which may forbid an ordinary user to set attributes.
     for (name, value) in &metadata.xattrs {
+        if !owners().are_all() && name.starts_with(OVERLAY_XATTRS) {
+            refused += 1;
+            continue;
+        }
         match fsetxattr(&object, name.as_slice(), value, XattrFlags::empty()) {
             Ok(()) => {}
             // Too many or too large for this file system, or none at all there.
@@ -73,7 +91,7 @@ pub(crate) fn describe(object: impl AsFd, metadata: &Metadata) -> rustix::io::Re
             Err(error) => return Err(error),
         }
     }
-    fchmod(&object, Mode::from_raw_mode(metadata.mode))?;
+    fchmod(&object, mode(metadata))?;
     futimens(&object, &times(metadata))?;
     Ok(refused)
 }
@@ -99,7 +117,8 @@ pub(crate) fn set_link_owner(
     if creator.already_owns(metadata) {
         return Ok(());
     }
-    let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
+    let (uid, gid) = owner(metadata);
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     chownat(directory, name, Some(uid), Some(gid), flags)
 }

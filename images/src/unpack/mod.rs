@@ -22,6 +22,7 @@ use self::entry::{Action, Decision, Skipped, decide};
 use self::limits::Budget;
 use self::path::Tree;
 use crate::error::{IoContext, Result, quoted};
+use crate::owners::owners;
 use crate::tarball::{Member, SparseMap, Streamed, TarReader};
 use crate::tree::Extents;
 use crate::tree::index::{Entry, LayerIndex};
@@ -33,6 +34,8 @@ const CHUNK: usize = 256 * 1024;
 #[derive(Debug, Default)]
 struct LeftOut {
     devices: usize,
+    /// Those that only the host's root could make.
+    real_devices: usize,
     xattrs: usize,
 }
 
@@ -44,6 +47,12 @@ impl LeftOut {
             warnings.push(format!(
                 "{} device nodes with the number 0:0 were left out",
                 self.devices
+            ));
+        }
+        if self.real_devices > 0 {
+            warnings.push(format!(
+                "{} device nodes were left out, which only root can make (no function can use any)",
+                self.real_devices
             ));
         }
         if self.xattrs > 0 {
@@ -134,6 +143,7 @@ pub(crate) fn layer(
             Action::Symlink(path, target, metadata) => tree.symlink(path, target, metadata)?,
             Action::Hardlink(path, target) => tree.hardlink(path, target)?,
             Action::Fifo(path, metadata) => tree.fifo(path, metadata)?,
+            Action::Device(..) if !owners().are_all() => listing.left_out.real_devices += 1,
             Action::Device(path, device, metadata) => tree.device(path, *device, metadata)?,
             Action::Whiteout(path) => tree.whiteout(path)?,
             Action::Opaque(path) => tree.opaque(path)?,

@@ -7,7 +7,8 @@
 //! component is created exclusively and never followed.
 //!
 //! Whiteouts take overlayfs's form: a character device 0:0 for a name, the
-//! attribute `trusted.overlay.opaque` for a directory. They act on lower layers
+//! attribute `trusted.overlay.opaque` for a directory (`user.overlay.opaque` in a
+//! user namespace, whose root may not set the other). They act on lower layers
 //! only: what the same layer has, before or after, stays. A directory that
 //! replaces something else of its layer is opaque, since that something had
 //! hidden the lower directory already.
@@ -28,12 +29,15 @@ use rustix::io::Errno;
 
 use super::entry::{Device, Metadata};
 use super::folding;
-use super::metadata::{Creator, apply, apply_to_link};
+use super::metadata::{Creator, apply, apply_to_link, mode};
 use super::name::{LayerPath, PATH_MAX};
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::owners::owners;
 
-/// overlayfs's mark for a directory that hides what is below it.
-pub(crate) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
+/// overlayfs's mark for a directory that hides what is below it, and its form in a
+/// user namespace.
+const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
+const OPAQUE_XATTR_UNPRIVILEGED: &str = "user.overlay.opaque";
 /// Most symlinks followed for one name; Linux's own limit.
 const SYMLINKS_MAX: usize = 40;
 
@@ -172,7 +176,7 @@ impl<'a> Tree<'a> {
     ) -> Result<()> {
         let creator = self.creator;
         self.refused_xattrs += metadata.xattrs.len();
-        let mode = Mode::from_raw_mode(metadata.mode);
+        let mode = mode(metadata);
         self.create(path, |parent, name| {
             mknodat(parent, name, kind, mode, number)?;
             apply_to_link(parent, name, metadata, creator)?;
@@ -452,8 +456,17 @@ pub(crate) fn open_root(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
     openat(CWD, path, OPEN_DIR, Mode::empty())
 }
 
+/// overlayfs's mark for an opaque directory, in the form that this process may set.
+pub(crate) fn opaque_xattr() -> &'static str {
+    if owners().are_all() {
+        OPAQUE_XATTR
+    } else {
+        OPAQUE_XATTR_UNPRIVILEGED
+    }
+}
+
 pub(crate) fn make_opaque(directory: impl AsFd) -> rustix::io::Result<()> {
-    fsetxattr(directory, OPAQUE_XATTR, b"y", XattrFlags::empty())
+    fsetxattr(directory, opaque_xattr(), b"y", XattrFlags::empty())
 }
 
 /// True for overlayfs's form of a whiteout.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::entry::Metadata;
 use super::folding;
-use super::metadata::{Creator, describe, set_link_owner, set_link_times, set_owner};
+use super::metadata::{Creator, describe, mode, set_link_owner, set_link_times, set_owner};
 use crate::Interrupt;
 use crate::error::{Error, IoContext, Result, quoted};
 use crate::tree::{Content, Node, NodeId, Tree};
@@ -130,7 +130,7 @@ impl<C: Contents> Writer<'_, C> {
         node: &Node,
     ) -> io::Result<bool> {
         let metadata = &node.metadata;
-        let mode = Mode::from_raw_mode(metadata.mode);
+        let mode = mode(metadata);
         let (kind, number) = match &node.content {
             Content::File(_) => {
                 let file = create(parent, name)?;

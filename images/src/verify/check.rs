@@ -17,7 +17,6 @@ use crate::store::query::{digests, document, read_image};
 use crate::store::reach::reachable;
 use crate::store::record::{self, BlobRecord, LayerRecord};
 use crate::store::staging::Staging;
-use crate::tree::skeleton::VERSION as SKELETON_VERSION;
 use crate::{Digest, Progress, import};
 
 /// Something to check. What is checked twice, for want of a lock, is damaged only
@@ -184,7 +183,7 @@ impl<'a> Check<'a> {
     }
 
     fn skeleton(&self) -> Result<Option<Finding>> {
-        let path = self.layout.skeleton().join(SKELETON_VERSION);
+        let path = self.layout.skeleton();
         if path.symlink_metadata().is_err() {
             return Ok(None);
         }
@@ -336,7 +335,7 @@ impl<'a> Check<'a> {
         match item {
             Item::OciLayout => layout.rewrite_oci_layout(staging.path()),
             Item::Index => index::rebuild(layout, staging),
-            Item::Skeleton => aside(&layout.skeleton().join(SKELETON_VERSION), staging),
+            Item::Skeleton => aside(&layout.skeleton(), staging),
             Item::Document(digest) => {
                 aside(&layout.blob_record(digest), staging)?;
                 aside(&layout.blob(digest), staging)

@@ -32,6 +32,7 @@ use clap::error::ErrorKind;
 use self::args::{Arguments, Command};
 use self::exit_status::CommandError;
 pub use self::exit_status::ExitStatus;
+use crate::sandbox::user_namespace;
 
 /// Runs the program's command line.
 pub fn main() -> ExitCode {
@@ -47,6 +48,10 @@ pub fn main() -> ExitCode {
             .into();
         }
     };
+    if arguments.command.makes_namespaces() {
+        // While this process has one thread.
+        user_namespace::enter_if_needed();
+    }
     start_logging();
     let result = arguments
         .directories()

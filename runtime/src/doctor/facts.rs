@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::user_namespace::{Ungrouped, UserNamespace};
+
 /// A refusal by the kernel: at what, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
@@ -110,7 +112,7 @@ impl User {
 /// What an ordinary user may do about namespaces.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct UserNamespaces {
-    /// Making one and writing the id map of root in it.
+    /// Making one in which this user is root.
     pub(crate) tried: Tried,
     /// Debian's and Arch's `kernel.unprivileged_userns_clone`.
     pub(crate) unprivileged_clone: Option<u64>,
@@ -227,6 +229,8 @@ pub(crate) struct Facts {
     pub(crate) raspberry_pi: bool,
     pub(crate) user: User,
     pub(crate) user_namespaces: UserNamespaces,
+    /// The user namespace in which functions run: none for the host's root.
+    pub(crate) namespace: Option<UserNamespace>,
     /// System calls that Lambent needs and the kernel lacks, each with the
     /// version that brought it.
     pub(crate) missing_calls: Vec<String>,
@@ -242,4 +246,11 @@ pub(crate) struct Facts {
     /// Swap space that is turned on, in MB.
     pub(crate) swap_mb: Option<u64>,
     pub(crate) shared: Shared,
+}
+
+impl Facts {
+    /// Why there are no cgroups for functions, which run all the same.
+    pub(crate) fn ungrouped(&self) -> Option<&Ungrouped> {
+        self.namespace.as_ref()?.ungrouped.as_ref()
+    }
 }

@@ -37,6 +37,7 @@ impl Status {
 pub(crate) enum Check {
     Privileges,
     UserNamespaces,
+    FileOwners,
     Kernel,
     Namespaces,
     Mounts,
@@ -64,6 +65,7 @@ impl Check {
         match self {
             Self::Privileges => "privileges",
             Self::UserNamespaces => "user namespaces",
+            Self::FileOwners => "file owners",
             Self::Kernel => "kernel",
             Self::Namespaces => "namespaces",
             Self::Mounts => "mounts",

@@ -32,9 +32,61 @@ pub(super) fn container(place: Place) -> Option<String> {
     }
 }
 
+/// How a container without privileges gets what a user namespace in it needs: the
+/// system calls that make one, and a `/proc` and `/sys` that nothing is mounted over,
+/// without which the kernel gives no new ones. None outside of containers.
+pub(super) fn nested(place: Place) -> Option<String> {
+    match place {
+        Place::Machine | Place::Wsl => None,
+        Place::Docker => Some(
+            "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+             --security-opt systempaths=unconfined IMAGE lambent …"
+                .to_owned(),
+        ),
+        Place::Podman => Some("podman run --security-opt unmask=ALL IMAGE lambent …".to_owned()),
+        Place::GithubContainer => Some(
+            "in the workflow, `container: {image: IMAGE, options: --security-opt \
+             seccomp=unconfined --security-opt apparmor=unconfined --security-opt \
+             systempaths=unconfined}`; or a job without `container`"
+                .to_owned(),
+        ),
+        Place::Kubernetes => Some(
+            "in the pod, `hostUsers: false` and `securityContext: {procMount: Unmasked, \
+             seccompProfile: {type: Unconfined}}`"
+                .to_owned(),
+        ),
+        Place::Container => Some(
+            "start the container without a seccomp profile that forbids `unshare` and `mount`, \
+             and with /proc and /sys unmasked"
+                .to_owned(),
+        ),
+    }
+}
+
+/// How an ordinary user gets ids besides its own.
+pub(super) fn subordinate_ids(uid: u32) -> String {
+    format!(
+        "sudo apt-get install -y uidmap && sudo usermod --add-subuids 100000-165535 \
+         --add-subgids 100000-165535 $(id -un {uid}) (with a range that nobody else has)"
+    )
+}
+
+/// How an ordinary user gets cgroups: systemd delegates them, v1 never does.
+pub(super) fn delegation(facts: &Facts) -> String {
+    if facts.place.is_container() {
+        return root(facts);
+    }
+    "systemd-run --user --scope -p Delegate=yes lambent …, on cgroup v2; or sudo lambent …"
+        .to_owned()
+}
+
 /// How to get root.
 pub(super) fn root(facts: &Facts) -> String {
-    let own = if facts.user.uid == 0 {
+    let outside = facts
+        .namespace
+        .as_ref()
+        .map_or(facts.user.uid, |namespace| namespace.user);
+    let own = if outside == 0 {
         "sudo lambent …, as another user of the host"
     } else {
         "sudo lambent …"

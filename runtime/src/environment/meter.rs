@@ -1,8 +1,9 @@
 //! What an environment uses: CPU between two points, memory at its highest.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use super::tmp_mappings;
 use crate::sandbox::cgroup::{Cgroup, CpuUsage, MemoryReading};
@@ -13,6 +14,8 @@ pub(super) struct Meter {
     cgroup: Cgroup,
     /// The runtime process's status file in `/proc`, once it runs.
     status: Option<File>,
+    /// Its times, for where no cgroup counts them.
+    stat: Option<File>,
     tmp: Tmp,
     oom_kills: u64,
     cpu_baseline: CpuUsage,
@@ -51,6 +54,7 @@ impl Meter {
         Self {
             cgroup,
             status: None,
+            stat: None,
             tmp,
             oom_kills,
             cpu_baseline: CpuUsage::default(),
@@ -60,6 +64,7 @@ impl Meter {
 
     /// The runtime runs, and this is its status file in `/proc`.
     pub(super) fn watch(&mut self, status: OwnedFd) {
+        self.stat = sibling(&status, "stat");
         self.status = Some(status.into());
     }
 
@@ -133,10 +138,67 @@ impl Meter {
     }
 
     fn cpu(&self) -> CpuUsage {
-        self.cgroup.cpu_usage().unwrap_or_default()
+        let counted = self.cgroup.cpu_usage().unwrap_or_default();
+        counted.or_else(|| self.process_cpu()).unwrap_or_default()
+    }
+
+    /// What the runtime and the children that it has waited for have used.
+    fn process_cpu(&self) -> Option<CpuUsage> {
+        let mut buffer = [0; 1024];
+        let length = self.stat.as_ref()?.read_at(&mut buffer, 0).ok()?;
+        let used = process_times(&String::from_utf8_lossy(&buffer[..length]))?;
+        Some(CpuUsage {
+            used,
+            throttled: Duration::ZERO,
+        })
     }
 
     pub(super) fn tmp(&self) -> &Tmp {
         &self.tmp
+    }
+}
+
+/// Another file of the directory in `/proc` that a file is from.
+fn sibling(file: &OwnedFd, name: &str) -> Option<File> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = std::fs::read_link(link).ok()?;
+    File::open(path.parent()?.join(name)).ok()
+}
+
+/// User's and system's time of a process and of its children that have ended, from
+/// `/proc/PID/stat`.
+fn process_times(stat: &str) -> Option<Duration> {
+    // The name, which may have blanks and brackets in it, comes second; the times
+    // are the fields 14 to 17, in ticks.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let ticks: u64 = fields
+        .skip(11)
+        .take(4)
+        .filter_map(|time| time.parse::<u64>().ok())
+        .sum();
+    let per_second = rustix::param::clock_ticks_per_second();
+    Some(Duration::from_millis(ticks * 1_000 / per_second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_found_behind_any_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 30 20 7 3 20 0 1 0 5 1 1\n";
+        let per_second = rustix::param::clock_ticks_per_second();
+        let expected = Duration::from_millis(60_000 / per_second);
+        assert_eq!(process_times(stat), Some(expected));
+        assert_eq!(process_times(""), None);
+    }
+
+    #[test]
+    fn files_of_a_process_are_found_by_one_of_them() {
+        let status = File::open("/proc/self/status").unwrap();
+        let mut stat = sibling(&status.into(), "stat").unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stat, &mut text).unwrap();
+        assert!(process_times(&text).is_some(), "{text}");
     }
 }

@@ -21,7 +21,7 @@ use super::protocol::{
     EnvironmentId, Hello, InitCommand, Notice, Process, Request, SandboxSpec, StartError,
     StartRequest, Started, StopSignal,
 };
-use super::{channel, launcher, seal};
+use super::{channel, launcher, seal, user_namespace};
 use crate::model::ExitStatus;
 
 /// The hidden subcommand that runs the launcher.
@@ -111,6 +111,7 @@ impl Launcher {
             service: service.clone(),
             mount_point: mount_point.to_owned(),
             storage_directory: storage_directory.to_owned(),
+            namespace: user_namespace::current().cloned(),
         };
         channel::send(&ours, &hello, &[])?;
         rustix::io::ioctl_fionbio(&ours, true)?;

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -16,14 +17,15 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
-use rustix::process::Signal;
-use rustix::thread::CpuSet;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, UnshareFlags};
 
 use super::channel;
 use super::init::{self, Init};
 use super::program::Program;
 use super::protocol::{ExecutorReport, StartError};
-use crate::model::extension_environment;
+use super::spec::MAX_PROCESSES;
+use crate::model::{GROUP_ID, USER_ID, extension_environment};
 use crate::sys;
 
 /// Hardens init, and lets it start the first processes.
@@ -31,6 +33,10 @@ use crate::sys;
 pub(crate) struct FunctionExecutor {
     /// Compiled once by the launcher.
     pub(crate) seccomp: Rc<[libc::sock_filter]>,
+    /// There is one id only, which becomes the function's.
+    pub(crate) one_id: bool,
+    /// No cgroup limits processes, so an rlimit has to.
+    pub(crate) limits_processes: bool,
     /// The CPUs that the function sees, if not all.
     pub(crate) affinity: Option<CpuSet>,
     /// Where to report who was started, or a failure.
@@ -70,6 +76,18 @@ impl Executor for FunctionExecutor {
 impl FunctionExecutor {
     fn run(&self, spec: &Spec) -> Result<Infallible, StartError> {
         let host = |what: &str, error: io::Error| StartError::Host(format!("{what}: {error}"));
+        if self.one_id {
+            become_function().map_err(|error| host("become Lambda's user", error))?;
+        }
+        if self.limits_processes {
+            let limit = Some(u64::from(MAX_PROCESSES));
+            let limits = Rlimit {
+                current: limit,
+                maximum: limit,
+            };
+            rustix::process::setrlimit(Resource::Nproc, limits)
+                .map_err(|error| host("limit processes", error.into()))?;
+        }
         let process = spec
             .process()
             .as_ref()
@@ -102,6 +120,42 @@ impl FunctionExecutor {
         }
         init.run(self.control.as_fd(), ended.as_fd())
     }
+}
+
+/// Gives the single id that there is the number of Lambda's user, in a further user
+/// namespace: all that is made before needs a root. No right is left in there.
+///
+/// Its processes are counted apart from all others of the id, so that the limit of
+/// their number is the environment's own.
+fn become_function() -> io::Result<()> {
+    // The files of a process that is not dumpable belong to somebody else.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    sys::unshare(UnshareFlags::NEWUSER)?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/gid_map", format!("{GROUP_ID} 0 1"))?;
+    fs::write("/proc/self/uid_map", format!("{USER_ID} 0 1"))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    for bit in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The first that this kernel does not know.
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: CapabilitySet::empty(),
+            permitted: CapabilitySet::empty(),
+            inheritable: CapabilitySet::empty(),
+        },
+    )?;
+    // A change of rights may have taken it away.
+    Ok(rustix::process::set_parent_process_death_signal(Some(
+        Signal::KILL,
+    ))?)
 }
 
 /// Kernels without keyrings have none to share.

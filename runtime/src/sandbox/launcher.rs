@@ -30,6 +30,7 @@ use super::protocol::{
     EnvironmentId, Hello, InitReport, Notice, Request, StartError, StartRequest,
 };
 use super::seccomp;
+use super::user_namespace;
 use super::worker::Host;
 use crate::model::ExitStatus;
 
@@ -51,6 +52,12 @@ pub fn run(control: OwnedFd) -> io::Result<()> {
     let Some((hello, _)) = channel::receive::<Hello>(&control)? else {
         return Ok(());
     };
+    if let Some(namespace) = &hello.namespace {
+        user_namespace::adopt(namespace.clone());
+        // The user's other groups are not the function's. With a single id the
+        // kernel does not let go of them.
+        let _ = rustix::thread::set_thread_groups(&[]);
+    }
     let hierarchies = Hierarchies::discover()?;
     let mut launcher = Launcher {
         control,

@@ -6,7 +6,9 @@
 //! | `client` | service | asks the launcher, hears what happened |
 //! | `launcher` | launcher | parent of all containers |
 //! | `worker`, `executor`, `init`, `program` | forks of the launcher | drive libcontainer, end in the container's process 1, which starts extensions and the entry point |
+//! | `stragglers` | launcher, worker | ends what a failed start has left, without cgroups |
 //! | `spec`, `seccomp`, `protocol` | anywhere | pure: what a sandbox is |
+//! | `user_namespace` | the command, before anything else | makes an ordinary user the root of namespaces |
 //! | `storage`, `network`, `cgroup`, `cpus` | where the table's rows call them | one kernel facility each |
 
 pub(crate) mod cgroup;
@@ -23,7 +25,9 @@ mod seal;
 pub(crate) mod seccomp;
 mod spec;
 pub(crate) mod storage;
+mod stragglers;
 pub(crate) mod sweep;
+pub(crate) mod user_namespace;
 mod worker;
 
 pub(crate) use launcher::remove_dead_service;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use lambent_images::{Attachment, RootMount};
 use serde::{Deserialize, Serialize};
 
+use super::user_namespace::UserNamespace;
 use crate::model::{ExitStatus, ExtensionLaunch};
 
 /// Names an execution environment towards the launcher. Part of cgroup paths,
@@ -33,6 +34,8 @@ pub(crate) struct Hello {
     pub(crate) mount_point: PathBuf,
     /// Where files that back ephemeral storage are created.
     pub(crate) storage_directory: PathBuf,
+    /// The user namespace of the service, if it is in one.
+    pub(crate) namespace: Option<UserNamespace>,
 }
 
 /// Service to launcher.
@@ -190,6 +193,8 @@ pub(crate) enum StorageKind {
     /// A tmpfs, whose pages are charged to the function: the memory limit was
     /// raised by the size of `/tmp` to make up for it.
     ChargedTmpfs,
+    /// A tmpfs, where no memory limit is there to be charged.
+    Tmpfs,
 }
 
 /// Why a sandbox could not be started.

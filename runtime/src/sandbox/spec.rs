@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroup,
-    LinuxDeviceCgroupBuilder, LinuxMemory, LinuxMemoryBuilder, LinuxNamespace,
+    Capabilities, Capability, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder,
+    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxMemory, LinuxMemoryBuilder, LinuxNamespace,
     LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResourcesBuilder, Mount,
     MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder,
     RootBuilder, Spec, SpecBuilder, UserBuilder,
@@ -19,11 +19,14 @@ const MAX_DESCRIPTORS: u64 = 1_024;
 
 /// Processes and threads together. Through the pids cgroup: an rlimit would be
 /// shared by all environments, because they share the user.
-const MAX_PROCESSES: i64 = 1_024;
+pub(super) const MAX_PROCESSES: u32 = 1_024;
 
 /// Makes a function the first choice of the host's OOM killer, before anything
 /// that the user cares about more.
 const OOM_SCORE_ADJ: i32 = 500;
+
+/// What a function's host is called.
+pub(super) const HOSTNAME: &str = "localhost";
 
 /// What containers must not read (Docker's list, 2026).
 const MASKED_PATHS: &[&str] = &[
@@ -65,6 +68,17 @@ pub(crate) struct Placement<'a> {
     pub(crate) covers: Vec<(PathBuf, String)>,
     /// Bytes that `/tmp` may charge to the memory limit: 0 when it is exact.
     pub(crate) tmp_charged_bytes: u64,
+    /// Whether there are cgroups to put limits into.
+    pub(crate) limited: bool,
+    /// There is one id only: the executor gives it the function's number, for which
+    /// it needs a right until then.
+    pub(crate) one_id: bool,
+    /// The worker has made the namespace of the host name, as far as it may.
+    pub(crate) named: bool,
+    /// The worker has mounted what becomes `/sys`. A container whose own is read-only
+    /// may have another only if it is so from the start, and libcontainer changes it
+    /// afterwards.
+    pub(crate) sysfs: Option<&'a Path>,
     /// Whether this host can deny swap; where it cannot, asking for it would be an
     /// error, and the service has warned.
     pub(crate) limits_swap: bool,
@@ -78,7 +92,7 @@ pub(crate) fn build(
     sandbox: &SandboxSpec,
     placement: &Placement<'_>,
 ) -> Result<Spec, OciSpecError> {
-    SpecBuilder::default()
+    let mut spec = SpecBuilder::default()
         .version("1.2.0")
         .root(
             RootBuilder::default()
@@ -88,20 +102,24 @@ pub(crate) fn build(
                 .readonly(false)
                 .build()?,
         )
-        .hostname("localhost")
-        .process(process(sandbox)?)
+        .process(process(sandbox, placement.one_id)?)
         .mounts(mounts(placement)?)
         .linux(linux(sandbox, placement)?)
-        .build()
+        .build()?;
+    // The builder has a name of its own.
+    spec.set_hostname((!placement.named).then(|| HOSTNAME.to_owned()));
+    Ok(spec)
 }
 
-fn process(sandbox: &SandboxSpec) -> Result<Process, OciSpecError> {
+fn process(sandbox: &SandboxSpec, one_id: bool) -> Result<Process, OciSpecError> {
+    let (user, group) = if one_id { (0, 0) } else { (USER_ID, GROUP_ID) };
+    let rights: &[Capability] = if one_id { &[Capability::Setfcap] } else { &[] };
     ProcessBuilder::default()
         .terminal(false)
         .user(
             UserBuilder::default()
-                .uid(USER_ID)
-                .gid(GROUP_ID)
+                .uid(user)
+                .gid(group)
                 .additional_gids([])
                 .umask(0o022_u32)
                 .build()?,
@@ -111,10 +129,10 @@ fn process(sandbox: &SandboxSpec) -> Result<Process, OciSpecError> {
         .cwd(sandbox.working_directory.clone())
         .capabilities(
             LinuxCapabilitiesBuilder::default()
-                .bounding([])
-                .effective([])
+                .bounding(rights.iter().copied().collect::<Capabilities>())
+                .effective(rights.iter().copied().collect::<Capabilities>())
                 .inheritable([])
-                .permitted([])
+                .permitted(rights.iter().copied().collect::<Capabilities>())
                 .ambient([])
                 .build()?,
         )
@@ -165,12 +183,20 @@ fn mounts(placement: &Placement<'_>) -> Result<Vec<Mount>, OciSpecError> {
             "tmpfs".into(),
             &["nosuid", "noexec", "mode=755", "size=64k", "nr_inodes=64"],
         )?,
-        mount(
-            "/sys",
-            "sysfs",
-            "sysfs".into(),
-            &["nosuid", "noexec", "nodev", "ro"],
-        )?,
+        match placement.sysfs {
+            None => mount(
+                "/sys",
+                "sysfs",
+                "sysfs".into(),
+                &["nosuid", "noexec", "nodev", "ro"],
+            )?,
+            Some(mounted) => mount(
+                "/sys",
+                "bind",
+                mounted.to_owned(),
+                &["bind", "nosuid", "noexec", "nodev", "ro"],
+            )?,
+        },
         mount(
             "/tmp",
             "bind",
@@ -194,17 +220,24 @@ fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciS
     if let Some(cpus) = &placement.cpuset {
         cpu = cpu.cpus(cpus.clone());
     }
-    LinuxBuilder::default()
-        .namespaces(namespaces()?)
-        .cgroups_path(placement.cgroup)
-        .resources(
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(placement.named)?)
+        .cgroups_path(placement.cgroup);
+    if placement.limited {
+        linux = linux.resources(
             LinuxResourcesBuilder::default()
                 .devices([deny_all_devices()?])
                 .memory(memory_limits(memory, placement.limits_swap)?)
                 .cpu(cpu.build()?)
-                .pids(LinuxPidsBuilder::default().limit(MAX_PROCESSES).build()?)
+                .pids(
+                    LinuxPidsBuilder::default()
+                        .limit(i64::from(MAX_PROCESSES))
+                        .build()?,
+                )
                 .build()?,
-        )
+        );
+    }
+    linux
         .masked_paths(
             MASKED_PATHS
                 .iter()
@@ -230,15 +263,16 @@ fn memory_limits(bytes: i64, limits_swap: bool) -> Result<LinuxMemory, OciSpecEr
     }
 }
 
-fn namespaces() -> Result<Vec<LinuxNamespace>, OciSpecError> {
+fn namespaces(named: bool) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     [
+        LinuxNamespaceType::Uts,
         LinuxNamespaceType::Pid,
         LinuxNamespaceType::Mount,
         LinuxNamespaceType::Ipc,
-        LinuxNamespaceType::Uts,
         LinuxNamespaceType::Cgroup,
     ]
     .into_iter()
+    .filter(|kind| !named || *kind != LinuxNamespaceType::Uts)
     .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build())
     .collect()
 }
@@ -275,20 +309,72 @@ mod tests {
     }
 
     fn built_with_swap_limit(tmp_charged_bytes: u64, limits_swap: bool) -> serde_json::Value {
-        let spec = build(
-            &sandbox(),
-            &Placement {
-                rootfs: Path::new("/mnt/rootfs"),
-                tmp: Path::new("/mnt/tmp"),
-                cgroup: Path::new("/lambent/s/1"),
-                cpuset: Some("1,3".to_owned()),
-                covers: vec![("/mnt/cpuinfo".into(), "/proc/cpuinfo".to_owned())],
-                tmp_charged_bytes,
-                limits_swap,
-            },
-        )
-        .unwrap();
-        serde_json::to_value(spec).unwrap()
+        built_at(&Placement {
+            tmp_charged_bytes,
+            limits_swap,
+            ..placement()
+        })
+    }
+
+    fn built_at(placement: &Placement<'_>) -> serde_json::Value {
+        serde_json::to_value(build(&sandbox(), placement).unwrap()).unwrap()
+    }
+
+    fn placement() -> Placement<'static> {
+        Placement {
+            rootfs: Path::new("/mnt/rootfs"),
+            tmp: Path::new("/mnt/tmp"),
+            cgroup: Path::new("/lambent/s/1"),
+            cpuset: Some("1,3".to_owned()),
+            covers: vec![("/mnt/cpuinfo".into(), "/proc/cpuinfo".to_owned())],
+            tmp_charged_bytes: 0,
+            limited: true,
+            one_id: false,
+            named: false,
+            sysfs: None,
+            limits_swap: true,
+        }
+    }
+
+    #[test]
+    fn without_cgroups_nothing_asks_for_them() {
+        let spec = built_at(&Placement {
+            limited: false,
+            ..placement()
+        });
+        // The builder leaves an empty list of rules for devices.
+        let resources = &spec["linux"]["resources"];
+        assert_eq!(resources, &serde_json::json!({"devices": []}));
+        assert_eq!(spec["process"]["user"]["uid"], 993);
+    }
+
+    #[test]
+    fn what_the_worker_has_made_is_not_made_again() {
+        let spec = built_at(&Placement {
+            named: true,
+            sysfs: Some(Path::new("/mnt/sys")),
+            ..placement()
+        });
+        assert_eq!(spec["mounts"][2]["destination"], "/sys");
+        assert_eq!(spec["mounts"][2]["source"], "/mnt/sys");
+        assert!(spec["hostname"].is_null(), "{spec}");
+        let namespaces = spec["linux"]["namespaces"].to_string();
+        assert!(!namespaces.contains("uts"), "{namespaces}");
+    }
+
+    #[test]
+    fn a_single_id_keeps_the_right_to_become_lambdas() {
+        let spec = built_at(&Placement {
+            one_id: true,
+            ..placement()
+        });
+        let process = &spec["process"];
+        assert_eq!(process["user"]["uid"], 0);
+        for set in ["bounding", "effective", "permitted"] {
+            let rights = &process["capabilities"][set];
+            assert_eq!(rights, &serde_json::json!(["CAP_SETFCAP"]), "{set}");
+        }
+        assert_eq!(process["capabilities"]["ambient"], serde_json::json!([]));
     }
 
     #[test]
@@ -330,7 +416,8 @@ mod tests {
             .iter()
             .map(|namespace| namespace["type"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(namespaces, ["pid", "mount", "ipc", "uts", "cgroup"]);
+        assert_eq!(namespaces, ["uts", "pid", "mount", "ipc", "cgroup"]);
+        assert_eq!(spec["hostname"], "localhost");
     }
 
     #[test]

@@ -21,8 +21,10 @@ use super::cgroup::{self, Hierarchies};
 use super::cpus::{CpuView, HostCpus};
 use super::executor::FunctionExecutor;
 use super::protocol::{ExecutorReport, Hello, StartError, StartRequest, Started, StorageKind};
-use super::spec::Placement;
+use super::spec::{HOSTNAME, Placement};
 use super::storage::{self, LoopDevice};
+use super::stragglers::Stragglers;
+use super::user_namespace::UserNamespace;
 use super::{channel, network};
 use crate::sys;
 
@@ -55,7 +57,14 @@ pub(super) struct Assignment<'a> {
 /// The whole life of a worker. The result goes through `report`, on success with
 /// the descriptors of the Runtime API's socket and of `/tmp`.
 pub(super) fn run(assignment: Assignment<'_>, report: &OwnedFd) {
+    let grouped = !assignment.host.hierarchies.is_empty();
     let result = start(assignment);
+    if result.is_err()
+        && !grouped
+        && let Ok(stragglers) = Stragglers::of_this_worker()
+    {
+        stragglers.kill();
+    }
     // A launcher that is gone needs no report.
     let _ = match &result {
         Ok((started, listener, tmp)) => channel::send(
@@ -83,6 +92,13 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     )
     .map_err(io::Error::from)
     .map_err(step("make mounts private"))?;
+    // A container may be forbidden to name its host, even in a namespace of its own;
+    // libcontainer would end there.
+    let named = host.hello.namespace.is_some();
+    if named {
+        sys::unshare(UnshareFlags::NEWUTS).map_err(step("create a UTS namespace"))?;
+        let _keeps_the_containers = rustix::system::sethostname(HOSTNAME.as_bytes());
+    }
     let listener = network::listen().map_err(step("bind the Runtime API's socket"))?;
 
     // Everything below this mount is memory of this namespace and dies with it.
@@ -100,8 +116,12 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     let bundle = work.join("bundle");
     let state = work.join("state");
     let cpu_files = work.join("cpus");
-    for directory in [&rootfs, &tmp_directory, &bundle, &state, &cpu_files] {
+    let sysfs = work.join("sys");
+    for directory in [&rootfs, &tmp_directory, &bundle, &state, &cpu_files, &sysfs] {
         fs::create_dir(directory).map_err(step("create a directory in the work area"))?;
+    }
+    if host.hello.namespace.is_some() {
+        mount_sysfs(&sysfs).map_err(step("mount sysfs"))?;
     }
     spec.root
         .mount(&rootfs)
@@ -111,7 +131,8 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
             .mount(&rootfs)
             .map_err(|error| StartError::Host(format!("mount code and layers: {error}")))?;
     }
-    let storage = mount_tmp(assignment.storage, &tmp_directory, spec.tmp_bytes)?;
+    let limited = !host.hierarchies.is_empty();
+    let storage = mount_tmp(assignment.storage, &tmp_directory, spec.tmp_bytes, limited)?;
     let tmp = rustix::fs::openat(
         CWD,
         &tmp_directory,
@@ -121,6 +142,8 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     .map_err(io::Error::from)
     .map_err(step("open /tmp"))?;
 
+    let namespace = host.hello.namespace.as_ref();
+    let one_id = namespace.is_some_and(UserNamespace::has_one_id);
     let cpus = host.cpus.view(spec.visible_cpus, request.environment);
     let covers = cpus
         .as_ref()
@@ -138,10 +161,14 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
                 .map(|(name, covered)| (cpu_files.join(name), covered))
                 .collect(),
             tmp_charged_bytes: match storage {
-                StorageKind::Loop => 0,
+                StorageKind::Loop | StorageKind::Tmpfs => 0,
                 StorageKind::ChargedTmpfs => spec.tmp_bytes,
             },
+            limited,
             limits_swap: host.hierarchies.limits_swap(),
+            one_id,
+            named,
+            sysfs: named.then_some(sysfs.as_path()),
         },
     )
     .map_err(|error| StartError::Host(format!("build the runtime spec: {error}")))?;
@@ -158,6 +185,8 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     let executor = FunctionExecutor {
         seccomp: Rc::clone(host.seccomp),
         affinity,
+        one_id,
+        limits_processes: !limited,
         report: Rc::new(report),
         control: Rc::new(assignment.control),
         extension_log: Rc::new(assignment.extension_log),
@@ -182,17 +211,28 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     Ok((started, listener, tmp))
 }
 
+/// That of the network namespace, read-only from the start.
+fn mount_sysfs(target: &Path) -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    Ok(rustix::mount::mount("sysfs", target, "sysfs", flags, None)?)
+}
+
 fn mount_tmp(
     device: Option<&LoopDevice>,
     target: &Path,
     bytes: u64,
+    limited: bool,
 ) -> Result<StorageKind, StartError> {
     if let Some(device) = device {
         device.mount(target).map_err(step("mount /tmp"))?;
         Ok(StorageKind::Loop)
     } else {
         storage::mount_tmpfs(target, bytes).map_err(step("mount /tmp"))?;
-        Ok(StorageKind::ChargedTmpfs)
+        Ok(if limited {
+            StorageKind::ChargedTmpfs
+        } else {
+            StorageKind::Tmpfs
+        })
     }
 }
 

@@ -50,7 +50,8 @@ Exit status:
 #[command(name = "lambent", version, max_term_width = 100, after_help = EXIT_STATUSES)]
 pub(super) struct Arguments {
     /// Keep all state below this directory (default: /var/lib/lambent and
-    /// /run/lambent; the variable LAMBENT_ROOT sets it too)
+    /// /run/lambent, for ordinary users the XDG directories; the variable
+    /// LAMBENT_ROOT sets it too)
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
 
@@ -104,6 +105,24 @@ pub(super) enum Command {
     Doctor(Doctor),
     /// Show in under a minute what this is for, with a built-in sample function
     Demo(Demo),
+}
+
+impl Command {
+    /// Whether an ordinary user needs a user namespace for it: whatever runs functions
+    /// or unpacks layers, whose files belong to others. Not what asks a service, nor
+    /// a bundle, which is to be the user's own.
+    pub(super) fn makes_namespaces(&self) -> bool {
+        match self {
+            Self::Ps(_) | Self::Logs(_) | Self::Stop => false,
+            Self::Image(command) => !matches!(**command, ImageCommand::Unpack(_)),
+            Self::Invoke(_)
+            | Self::Serve(_)
+            | Self::Layer(_)
+            | Self::Validate(_)
+            | Self::Doctor(_)
+            | Self::Demo(_) => true,
+        }
+    }
 }
 
 /// `lambent invoke`.

@@ -4,9 +4,36 @@ use super::super::facts::{CgroupLayout, Facts, Refusal, Tried};
 use super::super::finding::{Check, Finding, Status};
 use super::super::remedy;
 use super::judge;
+use crate::sandbox::user_namespace::{Ungrouped, UserNamespace};
+
+/// What it means that nothing stops environments. SIGSTOP would, but a function can
+/// see that it was sent, and SIGCONT wakes what the function itself has stopped.
+const NOT_FROZEN: &str =
+    "what a function leaves running after its answer goes on here, and stops on Lambda";
+
+/// What is not limited for want of cgroups, and what that means.
+fn unlimited(id: Check, ungrouped: &Ungrouped, meaning: &str, facts: &Facts) -> Finding {
+    let what = if id == Check::MemoryLimit {
+        "memory"
+    } else {
+        "CPU time"
+    };
+    let reason = &ungrouped.reason;
+    let found = format!("nothing limits {what}: this user has no cgroups ({reason})");
+    Finding::gap(id, Status::Degraded, found, meaning).mended_by(remedy::delegation(facts))
+}
 
 pub(super) fn hierarchy(facts: &Facts) -> Finding {
     let id = Check::Cgroups;
+    if let Some(ungrouped) = facts.ungrouped() {
+        return Finding::gap(
+            id,
+            Status::Missing,
+            format!("none that this user may divide ({})", ungrouped.reason),
+            "nothing by itself: what is not limited, other lines say",
+        )
+        .mended_by(remedy::delegation(facts));
+    }
     let cgroups = &facts.cgroups;
     let found = match cgroups.layout {
         CgroupLayout::None => {
@@ -43,6 +70,11 @@ pub(super) fn hierarchy(facts: &Facts) -> Finding {
 
 pub(super) fn memory_limit(facts: &Facts) -> Finding {
     let id = Check::MemoryLimit;
+    if let Some(ungrouped) = facts.ungrouped() {
+        let meaning = "a function may use more memory than it has on Lambda, which kills it then \
+                       (RLIMIT_AS and RLIMIT_DATA would count what it reserves, not what it uses)";
+        return unlimited(id, ungrouped, meaning, facts);
+    }
     judge(
         id,
         &facts.cgroups.memory,
@@ -69,6 +101,15 @@ pub(super) fn swap(facts: &Facts) -> Finding {
     if facts.swap_mb == Some(0) {
         return Finding::enforced(id, "this host has none");
     }
+    if facts.ungrouped().is_some() {
+        return Finding::gap(
+            id,
+            Status::Missing,
+            "functions may use it",
+            "nothing more, where memory is not limited either",
+        )
+        .mended_by(remedy::swap(facts));
+    }
     judge(
         id,
         &facts.cgroups.swap,
@@ -91,6 +132,11 @@ pub(super) fn swap(facts: &Facts) -> Finding {
 
 pub(super) fn cpu_limit(facts: &Facts) -> Finding {
     let id = Check::CpuLimit;
+    if let Some(ungrouped) = facts.ungrouped() {
+        let meaning = "a function has whole CPUs: it may be faster than on Lambda, and pass where \
+                       Lambda times it out";
+        return unlimited(id, ungrouped, meaning, facts);
+    }
     judge(
         id,
         &facts.cgroups.cpu,
@@ -109,6 +155,9 @@ pub(super) fn cpu_limit(facts: &Facts) -> Finding {
 
 pub(super) fn process_limit(facts: &Facts) -> Finding {
     let id = Check::ProcessLimit;
+    if facts.ungrouped().is_some() {
+        return process_rlimit(facts);
+    }
     judge(
         id,
         &facts.cgroups.processes,
@@ -125,8 +174,39 @@ pub(super) fn process_limit(facts: &Facts) -> Finding {
     )
 }
 
+/// The limit that stands in for the controller's: the kernel counts the processes of
+/// a user in each user namespace (Linux 5.14). With a single id each environment has
+/// a namespace of its own.
+fn process_rlimit(facts: &Facts) -> Finding {
+    let id = Check::ProcessLimit;
+    let limit = "1024 processes and threads, by RLIMIT_NPROC";
+    if facts
+        .namespace
+        .as_ref()
+        .is_some_and(UserNamespace::has_one_id)
+    {
+        return Finding::enforced(id, limit);
+    }
+    Finding::gap(
+        id,
+        Status::Degraded,
+        format!("{limit}, for all environments of a service together"),
+        "where several environments run at once, one may be refused a process that Lambda lets it \
+         start",
+    )
+    .mended_by(remedy::delegation(facts))
+}
+
 pub(super) fn freezer(facts: &Facts) -> Finding {
     let id = Check::Freezer;
+    if let Some(ungrouped) = facts.ungrouped() {
+        let found = format!(
+            "environments cannot be frozen: this user has no cgroups ({})",
+            ungrouped.reason
+        );
+        return Finding::gap(id, Status::Degraded, found, NOT_FROZEN)
+            .mended_by(remedy::delegation(facts));
+    }
     judge(
         id,
         &facts.cgroups.freezer,
@@ -143,7 +223,7 @@ pub(super) fn freezer(facts: &Facts) -> Finding {
                 id,
                 Status::Degraded,
                 format!("environments cannot be frozen ({refusal})"),
-                "what a function leaves running after its answer goes on here, and stops on Lambda",
+                NOT_FROZEN,
             )
             .mended_by(mend.or_else(|| remedy::container(facts.place)))
         },

@@ -10,6 +10,9 @@ use crate::model::FunctionConfiguration;
 pub(super) fn tmp_tools(facts: &Facts, asked: Asked<'_>) -> Finding {
     let id = Check::TmpTools;
     let ready = &facts.storage.ready_mb;
+    if facts.namespace.is_some() {
+        return Finding::enforced(id, "not needed: a user namespace has no loop devices");
+    }
     judge(
         id,
         &facts.storage.mkfs,
@@ -70,6 +73,13 @@ fn charged(found: &str, asked: Asked<'_>) -> Finding {
 pub(super) fn tmp_size(facts: &Facts, asked: Asked<'_>) -> Finding {
     let id = Check::TmpSize;
     let storage = &facts.storage;
+    if facts.ungrouped().is_some() {
+        return Finding::enforced(id, "a tmpfs of its size, in this host's memory");
+    }
+    if facts.namespace.is_some() {
+        return charged("a user namespace has no loop devices", asked)
+            .mended_by(remedy::root(facts));
+    }
     let mend = |module: &str| {
         remedy::container(facts.place).unwrap_or_else(|| remedy::module(facts, module))
     };
@@ -175,6 +185,7 @@ pub(super) fn root_file_system(facts: &Facts) -> Finding {
     };
     let remedy = match facts.store.file_system.as_str() {
         "overlay" | "tmpfs" => remedy::another_store(facts),
+        _ if facts.namespace.is_some() => remedy::root(facts),
         _ if facts.place == Place::Machine => {
             "sudo modprobe erofs, on Linux 6.12 or later".to_owned()
         }

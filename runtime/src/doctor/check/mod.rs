@@ -29,6 +29,7 @@ pub(crate) enum Asked<'a> {
 pub(crate) fn examine(facts: &Facts, asked: Asked<'_>) -> Vec<Finding> {
     let mut findings = vec![rights::privileges(facts)];
     findings.extend(rights::user_namespaces(facts));
+    findings.extend(rights::file_owners(facts));
     findings.extend([
         rights::kernel(facts),
         rights::namespaces(facts),

@@ -21,11 +21,19 @@ pub(super) fn privileges(facts: &Facts) -> Finding {
                        and cgroups; images can be imported and looked at";
         return Finding::gap(id, Status::Fatal, found, meaning).mended_by(remedy::root(facts));
     }
-    if user.in_user_namespace {
+    let outside = facts
+        .namespace
+        .as_ref()
+        .map_or(0, |namespace| namespace.user);
+    if user.in_user_namespace || facts.namespace.is_some() {
+        let found = match outside {
+            0 => "root of a user namespace, not of the host".to_owned(),
+            uid => format!("uid {uid}, as root of a user namespace"),
+        };
         return Finding::gap(
             id,
             Status::Missing,
-            "root of a user namespace, not of the host",
+            found,
             "nothing by itself: what the kernel refuses to such a root, other lines say",
         )
         .mended_by(remedy::root(facts));
@@ -33,11 +41,14 @@ pub(super) fn privileges(facts: &Facts) -> Finding {
     Finding::enforced(id, "root, with CAP_SYS_ADMIN")
 }
 
-/// Only of interest to whoever is not root.
+/// Only of interest to whoever is not the host's root.
 pub(super) fn user_namespaces(facts: &Facts) -> Option<Finding> {
     let id = Check::UserNamespaces;
     let namespaces = &facts.user_namespaces;
-    if facts.user.uid == 0 {
+    if facts.namespace.is_some() {
+        return Some(Finding::enforced(id, "this command is in one of its own"));
+    }
+    if facts.user.may_try() {
         return None;
     }
     let mended_by = if namespaces.max == Some(0) {
@@ -47,23 +58,41 @@ pub(super) fn user_namespaces(facts: &Facts) -> Option<Finding> {
     } else if namespaces.apparmor_restricts.is_some_and(|value| value > 0) {
         remedy::sysctl("kernel.apparmor_restrict_unprivileged_userns", 0)
     } else {
-        remedy::root(facts)
+        remedy::nested(facts.place).unwrap_or_else(|| remedy::root(facts))
     };
     Some(judge(
         id,
         &namespaces.tried,
-        "an ordinary user may make them (Lambent does not need them)",
+        "an ordinary user may make them",
         |refusal| {
             Finding::gap(
                 id,
-                Status::Missing,
+                Status::Fatal,
                 refusal.to_string(),
-                "nothing for functions, which Lambent runs as root; other tools that run \
-                 containers without root need them",
+                "no function runs here without root, which a user namespace would stand in for",
             )
             .mended_by(mended_by)
         },
     ))
+}
+
+/// Whom files can belong to, where that is not everybody.
+pub(super) fn file_owners(facts: &Facts) -> Option<Finding> {
+    let id = Check::FileOwners;
+    let namespace = facts.namespace.as_ref()?;
+    let Some(reason) = &namespace.single else {
+        return Some(Finding::enforced(id, "as in the image"));
+    };
+    Some(
+        Finding::gap(
+            id,
+            Status::Degraded,
+            format!("there is one id for all files ({reason})"),
+            "each file shows Lambda's user as its owner, with the rights that this user has in the \
+             image: a function that looks at owners or modes sees others than on Lambda",
+        )
+        .mended_by(remedy::subordinate_ids(namespace.user)),
+    )
 }
 
 pub(super) fn kernel(facts: &Facts) -> Finding {
@@ -86,6 +115,15 @@ pub(super) fn kernel(facts: &Facts) -> Finding {
     Finding::gap(id, Status::Fatal, found, NOTHING_RUNS).mended_by(remedy.to_owned())
 }
 
+/// What lets a container mount and make namespaces: all rights, or less where a user
+/// namespace is there already.
+fn namespace_rights(facts: &Facts) -> String {
+    let nested = facts.namespace.as_ref().and(remedy::nested(facts.place));
+    nested
+        .or_else(|| remedy::container(facts.place))
+        .unwrap_or_else(|| remedy::root(facts))
+}
+
 pub(super) fn namespaces(facts: &Facts) -> Finding {
     let id = Check::Namespaces;
     let names: Vec<_> = facts
@@ -105,7 +143,7 @@ pub(super) fn namespaces(facts: &Facts) -> Finding {
         });
     judge(id, worst, names.join(", "), |refusal| {
         Finding::gap(id, Status::Fatal, refusal.to_string(), NOTHING_RUNS)
-            .mended_by(remedy::container(facts.place).unwrap_or_else(|| remedy::root(facts)))
+            .mended_by(namespace_rights(facts))
     })
 }
 
@@ -118,7 +156,7 @@ pub(super) fn mounts(facts: &Facts) -> Finding {
         .unwrap_or(&Tried::Works);
     judge(id, worst, "tmpfs, proc, sysfs", |refusal| {
         Finding::gap(id, Status::Fatal, refusal.to_string(), NOTHING_RUNS)
-            .mended_by(remedy::container(facts.place).unwrap_or_else(|| remedy::root(facts)))
+            .mended_by(namespace_rights(facts))
     })
 }
 

@@ -30,7 +30,9 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// What the mounts and files tell by themselves.
 pub(super) fn look_around() -> Cgroups {
-    let layout = layout();
+    // What is mounted for a user namespace without groups is nothing to use.
+    let none = Hierarchies::discover().is_ok_and(|hierarchies| hierarchies.is_empty());
+    let layout = if none { CgroupLayout::None } else { layout() };
     let mut cgroups = Cgroups {
         layout,
         memory_disabled: fs::read_to_string("/proc/cgroups")

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::super::facts::{Facts, Place, Shared, Storage, Store, User, UserNamespaces};
+use super::super::facts::{
+    Facts, Place, Refusal, Shared, Storage, Store, Tried, User, UserNamespaces,
+};
 use super::{Request, cgroups};
 use crate::model::USER_ID;
 use crate::sandbox::storage;
@@ -32,8 +34,16 @@ pub(super) fn look_around(request: &Request) -> Facts {
             unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             max: number("/proc/sys/user/max_user_namespaces"),
-            ..UserNamespaces::default()
+            tried: match &request.refused {
+                Some(reason) => Tried::Fails(Refusal {
+                    step: "make a user namespace".to_owned(),
+                    errno: 0,
+                    reason: reason.clone(),
+                }),
+                None => Tried::Untried,
+            },
         },
+        namespace: request.namespace.clone(),
         cgroups: cgroups::look_around(),
         storage: Storage {
             ready_mb: storage::ready_sizes(&request.storage)

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
+use crate::sandbox::user_namespace::{self, UserNamespace};
 use crate::state::StateDirectories;
 
 pub(crate) use run::ask;
@@ -31,6 +32,10 @@ struct Request {
     store: PathBuf,
     /// Where the file systems for `/tmp` are.
     storage: PathBuf,
+    /// The user namespace of who asks.
+    namespace: Option<UserNamespace>,
+    /// Why there is none although it is needed.
+    refused: Option<String>,
 }
 
 impl Request {
@@ -38,6 +43,8 @@ impl Request {
         Self {
             store: directories.persistent().to_owned(),
             storage: directories.storage(),
+            namespace: user_namespace::current().cloned(),
+            refused: user_namespace::refused().map(str::to_owned),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::io;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::process::PidfdFlags;
-use rustix::thread::UnshareFlags;
 
 use super::super::facts::{Facts, Refusal, Tried};
 use super::child::in_child;
@@ -14,9 +13,6 @@ use crate::sys;
 pub(super) fn probe(facts: &mut Facts) {
     facts.missing_calls = missing_calls();
     facts.seccomp = filter();
-    if facts.user.uid != 0 {
-        facts.user_namespaces.tried = user_namespace(facts.user.uid);
-    }
 }
 
 /// What the worker and the launcher call without an alternative.
@@ -56,20 +52,6 @@ fn filter() -> Tried {
         Tried::of("install a system-call filter", install())
     });
     or_refused("install a system-call filter", tried)
-}
-
-/// Makes a user namespace with a root of its own, and what only such a root may.
-fn user_namespace(uid: u32) -> Tried {
-    let tried = in_child(|| {
-        let make = || -> io::Result<()> {
-            sys::unshare(UnshareFlags::NEWUSER)?;
-            std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-            // AppArmor may take the rights of root away again.
-            sys::unshare(UnshareFlags::NEWNS)
-        };
-        Tried::of("make a user namespace", make())
-    });
-    or_refused("make a user namespace", tried)
 }
 
 /// A child that did not answer is a refusal too.

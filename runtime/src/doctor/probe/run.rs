@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::super::facts::Facts;
 use super::{Request, try_everything};
+use crate::sandbox::user_namespace;
 use crate::state::StateDirectories;
 
 /// The hidden subcommand that probes.
@@ -79,6 +80,9 @@ pub fn answer(request: &str) -> io::Result<()> {
     // leaves nothing, but only if it comes to its end.
     let _leads_one_already = rustix::process::setsid();
     let request: Request = serde_json::from_str(request)?;
+    if let Some(namespace) = request.namespace.clone() {
+        user_namespace::adopt(namespace);
+    }
     let facts = serde_json::to_vec(&try_everything(&request))?;
     let mut stdout = io::stdout().lock();
     match stdout.write_all(&facts).and_then(|()| stdout.flush()) {

@@ -68,7 +68,7 @@ fn mount_everything(directory: &Path) -> Mounts {
             "/",
             MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
         )?;
-        mount_new("tmpfs", directory)?;
+        mount_with("tmpfs", directory, MountFlags::empty())?;
         for name in ["proc", "sys", "layer", "root"] {
             std::fs::create_dir(directory.join(name))?;
         }
@@ -78,8 +78,12 @@ fn mount_everything(directory: &Path) -> Mounts {
     if !mounts.tmpfs.works() {
         return mounts;
     }
-    mounts.proc = Tried::of("mount proc", mount_new("proc", &directory.join("proc")));
-    mounts.sysfs = Tried::of("mount sysfs", mount_new("sysfs", &directory.join("sys")));
+    // In a user namespace only as much as the one that is there allows.
+    let proc = mount_with("proc", &directory.join("proc"), MountFlags::NOEXEC);
+    mounts.proc = Tried::of("mount proc", proc);
+    let read_only = MountFlags::NOEXEC | MountFlags::RDONLY;
+    let sysfs = mount_with("sysfs", &directory.join("sys"), read_only);
+    mounts.sysfs = Tried::of("mount sysfs", sysfs);
     let overlay = || -> io::Result<()> {
         let below = below?;
         let lower_dirs = vec![
@@ -94,8 +98,8 @@ fn mount_everything(directory: &Path) -> Mounts {
     mounts
 }
 
-fn mount_new(kind: &str, target: &Path) -> io::Result<()> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+fn mount_with(kind: &str, target: &Path, more: MountFlags) -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | more;
     Ok(rustix::mount::mount(kind, target, kind, flags, None)?)
 }
 

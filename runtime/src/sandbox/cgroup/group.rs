@@ -41,12 +41,14 @@ const fn weight(quota_us: u64, per_cpu: u64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     controllers: Controllers,
-    processes: File,
+    processes: Option<File>,
     freezer: Option<Freezer>,
 }
 
 #[derive(Debug)]
 enum Controllers {
+    /// An ordinary user may have none: nothing is limited, and nothing counted.
+    None,
     V1 {
         quota: File,
         shares: File,
@@ -76,6 +78,13 @@ impl Cgroup {
     /// Opens the group `path` (absolute, below each hierarchy's root), which
     /// exists since the environment was started.
     pub(crate) fn open(hierarchies: &Hierarchies, path: &Path) -> io::Result<Self> {
+        if hierarchies.is_empty() {
+            return Ok(Self {
+                controllers: Controllers::None,
+                processes: None,
+                freezer: None,
+            });
+        }
         let below = path.strip_prefix("/").unwrap_or(path);
         let open = |root: Option<&Path>, file: &str, write: bool| -> io::Result<File> {
             let path = root
@@ -130,7 +139,7 @@ impl Cgroup {
         };
         Ok(Self {
             controllers,
-            processes: open(memory_root, "cgroup.procs", false)?,
+            processes: Some(open(memory_root, "cgroup.procs", false)?),
             freezer,
         })
     }
@@ -139,6 +148,7 @@ impl Cgroup {
     /// host has, each gets of it in proportion.
     pub(crate) fn limit_cpu(&self, quota_us: u64) -> io::Result<()> {
         match &self.controllers {
+            Controllers::None => Ok(()),
             Controllers::V1 { quota, shares, .. } => {
                 write(shares, &weight(quota_us, SHARES_PER_CPU).to_string())?;
                 write(quota, &quota_us.to_string())
@@ -165,36 +175,42 @@ impl Cgroup {
         Ok(true)
     }
 
-    /// CPU time that the environment has used and been denied.
-    pub(crate) fn cpu_usage(&self) -> io::Result<CpuUsage> {
-        match &self.controllers {
+    /// CPU time that the environment has used and been denied; `None` where nobody
+    /// counts.
+    pub(crate) fn cpu_usage(&self) -> io::Result<Option<CpuUsage>> {
+        Ok(match &self.controllers {
+            Controllers::None => None,
             Controllers::V1 {
                 cpu_stat,
                 cpu_usage,
                 ..
-            } => Ok(CpuUsage {
+            } => Some(CpuUsage {
                 used: Duration::from_nanos(read(cpu_usage)?.trim().parse().unwrap_or(0)),
                 throttled: Duration::from_nanos(field(&read(cpu_stat)?, "throttled_time")),
             }),
             Controllers::V2 { cpu_stat, .. } => {
                 let stat = read(cpu_stat)?;
-                Ok(CpuUsage {
+                Some(CpuUsage {
                     used: Duration::from_micros(field(&stat, "usage_usec")),
                     throttled: Duration::from_micros(field(&stat, "throttled_usec")),
                 })
             }
-        }
+        })
     }
 
     /// The process ids of its members, as the reader's namespace numbers them.
     pub(crate) fn processes(&self) -> io::Result<Vec<u32>> {
-        let list = read(&self.processes)?;
+        let Some(processes) = &self.processes else {
+            return Ok(vec![]);
+        };
+        let list = read(processes)?;
         Ok(list.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
     /// What the memory controller counts now.
     pub(crate) fn memory(&self) -> io::Result<MemoryReading> {
         Ok(match &self.controllers {
+            Controllers::None => MemoryReading::default(),
             Controllers::V1 {
                 memory_usage,
                 memory_stat,
@@ -211,6 +227,7 @@ impl Cgroup {
     /// How many processes the kernel has killed because of the memory limit.
     pub(crate) fn oom_kills(&self) -> io::Result<u64> {
         let events = match &self.controllers {
+            Controllers::None => return Ok(0),
             Controllers::V1 { oom_control, .. } => read(oom_control)?,
             Controllers::V2 { memory_events, .. } => read(memory_events)?,
         };

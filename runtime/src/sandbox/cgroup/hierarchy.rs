@@ -3,6 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::user_namespace;
+
+/// Where a hierarchy is mounted for a user namespace, which is where libcontainer
+/// looks for it.
+pub(crate) const OWN_VIEW: &str = "/sys/fs/cgroup";
+
 /// The mounted hierarchies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Hierarchies {
@@ -13,9 +19,30 @@ pub(crate) struct Hierarchies {
 }
 
 impl Hierarchies {
-    /// Reads this process's mount table.
+    /// Reads this process's mount table. In a user namespace there is one hierarchy
+    /// that counts, or none.
     pub(crate) fn discover() -> io::Result<Self> {
+        if let Some(namespace) = user_namespace::current() {
+            return Ok(match namespace.ungrouped {
+                Some(_) => Self::default(),
+                None => Self::own_view(),
+            });
+        }
         Ok(parse_mounts(&std::fs::read_to_string("/proc/self/mounts")?))
+    }
+
+    /// The one that is mounted over all others where this process's own group is the
+    /// root of it.
+    pub(crate) fn own_view() -> Self {
+        Self {
+            v1: vec![],
+            v2: Some(OWN_VIEW.into()),
+        }
+    }
+
+    /// Whether there are none: then nothing limits, counts or freezes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.v1.is_empty() && self.v2.is_none()
     }
 
     /// Whether the controllers are v2's. Mixed hosts have theirs in v1.

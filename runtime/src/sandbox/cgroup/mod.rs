@@ -20,7 +20,7 @@ use super::protocol::EnvironmentId;
 
 pub(crate) use delegation::delegate;
 pub(crate) use group::{Cgroup, CpuUsage, deny_swap};
-pub(crate) use hierarchy::Hierarchies;
+pub(crate) use hierarchy::{Hierarchies, OWN_VIEW};
 pub(crate) use memory::MemoryReading;
 
 /// The parent of all groups of Lambent, below the root of each hierarchy.

@@ -13,6 +13,7 @@ use super::super::protocol::{
     EnvironmentId, Hello, InitCommand, InitReport, Process, StartError, StartRequest, Started,
 };
 use super::super::storage::LoopDevice;
+use super::super::stragglers::Stragglers;
 use super::super::worker::{self, Assignment, Host};
 use super::child::Child;
 use super::groups;
@@ -72,7 +73,8 @@ impl Environment {
         if self.worker.is_some() || self.init.is_some() || self.removing {
             return Err(StartError::Host("the environment is in use".to_owned()));
         }
-        if self.storage.is_none() {
+        // No user namespace has loop devices.
+        if self.storage.is_none() && host.hello.namespace.is_none() {
             let directory = &host.hello.storage_directory;
             // Without loop devices the worker falls back to a tmpfs and says so.
             self.storage =
@@ -222,7 +224,14 @@ impl Environment {
         self.killed = true;
         self.processes.forget();
         if let Some(worker) = &self.worker {
+            // Before nobody can tell any more who belongs to it.
+            let started = hierarchies
+                .is_empty()
+                .then(|| Stragglers::of(worker.child.pid));
             worker.child.kill();
+            if let Some(Ok(started)) = started {
+                started.kill();
+            }
             groups::kill(hierarchies, &self.cgroup);
         }
         if let Some(init) = &self.init {

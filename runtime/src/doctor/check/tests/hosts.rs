@@ -2,7 +2,7 @@
 
 use super::super::super::facts::{CgroupLayout, Cgroups, Facts, Namespace, Place, Tried};
 use super::super::super::finding::{Check, Status};
-use super::{fails, without_rights};
+use super::{UNGROUPED, fails, rootless, without_rights};
 
 /// One made-up host: its name, what is different from a sound one, and the gaps
 /// that are expected of it, each with parts of its meaning and of what mends it.
@@ -299,8 +299,8 @@ pub(super) const HOSTS: &[Host] = &[
             (Check::Privileges, Status::Fatal, "", "sudo"),
             (
                 Check::UserNamespaces,
-                Status::Missing,
-                "nothing for functions",
+                Status::Fatal,
+                "no function runs here without root",
                 "kernel.unprivileged_userns_clone=1",
             ),
         ],
@@ -316,7 +316,7 @@ pub(super) const HOSTS: &[Host] = &[
             (Check::Privileges, Status::Fatal, "", "sudo"),
             (
                 Check::UserNamespaces,
-                Status::Missing,
+                Status::Fatal,
                 "",
                 "kernel.apparmor_restrict_unprivileged_userns=0",
             ),
@@ -333,9 +333,123 @@ pub(super) const HOSTS: &[Host] = &[
             (Check::Privileges, Status::Fatal, "", "sudo"),
             (
                 Check::UserNamespaces,
-                Status::Missing,
+                Status::Fatal,
                 "",
                 "user.max_user_namespaces=15000",
+            ),
+        ],
+    ),
+    (
+        "an ordinary user with subordinate ids",
+        |facts| *facts = rootless(None, UNGROUPED),
+        &[
+            (Check::Privileges, Status::Missing, "by itself", "sudo"),
+            (Check::Cgroups, Status::Missing, "by itself", "Delegate=yes"),
+            (
+                Check::MemoryLimit,
+                Status::Degraded,
+                "RLIMIT_AS",
+                "systemd-run --user",
+            ),
+            (
+                Check::CpuLimit,
+                Status::Degraded,
+                "Lambda times it out",
+                "systemd-run --user",
+            ),
+            (
+                Check::ProcessLimit,
+                Status::Degraded,
+                "several environments",
+                "systemd-run --user",
+            ),
+            (
+                Check::Freezer,
+                Status::Degraded,
+                "stops on Lambda",
+                "systemd-run --user",
+            ),
+            (
+                Check::RootFileSystem,
+                Status::Missing,
+                "unpacked first",
+                "sudo",
+            ),
+        ],
+    ),
+    (
+        "an ordinary user with one id, and groups of its own",
+        |facts| *facts = rootless(Some("/etc/subuid has none for ann"), None),
+        &[
+            (Check::Privileges, Status::Missing, "by itself", "sudo"),
+            (
+                Check::FileOwners,
+                Status::Degraded,
+                "Lambda's user as its owner",
+                "--add-subuids 100000-165535",
+            ),
+            (
+                Check::TmpSize,
+                Status::Degraded,
+                "charged to the function's memory",
+                "sudo",
+            ),
+            (
+                Check::RootFileSystem,
+                Status::Missing,
+                "unpacked first",
+                "sudo",
+            ),
+        ],
+    ),
+    (
+        "a container of Podman whose /proc is masked",
+        |facts| {
+            *facts = rootless(None, None);
+            facts.place = Place::Podman;
+            if let Some(namespace) = &mut facts.namespace {
+                namespace.user = 0;
+            }
+            facts.mounts.proc = fails("mount proc", libc::EPERM);
+        },
+        &[
+            (
+                Check::Privileges,
+                Status::Missing,
+                "by itself",
+                "podman run",
+            ),
+            (
+                Check::Mounts,
+                Status::Fatal,
+                "no function runs",
+                "--security-opt unmask=ALL",
+            ),
+            (Check::TmpSize, Status::Degraded, "charged", "podman run"),
+            (
+                Check::RootFileSystem,
+                Status::Missing,
+                "unpacked first",
+                "podman run",
+            ),
+        ],
+    ),
+    (
+        "a container of Docker that may not make namespaces",
+        |facts| {
+            *facts = Facts {
+                place: Place::Docker,
+                ..without_rights(0)
+            };
+            facts.user_namespaces.tried = fails("make a user namespace", libc::EPERM);
+        },
+        &[
+            (Check::Privileges, Status::Fatal, "", "docker run"),
+            (
+                Check::UserNamespaces,
+                Status::Fatal,
+                "no function runs here without root",
+                "systempaths=unconfined",
             ),
         ],
     ),

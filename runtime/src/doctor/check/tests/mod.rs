@@ -12,6 +12,8 @@ use super::super::facts::{
 use super::super::finding::{Check, Finding, Status};
 use super::*;
 use crate::model::{EphemeralStorage, MemorySize};
+use crate::sandbox::user_namespace::{Ungrouped, UserNamespace};
+use lambent_images::Owners;
 
 fn fails(step: &str, errno: i32) -> Tried {
     let error = std::io::Error::from_raw_os_error(errno);
@@ -101,6 +103,37 @@ fn without_rights(uid: u32) -> Facts {
         },
         ..sound
     }
+}
+
+/// Why a rootless host has no cgroups for functions.
+const UNGROUPED: Option<&str> = Some("make a cgroup: Permission denied");
+
+/// The host of an ordinary user, with one id or many, with or without cgroups.
+fn rootless(single: Option<&str>, ungrouped: Option<&str>) -> Facts {
+    let mut facts = sound();
+    facts.user.in_user_namespace = true;
+    facts.namespace = Some(UserNamespace {
+        user: 1_000,
+        owners: match single {
+            Some(_) => Owners::One {
+                user: 993,
+                group: 990,
+            },
+            None => Owners::Any,
+        },
+        single: single.map(str::to_owned),
+        ungrouped: ungrouped.map(|reason| Ungrouped {
+            reason: reason.to_owned(),
+            shared: false,
+        }),
+    });
+    facts.mounts.erofs = fails("mount EROFS", libc::EPERM);
+    facts.storage.loop_device = fails("open /dev/loop-control", libc::EACCES);
+    facts.storage.ext4 = Tried::Untried;
+    if ungrouped.is_some() {
+        facts.cgroups = Cgroups::default();
+    }
+    facts
 }
 
 fn function(memory: u32, tmp: u32) -> FunctionConfiguration {
@@ -256,6 +289,41 @@ fn what_is_not_known_before_the_start_is_no_warning() {
         ..Facts::default()
     };
     assert_eq!(unenforced(&looked_at, &function(128, 512)), []);
+}
+
+#[test]
+fn an_ordinary_user_is_warned_of_each_limit_that_is_not_there() {
+    let ids = |facts: &Facts| -> Vec<Check> {
+        let function = function(128, 512);
+        // What is known before anything was tried is enough.
+        let looked_at = Facts {
+            namespaces: vec![],
+            mounts: Mounts::default(),
+            seccomp: Tried::Untried,
+            ..facts.clone()
+        };
+        unenforced(&looked_at, &function)
+            .iter()
+            .map(|gap| gap.id)
+            .collect()
+    };
+    let limits = [
+        Check::MemoryLimit,
+        Check::CpuLimit,
+        Check::ProcessLimit,
+        Check::Freezer,
+    ];
+    assert_eq!(ids(&rootless(None, UNGROUPED)), limits);
+    assert_eq!(
+        ids(&rootless(Some("one"), UNGROUPED)),
+        [
+            Check::FileOwners,
+            Check::MemoryLimit,
+            Check::CpuLimit,
+            Check::Freezer
+        ]
+    );
+    assert_eq!(ids(&rootless(None, None)), [Check::TmpSize]);
 }
 
 #[test]
