@@ -4,12 +4,14 @@ mod args;
 mod configured;
 mod demo;
 mod doctor;
+mod event;
 mod exit_status;
 mod extra_layers;
 mod image;
 mod invoke;
 mod layer;
 mod logs;
+mod measured;
 mod output;
 mod progress;
 mod ps;
@@ -19,6 +21,7 @@ mod serving;
 mod sink;
 mod stop;
 mod strict;
+mod tune;
 mod validate;
 
 use std::future::Future;
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
             Command::Stop => block_on(stop::run(directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Layer(command) => layer::run(command, &directories),
+            Command::Tune(command) => block_on(tune::run(*command, directories)),
             Command::Validate(command) => block_on(validate::run(*command, directories)),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),

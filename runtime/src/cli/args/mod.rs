@@ -6,6 +6,7 @@ mod layer;
 mod logging;
 mod running;
 mod serve;
+mod tune;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer
 use self::logging::LoggingSettings;
 pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
+pub(super) use self::tune::{Measurement, PictureFile, ReportOutput, Tune};
 pub(super) use self::validate::{ReportFormat, Validate};
 use super::exit_status::CommandError;
 use crate::model::{
@@ -90,6 +92,10 @@ pub(super) enum Command {
     /// Say all at once why Lambda would refuse an image, or not start it
     #[command(after_help = EXIT_STATUSES)]
     Validate(Box<Validate>),
+    /// Try a function with several memory sizes: what it takes and costs with each, which
+    /// is cheapest, fastest and enough
+    #[command(after_help = EXIT_STATUSES)]
+    Tune(Box<Tune>),
     /// Show what this host enforces and what not, what that means, and what mends it
     #[command(after_help = EXIT_STATUSES)]
     Doctor(Doctor),
@@ -159,6 +165,14 @@ pub(super) struct FunctionSettings {
     )]
     memory: MemorySize,
 
+    #[command(flatten)]
+    pub(super) other: OtherSettings,
+}
+
+/// Those that do not depend on how many memory sizes are meant.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Function")]
+pub(super) struct OtherSettings {
     /// Time limit of an invocation in seconds, 1 to 900
     #[arg(
         long,
@@ -271,6 +285,16 @@ fn read_env_file(
 impl FunctionSettings {
     /// The configuration that the settings describe.
     pub(super) fn configuration(self) -> Result<FunctionConfiguration, CommandError> {
+        self.other.configuration(self.memory)
+    }
+}
+
+impl OtherSettings {
+    /// The configuration that the settings describe, with so much memory.
+    pub(super) fn configuration(
+        self,
+        memory_size: MemorySize,
+    ) -> Result<FunctionConfiguration, CommandError> {
         let usage = |error: crate::model::EnvironmentError| CommandError::Usage(error.to_string());
         let mut environment = BTreeMap::new();
         for path in &self.env_file {
@@ -295,7 +319,7 @@ impl FunctionSettings {
         }
         Ok(FunctionConfiguration {
             function_name: self.name,
-            memory_size: self.memory,
+            memory_size,
             timeout: self.timeout,
             ephemeral_storage: self.tmp,
             environment,
