@@ -70,7 +70,7 @@ bench-serve: ## A service under load, and for a long time; ONLY=load|soak
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
 		cargo run --locked --release -p lambent-e2e --bin bench_serve -- $(ONLY)
 
-bench-tune: ## What tune finds in a function that is known
+bench-tune: ## What tune and soak find in functions that are known; ONLY=tune|soak
 	.ci/deps.sh test
 	@$(MAKE) --no-print-directory build
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \

@@ -29,7 +29,7 @@ c.getresponse()
 /// What comes before the lines of a function that is invoked again and again: `serve`
 /// calls a function with the number of each invocation.
 const SERVE: &str = r#"
-import http.client, os, socket, subprocess, threading, time
+import http.client, os, socket, threading, time
 def serve(handle):
     c = http.client.HTTPConnection("127.0.0.1", 9001)
     n = 0

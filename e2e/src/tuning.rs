@@ -1,4 +1,5 @@
-//! `make bench-tune`: what `lambent tune` says of a function whose durations are known.
+//! `make bench-tune`: what `lambent tune` and `lambent soak` say of functions whose
+//! durations and leaks are known.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use crate::fixtures::{self, Error, Fixture};
 use crate::{Lambent, Run, script};
 
-const USAGE: &str = "usage: bench_tune [tune]...";
+const USAGE: &str = "usage: bench_tune [tune|soak]...";
 
 /// CPU that the computing function uses, in milliseconds.
 const CPU_MS: f64 = 200.0;
@@ -18,7 +19,7 @@ type Table = fn() -> Result<String, Error>;
 
 /// Runs what the words of the command line ask for, all without any.
 pub fn run(words: &[OsString]) -> Result<(), Error> {
-    let parts: [(&str, Table); 1] = [("tune", tune)];
+    let parts: [(&str, Table); 2] = [("tune", tune), ("soak", soak)];
     let known = |word: &OsString| parts.iter().any(|(name, _)| word.to_str() == Some(name));
     if !words.iter().all(known) {
         return Err(USAGE.into());
@@ -85,5 +86,66 @@ fn tune() -> Result<String, Error> {
         );
     }
     let _ = writeln!(text, "\n{}", report["verdict"]);
+    Ok(text)
+}
+
+/// Functions that leak so much an invocation, and what is found; and a clean one over
+/// 10,000 invocations.
+fn soak() -> Result<String, Error> {
+    let mut text = String::from(
+        "`lambent soak` of functions whose leaks are known\n\
+         | leak | invocations | expected | found | error |\n|---|---|---|---|---|\n",
+    );
+    for (name, resource, code, invocations, expected) in [
+        (
+            "memory, 16 KB",
+            "memory",
+            "keep.append(b'x' * 16384)",
+            "5000",
+            16.0 / 1_024.0,
+        ),
+        (
+            "/tmp, 8 KB",
+            "tmp",
+            "open(f'/tmp/r{n}', 'wb').write(b'x' * 8192)",
+            "5000",
+            8.0 / 1_024.0,
+        ),
+        (
+            "a descriptor",
+            "descriptors",
+            "keep.append(os.open('/dev/null', os.O_RDONLY))",
+            "900",
+            1.0,
+        ),
+        (
+            "nothing",
+            "",
+            "keep.append(b'x' * 16384); keep.clear()",
+            "10000",
+            0.0,
+        ),
+    ] {
+        let code = format!("\nkeep = []\ndef handle(n): {code}\n");
+        let report = report("soak", &code, &["-n", invocations, "--memory", "512"])?;
+        let courses = report["courses"].as_array().ok_or("no courses")?;
+        let leaks = courses
+            .iter()
+            .filter(|course| course["finding"].is_object());
+        let leaks: Vec<_> = leaks.collect();
+        let course = leaks.iter().find(|course| course["resource"] == resource);
+        let found = course.and_then(|course| course["growth"]["perInvocation"].as_f64());
+        let (found, error) = match found {
+            Some(found) => (
+                format!("{found:.6}"),
+                format!("{:+.2} %", (found / expected - 1.0) * 100.0),
+            ),
+            None => (format!("{} findings", leaks.len()), "-".to_owned()),
+        };
+        let _ = writeln!(
+            text,
+            "| {name} | {invocations} | {expected:.6} | {found} | {error} |"
+        );
+    }
     Ok(text)
 }

@@ -25,6 +25,7 @@ mod sandbox;
 pub mod server;
 pub mod service;
 pub mod service_error;
+mod soak;
 mod state;
 mod statistics;
 mod sys;

@@ -1,4 +1,4 @@
-//! How near the findings of `lambent tune` are to what functions are
+//! How near the findings of `lambent tune` and `lambent soak` are to what functions are
 //! known to do: `make bench-tune`.
 
 use std::process::ExitCode;

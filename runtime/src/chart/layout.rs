@@ -294,7 +294,9 @@ fn rows_of_markers(chart: &Chart, x: &Axis, right: f64) -> Vec<u32> {
                 .iter()
                 .any(|(other, from, to)| *other == row && start - GAP < *to && end + GAP > *from)
         };
-        let row = (0..).find(|row| !meets(*row)).unwrap_or(0);
+        // Each label takes part of one row.
+        let rows_at_most = u32::try_from(chart.markers.len()).unwrap_or(u32::MAX);
+        let row = (0..rows_at_most).find(|row| !meets(*row)).unwrap_or(0);
         taken.push((row, start, end));
         rows.push(row);
     }

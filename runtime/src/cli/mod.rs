@@ -19,6 +19,7 @@ mod running;
 mod serve;
 mod serving;
 mod sink;
+mod soak;
 mod stop;
 mod strict;
 mod tune;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
             Command::Stop => block_on(stop::run(directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Layer(command) => layer::run(command, &directories),
+            Command::Soak(command) => block_on(soak::run(*command, directories)),
             Command::Tune(command) => block_on(tune::run(*command, directories)),
             Command::Validate(command) => block_on(validate::run(*command, directories)),
             Command::Doctor(command) => doctor::run(&command, &directories),

@@ -3,6 +3,7 @@
 
 mod actor;
 mod delivery;
+mod footprint;
 mod invocation;
 mod log;
 mod meter;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use footprint::Footprint;
 pub(crate) use invocation::RunningInvocation;
 pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
 
@@ -64,6 +66,7 @@ pub enum InitFailure {
 enum Command {
     Initialise(oneshot::Sender<Result<(), InitFailure>>),
     Invoke(Box<Invocation>, Reply),
+    Look(oneshot::Sender<Option<footprint::Places>>),
 }
 
 /// Where news of an invocation go, in this order.
@@ -110,6 +113,13 @@ impl ExecutionEnvironment {
     /// Whether an invocation finds it initialised.
     pub fn is_warm(&self) -> bool {
         !self.task.is_finished() && self.warm.load(Ordering::Relaxed)
+    }
+
+    /// What it holds now; none if none of its processes run.
+    pub(crate) async fn footprint(&self) -> Option<Footprint> {
+        let (sender, places) = oneshot::channel();
+        self.commands.send(Command::Look(sender)).await.ok()?;
+        Some(Footprint::read(&places.await.ok()??))
     }
 
     /// Runs one invocation to its end, after those before it.

@@ -5,6 +5,9 @@ use super::summary::Figures;
 use super::{Report, Summary};
 use crate::chart::{Chart, Form, LEFT, Marker, RIGHT, Scale, Series, Side};
 
+/// A figure, with its name and form.
+type Drawn<'a> = (&'a str, Form, fn(&Figures) -> f64);
+
 impl Report {
     /// The picture of the sweep.
     pub(crate) fn chart(&self) -> Chart {
@@ -57,7 +60,7 @@ impl Report {
     }
 
     /// Each figure, measured, and beyond the host (joined to the last measured one).
-    fn series(&self, figures: &[(&str, Form, fn(&Figures) -> f64)]) -> Vec<Series> {
+    fn series(&self, figures: &[Drawn<'_>]) -> Vec<Series> {
         let mut series = vec![];
         for (name, form, figure) in figures {
             let point = |size: &Summary| {

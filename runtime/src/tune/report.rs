@@ -183,7 +183,7 @@ impl Report {
             memory,
             figures
                 .init_ms
-                .map_or("-".to_owned(), |init| figure(init, 1)),
+                .map_or_else(|| "-".to_owned(), |init| figure(init, 1)),
             figure(figures.duration_p50_ms, 2),
             figure(figures.duration_p95_ms, 2),
             format!("{:.0} %", figures.throttled_share * 100.0),
@@ -235,7 +235,7 @@ impl Report {
                 mb(verdict.fastest_mb),
                 mb(verdict.balanced_mb)
             ));
-            sentences.push(self.bound(verdict));
+            sentences.push(Self::bound(verdict));
         } else {
             sentences.push(
                 "The function answered at no size, so there is nothing to compare: see its \
@@ -291,7 +291,7 @@ impl Report {
         sentences
     }
 
-    fn bound(&self, verdict: &Verdict) -> String {
+    fn bound(verdict: &Verdict) -> String {
         let what = match verdict.bound {
             Bound::Cpu => "The function is CPU-bound",
             Bound::Memory => "The function is memory-bound: it nearly fills its smallest size",

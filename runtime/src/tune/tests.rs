@@ -28,12 +28,9 @@ fn sample(mb: u32, wait_ms: f64, cpu_ms: f64, threads: f64) -> Sample {
         cold: false,
         duration_ms,
         init_ms: None,
-        billed_ms: {
-            let whole = duration_ms.ceil();
-            (0..)
-                .find(|ms| crate::statistics::number(*ms) >= whole)
-                .unwrap()
-        },
+        billed_ms: (1..1_000_000)
+            .find(|ms| crate::statistics::number(*ms) >= duration_ms)
+            .unwrap(),
         cpu_used_ms: cpu_ms,
         throttled_ms: computing * (1.0 - (share / threads).min(1.0)),
         max_memory_used_mb: 40,

@@ -6,6 +6,7 @@ mod layer;
 mod logging;
 mod running;
 mod serve;
+mod soak;
 mod tune;
 mod validate;
 
@@ -23,6 +24,7 @@ pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer
 use self::logging::LoggingSettings;
 pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
+pub(super) use self::soak::Soak;
 pub(super) use self::tune::{Measurement, PictureFile, ReportOutput, Tune};
 pub(super) use self::validate::{ReportFormat, Validate};
 use super::exit_status::CommandError;
@@ -96,6 +98,9 @@ pub(super) enum Command {
     /// is cheapest, fastest and enough
     #[command(after_help = EXIT_STATUSES)]
     Tune(Box<Tune>),
+    /// Invoke a function again and again in one environment, and say what it leaks
+    #[command(after_help = EXIT_STATUSES)]
+    Soak(Box<Soak>),
     /// Show what this host enforces and what not, what that means, and what mends it
     #[command(after_help = EXIT_STATUSES)]
     Doctor(Doctor),

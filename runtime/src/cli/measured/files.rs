@@ -11,7 +11,7 @@ pub(in crate::cli) fn check(measurement: &Measurement) -> Result<(), CommandErro
     let pictures = measurement.plot.iter().map(PictureFile::path);
     for path in pictures.chain(measurement.report.as_deref()) {
         let parent = path.parent().filter(|parent| *parent != Path::new(""));
-        let parent = parent.unwrap_or(Path::new("."));
+        let parent = parent.unwrap_or_else(|| Path::new("."));
         if !parent.is_dir() || path.is_dir() {
             return Err(CommandError::Usage(format!(
                 "cannot write {}: {}",
