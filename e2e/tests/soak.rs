@@ -13,6 +13,15 @@ def handle(n):
     with open(f'/tmp/request-{n}.bin', 'wb') as file: file.write(b'x' * 32768)
 ";
 
+/// A child process and a thread of each invocation.
+const LEAKS_PROCESSES: &str = "
+keep = []
+done = threading.Event()
+def handle(n):
+    if os.fork() == 0: time.sleep(1000)
+    threading.Thread(target=done.wait, daemon=True).start()
+";
+
 /// A file that stays the same, and a cache that is full after 20 invocations.
 const CACHES: &str = "
 keep = {}
@@ -104,6 +113,22 @@ fn privileged_leaks_are_found_within_5_percent() {
         html.contains("request-*.bin") && html.contains("<svg"),
         "{html}"
     );
+}
+
+#[test]
+fn privileged_processes_and_threads_are_counted() {
+    if !privileged() {
+        return;
+    }
+    let run = soak(LEAKS_PROCESSES, &["-n", "100", "--environments", "2"]);
+    assert_eq!(run.status, 1, "{run:?}");
+    let report = report(&run);
+    assert_near(rate(&report, "processes"), 1.0);
+    assert_near(rate(&report, "threads"), 2.0);
+    assert_eq!(course(&report, "threads")["growingEnvironments"], 2);
+    let names = &course(&report, "processes")["finding"]["growing"];
+    assert!(names["python*"]["count"].as_u64() > Some(60), "{names}");
+    assert!(course(&report, "tmp")["finding"].is_null(), "{report}");
 }
 
 #[test]

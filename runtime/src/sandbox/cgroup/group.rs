@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
@@ -186,7 +187,10 @@ impl Cgroup {
 
     /// The process ids of its members, as the reader's namespace numbers them.
     pub(crate) fn processes(&self) -> io::Result<Vec<u32>> {
-        let list = read(&self.processes)?;
+        // v1 gives every read of an open file the list of its first one, unless a second
+        // has passed without any.
+        let fresh = File::open(format!("/proc/self/fd/{}", self.processes.as_raw_fd()))?;
+        let list = read(&fresh)?;
         Ok(list.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
