@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-serve bench-smoke fuzz
+.PHONY: help deps build demo fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-serve bench-tune bench-smoke fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -52,7 +52,7 @@ advisories: ## Check dependencies for known faults (fetches the database)
 	.ci/deps.sh lint
 	cargo deny --config .cargo/deny.toml check advisories
 
-bench: bench-import bench-limits bench-serve ## All benches
+bench: bench-import bench-limits bench-serve bench-tune ## All benches
 
 bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N
 	.ci/deps.sh bench
@@ -70,6 +70,12 @@ bench-serve: ## A service under load, and for a long time; ONLY=load|soak
 	@$(MAKE) --no-print-directory build
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
 		cargo run --locked --release -p lambent-e2e --bin bench_serve -- $(ONLY)
+
+bench-tune: ## What tune and soak find in functions that are known; ONLY=tune|soak
+	.ci/deps.sh test
+	@$(MAKE) --no-print-directory build
+	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
+		cargo run --locked --release -p lambent-e2e --bin bench_tune -- $(ONLY)
 
 # Not the release build, which takes minutes: figures are not what this is for.
 bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed

@@ -25,6 +25,7 @@ pub mod resources;
 pub mod script;
 pub mod serve;
 pub mod subscriber;
+pub mod tuning;
 pub mod vm;
 pub mod wait;
 

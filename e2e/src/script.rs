@@ -26,6 +26,37 @@ c.request("GET", "/2018-06-01/runtime/invocation/next")
 c.getresponse()
 "#;
 
+/// What comes before the lines of a function that is invoked again and again: `serve`
+/// calls a function with the number of each invocation.
+const SERVE: &str = r#"
+import http.client, os, socket, threading, time
+def serve(handle):
+    c = http.client.HTTPConnection("127.0.0.1", 9001)
+    n = 0
+    while True:
+        c.request("GET", "/2018-06-01/runtime/invocation/next")
+        r = c.getresponse()
+        i = r.headers["lambda-runtime-aws-request-id"]
+        r.read()
+        n += 1
+        handle(n)
+        c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", '"done"')
+        c.getresponse().read()
+"#;
+
+/// The arguments that put `code` in the place of a runtime, which defines `handle`; it
+/// is called with the number of each invocation, from 1.
+pub fn serving(code: &str) -> [String; 4] {
+    let code = format!("{SERVE}{code}\nserve(handle)\n");
+    let entrypoint = json!(["/usr/bin/python3", "-c", code]).to_string();
+    [
+        "--entrypoint".into(),
+        entrypoint,
+        "--cmd".into(),
+        "[]".into(),
+    ]
+}
+
 /// Starts `lambent invoke` with `code` in the place of a runtime, after it has
 /// taken the event.
 ///

@@ -9,9 +9,7 @@ use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, Packa
 use tokio::sync::watch;
 
 use crate::doctor::{Facts, Finding, probe, unenforced};
-use crate::environment::{
-    Deaths, DebugPort, EnvironmentSettings, ExecutionEnvironment, Standing,
-};
+use crate::environment::{Deaths, DebugPort, EnvironmentSettings, ExecutionEnvironment, Standing};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
     FunctionConfiguration, FunctionName, Identity, InitializationType, Package, TASK_ROOT, Version,

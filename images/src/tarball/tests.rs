@@ -314,7 +314,11 @@ fn refusals() {
                 .end(),
             ErrorKind::LimitExceeded,
         ),
-        ("cut body", Tar::new().file("f", "xyz").0[..514].to_vec(), invalid),
+        (
+            "cut body",
+            Tar::new().file("f", "xyz").0[..514].to_vec(),
+            invalid,
+        ),
         ("cut header", ok().0[..100].to_vec(), invalid),
     ];
     for (name, stream, kind) in cases {

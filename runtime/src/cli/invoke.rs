@@ -1,13 +1,9 @@
 //! `lambent invoke`: prepare, start, invoke, print. No daemon is needed.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::args::{Invoke, OutputFormat};
+use super::event_input::event;
 use super::exit_status::{CommandError, ExitStatus};
 use super::extra_layers;
 use super::progress::ProgressDisplay;
@@ -17,7 +13,7 @@ use super::{interrupted, output};
 use crate::control_plane::LayerStore;
 use crate::environment::{DebugPort, ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
-use crate::model::{Failure, InitializationType, MAX_EVENT_BYTES};
+use crate::model::{Failure, InitializationType};
 use crate::sandbox::RUNTIME_API;
 use crate::service::Service;
 use crate::state::StateDirectories;
@@ -31,8 +27,8 @@ pub(super) async fn run(
         platform: command.choice.platform(),
         name: None,
     };
-    let strict = command.function.strict;
-    let layers = command.function.layer.clone();
+    let strict = command.function.other.strict;
+    let layers = command.function.other.layer.clone();
     extra_layers::check(&layers, strict)?;
     let mut function = command.function.configuration()?;
     function.logging = command.logging.logging()?;
@@ -171,51 +167,4 @@ fn judge(result: &InvocationResult) -> ExitStatus {
             ExitStatus::FunctionError
         }
     }
-}
-
-/// The event's bytes, checked as Lambda checks them.
-fn event(file: Option<&Path>, payload: Option<String>) -> Result<Bytes, CommandError> {
-    let (name, bytes) = match (file, payload) {
-        (None, None) => return Ok(Bytes::from_static(b"{}")),
-        (None, Some(text)) => ("--payload".to_owned(), text.into_bytes()),
-        (Some(path), _) => {
-            let limit = MAX_EVENT_BYTES as u64 + 1;
-            let mut bytes = vec![];
-            let (name, read) = if path == Path::new("-") {
-                let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
-                ("standard input".to_owned(), read)
-            } else {
-                let read =
-                    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-                (path.display().to_string(), read)
-            };
-            read.map_err(|error| {
-                CommandError::Usage(format!("cannot read the event from {name}: {error}"))
-            })?;
-            (name, bytes)
-        }
-    };
-    if bytes.len() > MAX_EVENT_BYTES {
-        return Err(CommandError::Usage(format!(
-            "the event from {name} has more than {MAX_EVENT_BYTES} bytes, Lambda's limit for a \
-             synchronous invocation"
-        )));
-    }
-    if bytes.trim_ascii().is_empty() {
-        return Err(CommandError::Usage(format!(
-            "the event from {name} is empty; Lambda requires JSON"
-        )));
-    }
-    if bytes.starts_with(b"file://") || bytes.starts_with(b"@") {
-        return Err(CommandError::Usage(format!(
-            "{name} takes the event itself; to read it from a file, use --event FILE"
-        )));
-    }
-    // Only whether it is JSON: the function gets the bytes as they are.
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
-        return Err(CommandError::Usage(format!(
-            "the event from {name} is not JSON, which Lambda requires: {error}"
-        )));
-    }
-    Ok(bytes.into())
 }

@@ -5,12 +5,14 @@ mod configured;
 mod demo;
 mod doctor;
 mod event;
+mod event_input;
 mod exit_status;
 mod extra_layers;
 mod image;
 mod invoke;
 mod layer;
 mod logs;
+mod measured;
 mod output;
 mod progress;
 mod ps;
@@ -18,9 +20,11 @@ mod running;
 mod serve;
 mod serving;
 mod sink;
+mod soak;
 mod stop;
 mod strict;
 mod test;
+mod tune;
 mod validate;
 
 use std::future::Future;
@@ -63,6 +67,8 @@ pub fn main() -> ExitCode {
             Command::Stop => block_on(stop::run(directories)),
             Command::Image(command) => block_on(image::run(*command, directories)),
             Command::Layer(command) => layer::run(command, &directories),
+            Command::Soak(command) => block_on(soak::run(*command, directories)),
+            Command::Tune(command) => block_on(tune::run(*command, directories)),
             Command::Validate(command) => block_on(validate::run(*command, directories)),
             Command::Test(command) => block_on(test::run(*command, directories)),
             Command::Event(command) => event::run(&command),

@@ -32,8 +32,8 @@ pub(super) async fn run(
     command: Serve,
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
-    let strict = command.function.strict;
-    let layers = command.function.layer.clone();
+    let strict = command.function.other.strict;
+    let layers = command.function.other.layer.clone();
     extra_layers::check(&layers, strict)?;
     let configuration = command.function.configuration()?;
     let chosen = configured::choose(&command.endpoint)?;

@@ -97,6 +97,10 @@ pub(super) async fn run(
                     actor.initialised = Some(reply);
                     actor.handle(Event::Initialise);
                 }
+                Some(Command::Look(reply)) => {
+                    // Whoever asked may have left.
+                    let _ = reply.send(actor.places());
+                }
                 None => {
                     ending = true;
                     actor.handle(Event::Shutdown);

@@ -4,6 +4,7 @@
 mod actor;
 mod debug;
 mod delivery;
+mod footprint;
 mod invocation;
 mod log;
 mod meter;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use debug::DebugPort;
+pub(crate) use footprint::Footprint;
 pub(crate) use invocation::RunningInvocation;
 pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
 pub(crate) use standing::{Deaths, Standing};
@@ -99,6 +101,7 @@ pub enum InitFailure {
 enum Command {
     Initialise(oneshot::Sender<Result<(), InitFailure>>),
     Invoke(Box<Invocation>, Reply),
+    Look(oneshot::Sender<Option<footprint::Places>>),
 }
 
 /// Where news of an invocation go, in this order.
@@ -151,6 +154,13 @@ impl ExecutionEnvironment {
     /// again, in its own time.
     pub fn is_dead(&self) -> bool {
         self.task.is_finished() || self.standing.is_dead()
+    }
+
+    /// What it holds now; none if none of its processes run.
+    pub(crate) async fn footprint(&self) -> Option<Footprint> {
+        let (sender, places) = oneshot::channel();
+        self.commands.send(Command::Look(sender)).await.ok()?;
+        Some(Footprint::read(&places.await.ok()??))
     }
 
     /// Runs one invocation to its end, after those before it.

@@ -9,7 +9,7 @@ use super::field::Field;
 use super::model::{Case, Check, Event, Expectation, Form, Function, Start, Suite};
 use super::read::{Files, Result, client_context, filter, payload};
 use super::resources::{Resources, expanded, resolved, resources, with_defaults};
-use crate::model::{CognitoIdentity, validate_user_environment};
+use crate::model::{CognitoIdentity, InvalidTraceId, TraceId, validate_user_environment};
 
 /// Members of a test that mean something here.
 const TEST: [&str; 9] = [
@@ -218,12 +218,12 @@ fn event(test: &Field<'_>) -> Result<Event> {
                 identity_pool_id: pool?,
             })
         });
-    let trace = test.get("xray").map(|xray| -> Result<String> {
+    let trace = test.get("xray").map(|xray| -> Result<TraceId> {
         let [root, parent, sampled] = XRAY.map(|default| text(&xray, default));
-        Ok(format!(
-            "Root={};Parent={};Sampled={}",
-            root?, parent?, sampled?
-        ))
+        let header = format!("Root={};Parent={};Sampled={}", root?, parent?, sampled?);
+        header
+            .parse()
+            .map_err(|error: InvalidTraceId| xray.place.error(error.to_string()))
     });
     Ok(Event {
         payload: payload(bytes.into_bytes(), &place)?,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::configuration::Place;
-use crate::model::{ClientContext, CognitoIdentity, FunctionConfiguration};
+use crate::model::{ClientContext, CognitoIdentity, FunctionConfiguration, TraceId};
 
 /// A suite as its file has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ pub(crate) struct Event {
     pub(crate) client_context: Option<ClientContext>,
     pub(crate) cognito_identity: Option<CognitoIdentity>,
     /// An X-Ray header; else a new one.
-    pub(crate) trace: Option<String>,
+    pub(crate) trace: Option<TraceId>,
 }
 
 /// Something that has to hold.

@@ -7,7 +7,9 @@ mod layer;
 mod logging;
 mod running;
 mod serve;
+mod soak;
 mod test;
+mod tune;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -25,7 +27,9 @@ pub(super) use self::layer::{LayerCommand, LayerSource, ListLayers, PublishLayer
 use self::logging::LoggingSettings;
 pub(super) use self::running::{Logs, Ps, Since};
 pub(super) use self::serve::{Endpoint, Events, Serve};
+pub(super) use self::soak::Soak;
 pub(super) use self::test::{Test, TestFormat};
+pub(super) use self::tune::{Measurement, PictureFile, ReportOutput, Tune};
 pub(super) use self::validate::{ReportFormat, Validate};
 use super::exit_status::CommandError;
 use crate::model::{
@@ -100,6 +104,13 @@ pub(super) enum Command {
     Test(Box<Test>),
     /// Print a sample event as AWS's services send it
     Event(Box<Event>),
+    /// Try a function with several memory sizes: what it takes and costs with each, which
+    /// is cheapest, fastest and enough
+    #[command(after_help = EXIT_STATUSES)]
+    Tune(Box<Tune>),
+    /// Invoke a function again and again in one environment, and say what it leaks
+    #[command(after_help = EXIT_STATUSES)]
+    Soak(Box<Soak>),
     /// Show what this host enforces and what not, what that means, and what mends it
     #[command(after_help = EXIT_STATUSES)]
     Doctor(Doctor),
@@ -113,12 +124,15 @@ impl Command {
     /// a bundle, which is to be the user's own.
     pub(super) fn makes_namespaces(&self) -> bool {
         match self {
-            Self::Ps(_) | Self::Logs(_) | Self::Stop => false,
+            Self::Ps(_) | Self::Logs(_) | Self::Stop | Self::Event(_) => false,
             Self::Image(command) => !matches!(**command, ImageCommand::Unpack(_)),
             Self::Invoke(_)
             | Self::Serve(_)
             | Self::Layer(_)
             | Self::Validate(_)
+            | Self::Test(_)
+            | Self::Tune(_)
+            | Self::Soak(_)
             | Self::Doctor(_)
             | Self::Demo(_) => true,
         }
@@ -192,6 +206,14 @@ pub(super) struct FunctionSettings {
     )]
     memory: MemorySize,
 
+    #[command(flatten)]
+    pub(super) other: OtherSettings,
+}
+
+/// Those that do not depend on how many memory sizes are meant.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Function")]
+pub(super) struct OtherSettings {
     /// Time limit of an invocation in seconds, 1 to 900
     #[arg(
         long,
@@ -304,6 +326,16 @@ fn read_env_file(
 impl FunctionSettings {
     /// The configuration that the settings describe.
     pub(super) fn configuration(self) -> Result<FunctionConfiguration, CommandError> {
+        self.other.configuration(self.memory)
+    }
+}
+
+impl OtherSettings {
+    /// The configuration that the settings describe, with so much memory.
+    pub(super) fn configuration(
+        self,
+        memory_size: MemorySize,
+    ) -> Result<FunctionConfiguration, CommandError> {
         let usage = |error: crate::model::EnvironmentError| CommandError::Usage(error.to_string());
         let mut environment = BTreeMap::new();
         for path in &self.env_file {
@@ -328,7 +360,7 @@ impl FunctionSettings {
         }
         Ok(FunctionConfiguration {
             function_name: self.name,
-            memory_size: self.memory,
+            memory_size,
             timeout: self.timeout,
             ephemeral_storage: self.tmp,
             environment,

@@ -12,7 +12,7 @@ use super::files::SelectedCase;
 use super::outcome::{Outcome, actual};
 use super::stage::Stage;
 use crate::environment::{InitFailure, Invocation, InvocationResult};
-use crate::model::{InitializationType, TraceId};
+use crate::model::InitializationType;
 use crate::service::{FunctionEnvironment, Service};
 use crate::suite::{Actual, Mismatch, Start, judge};
 
@@ -145,7 +145,7 @@ async fn warmed(
     match new.environment.initialise().await {
         Ok(()) => Ok(new),
         Err(InitFailure::Host(reason)) => Err(CommandError::Host(reason)),
-        Err(InitFailure::Function) => {
+        Err(InitFailure::Function(_)) => {
             new.environment.shutdown().await;
             runner.environment(case)
         }
@@ -217,7 +217,7 @@ async fn invoke(
         ..Invocation::new(event.payload.clone())
     };
     if let Some(trace) = &event.trace {
-        invocation.trace_id = TraceId::again(trace.clone());
+        invocation.trace_id = trace.clone();
     }
     let invoked = environment.environment.invoke(invocation).await;
     let result = invoked.map_err(|gone| {

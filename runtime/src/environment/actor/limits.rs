@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::super::footprint::Places;
 use super::{Actor, Pace};
 use crate::model::{Event, Failure};
 use crate::telemetry;
@@ -49,6 +50,20 @@ impl Actor {
             self.memory_peak = limit;
             self.handle(Event::Failed(Failure::OutOfMemory));
         }
+    }
+
+    /// Where what the environment holds can be read; none without processes.
+    pub(super) fn places(&self) -> Option<Places> {
+        let meter = &self.runtime.as_ref()?.meter;
+        let (reading, tmp) = (meter.memory(), meter.tmp());
+        let tmp_bytes = tmp.used();
+        let files_in_memory = if tmp.charged { tmp_bytes } else { 0 };
+        Some(Places {
+            memory_bytes: reading.anonymous + reading.shared.saturating_sub(files_in_memory),
+            tmp_bytes,
+            tmp: tmp.directory.try_clone().ok()?,
+            processes: meter.cgroup().processes().ok()?,
+        })
     }
 
     pub(super) fn sample_memory(&mut self) {

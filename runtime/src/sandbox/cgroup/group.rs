@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
@@ -203,7 +204,10 @@ impl Cgroup {
         let Some(processes) = &self.processes else {
             return Ok(vec![]);
         };
-        let list = read(processes)?;
+        // v1 gives every read of an open file the list of its first one, unless a second
+        // has passed without any.
+        let fresh = File::open(format!("/proc/self/fd/{}", processes.as_raw_fd()))?;
+        let list = read(&fresh)?;
         Ok(list.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
