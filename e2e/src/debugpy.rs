@@ -1,4 +1,4 @@
-//! A debugger of Python: debugpy from PyPI in the function, and the few words of the
+//! A debugger of Python: debugpy from its registry in the function, and the few words of the
 //! Debug Adapter Protocol that an editor says to it.
 
 use std::io::{BufRead, BufReader, Read, Write};

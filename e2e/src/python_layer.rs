@@ -1,4 +1,4 @@
-//! Packages from PyPI, as a layer would have them, for the Python of the images.
+//! Packages from their registry, as a layer would have them, for the Python of the images.
 
 use std::path::PathBuf;
 

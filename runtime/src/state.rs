@@ -164,11 +164,13 @@ fn is_own(directory: &Path) -> bool {
 mod tests {
     use super::*;
 
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+
     #[test]
     fn an_ordinary_users_directories_are_xdgs() {
         let home = ("HOME", "/home/ann");
         // (variables, whether the runtime directory is the user's, where)
-        let cases: [(&[(&str, &str)], bool, &str, &str); 5] = [
+        let cases: [(Variables<'_>, bool, &str, &str); 5] = [
             (
                 &[home, ("XDG_RUNTIME_DIR", "/run/user/1000")],
                 true,

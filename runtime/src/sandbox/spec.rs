@@ -54,6 +54,10 @@ const READONLY_PATHS: &[&str] = &[
 ];
 
 /// Where the worker has put things, and what it found out.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a finding of its own about the host"
+)]
 #[derive(Debug, Clone)]
 pub(crate) struct Placement<'a> {
     /// The mounted root file system.

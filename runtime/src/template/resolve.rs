@@ -477,15 +477,14 @@ Resources:
 
     #[test]
     fn names_that_double_end_soon() {
-        let name = |level: usize| match level {
-            0 => "  N0: {Type: 'AWS::Serverless::LayerVersion'}".to_owned(),
-            _ => {
-                let below = format!("${{N{0}}}${{N{0}}}", level - 1);
-                format!(
-                    "  N{level}: {{Type: 'AWS::Serverless::LayerVersion', Properties: \
-                     {{LayerName: !Sub '{below}'}}}}"
-                )
-            }
+        let name = |level: usize| {
+            let Some(below) = level.checked_sub(1) else {
+                return "  N0: {Type: 'AWS::Serverless::LayerVersion'}".to_owned();
+            };
+            format!(
+                "  N{level}: {{Type: 'AWS::Serverless::LayerVersion', Properties: \
+                 {{LayerName: !Sub '${{N{below}}}${{N{below}}}'}}}}"
+            )
         };
         let names: Vec<_> = (0..60).map(name).collect();
         let resolve = |last: usize| {

@@ -118,7 +118,8 @@ pub(super) fn kernel(facts: &Facts) -> Finding {
 /// What lets a container mount and make namespaces: all rights, or less where a user
 /// namespace is there already.
 fn namespace_rights(facts: &Facts) -> String {
-    let nested = facts.namespace.as_ref().and(remedy::nested(facts.place));
+    let namespace = facts.namespace.as_ref();
+    let nested = namespace.and_then(|_| remedy::nested(facts.place));
     nested
         .or_else(|| remedy::container(facts.place))
         .unwrap_or_else(|| remedy::root(facts))

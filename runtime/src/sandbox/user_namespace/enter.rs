@@ -56,6 +56,10 @@ pub(crate) fn enter_if_needed() {
 }
 
 /// How the ids of the new namespace come about.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, at the start of a process"
+)]
 enum Plan {
     /// This process may map all ids that it has: root of a container.
     Identity { users: String, groups: String },
@@ -148,7 +152,7 @@ fn enter() -> io::Result<Option<String>> {
         unshare()?;
         Some(reason)
     } else {
-        let mapper = Mapper::start(plan)?;
+        let mapper = Mapper::start(&plan)?;
         let unshared = unshare();
         let outcome = mapper.finish(unshared.is_ok());
         unshared?;
@@ -161,8 +165,8 @@ fn enter() -> io::Result<Option<String>> {
 }
 
 /// Does it in a child first: a process that is in a new namespace and not its root is
-/// less than it was, and cannot return. AppArmor lets some make one in which they
-/// may do nothing; root without CAP_SETFCAP may make one that it cannot be in.
+/// less than it was, and cannot return. `AppArmor` lets some make one in which they
+/// may do nothing; root without `CAP_SETFCAP` may make one that it cannot be in.
 fn attempt(uid: u32, gid: u32) -> io::Result<()> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     match sys::fork()? {
@@ -218,7 +222,7 @@ struct Mapper {
 }
 
 impl Mapper {
-    fn start(plan: Plan) -> io::Result<Self> {
+    fn start(plan: &Plan) -> io::Result<Self> {
         let (wait, go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (result, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let parent = std::process::id();
