@@ -4,7 +4,7 @@
 #   docker build -t lambent .
 #   docker run --privileged --cgroupns=host -v /dev:/dev -v lambent:/var/lib/lambent lambent doctor
 #
-# What works with fewer rights is in the README, under "In containers and in CI".
+# What works with fewer rights is in the README, under "Without root, in containers and in CI".
 
 # The distribution that the program was built on, or a later one: it links the C library.
 ARG BASE=debian:stable-slim

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::Child;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -15,6 +16,25 @@ const SOURCE: &str = include_str!("../functions/python/app.py");
 
 /// A statement of the handler.
 const STATEMENT: &str = "action = ACTIONS.get(name)";
+
+/// A command that does not outlive a test that fails.
+struct Running(Option<Child>);
+
+impl Running {
+    fn finish(mut self) -> Run {
+        let child = self.0.take().unwrap();
+        child.wait_with_output().unwrap().into()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
 
 /// A port that nobody uses at the moment.
 fn free_port() -> u16 {
@@ -46,7 +66,7 @@ fn privileged_a_debugger_attaches_and_has_time() {
     ]);
     let directory = tempfile::tempdir().unwrap();
     let event = json!({"action": "echo", "word": "xyzzy"});
-    let child = lambent.start_invoke(
+    let child = Running(Some(lambent.start_invoke(
         &debugpy::image(directory.path(), SOURCE),
         &event,
         &[
@@ -59,7 +79,7 @@ fn privileged_a_debugger_attaches_and_has_time() {
             "--entrypoint",
             &entrypoint.to_string(),
         ],
-    );
+    )));
     let mut debugger = Debugger::connect(port);
     debugger.ask(
         "initialize",
@@ -86,7 +106,7 @@ fn privileged_a_debugger_attaches_and_has_time() {
     let seen = debugger.ask("evaluate", &expression);
     assert_eq!(seen["result"], "'xyzzy'");
     debugger.say("continue", &json!({"threadId": thread}));
-    let run: Run = child.wait_with_output().unwrap().into();
+    let run = child.finish();
     assert_eq!(run.status, 0, "{run:?}");
     let printed: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(printed["payload"]["event"]["word"], "xyzzy", "{printed}");

@@ -396,8 +396,9 @@ fn privileged_who_fails_takes_the_others_along() {
     assert_eq!(error(&run, 0), (killed.0.to_owned(), killed.1.to_owned()));
     let notes = notes(&run.stderr);
     let all = sequence(&notes);
-    let ends = ["runtime SIGTERM", "good SHUTDOWN"].map(str::to_owned);
-    assert!(all.ends_with(&ends), "{all:?}");
+    // The good one may note its INVOKE when the runtime is at its end already.
+    assert!(all.contains(&"runtime SIGTERM".to_owned()), "{all:?}");
+    assert_eq!(all.last().map(String::as_str), Some("good SHUTDOWN"));
     let last = &notes[notes.len() - 1]["event"];
     assert_eq!(last["shutdownReason"], "failure", "{last}");
 }

@@ -13,13 +13,14 @@ def handle(n):
     with open(f'/tmp/request-{n}.bin', 'wb') as file: file.write(b'x' * 32768)
 ";
 
-/// A child process and a thread of each invocation.
+/// A child process, a thread and a socket of each invocation.
 const LEAKS_PROCESSES: &str = "
 keep = []
 done = threading.Event()
 def handle(n):
     if os.fork() == 0: time.sleep(1000)
     threading.Thread(target=done.wait, daemon=True).start()
+    keep.append(socket.socket())
 ";
 
 /// A file that stays the same, and a cache that is full after 20 invocations.
@@ -125,6 +126,7 @@ fn privileged_processes_and_threads_are_counted() {
     let report = report(&run);
     assert_near(rate(&report, "processes"), 1.0);
     assert_near(rate(&report, "threads"), 2.0);
+    assert_near(rate(&report, "sockets"), 1.0);
     assert_eq!(course(&report, "threads")["growingEnvironments"], 2);
     let names = &course(&report, "processes")["finding"]["growing"];
     assert!(names["python*"]["count"].as_u64() > Some(60), "{names}");

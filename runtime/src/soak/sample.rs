@@ -68,6 +68,8 @@ impl Sample {
         }
         let descriptors = held.processes.iter().map(|process| process.2.len() as u64);
         let all = held.processes.iter().flat_map(|process| &process.2);
+        // A child has its parent's too.
+        let sockets: BTreeSet<_> = all.filter(|link| link.starts_with("socket:")).collect();
         Self {
             environment,
             invocation,
@@ -76,7 +78,7 @@ impl Sample {
             tmp_bytes: held.tmp_bytes,
             tmp_files: held.files.len() as u64,
             descriptors: descriptors.max().unwrap_or(0),
-            sockets: all.filter(|link| link.starts_with("socket:")).count() as u64,
+            sockets: sockets.len() as u64,
             threads: held.processes.iter().map(|process| process.1).sum(),
             processes: held.processes.len() as u64,
             files: tally_files(held.files.iter()),

@@ -2,8 +2,8 @@
 //!
 //! From AWS's public price list, as of August 2025, when INIT came to be billed for
 //! every function. The first tier of duration (up to six billion GB-seconds a month
-//! for x86), without the free tier. Only regions whose prices were looked at are here;
-//! for others the user has to say them.
+//! for x86), without the free tier. Only regions that are known to have
+//! these prices are here; for others the user has to say them.
 
 use std::str::FromStr;
 
