@@ -203,7 +203,10 @@ fn random_trees() {
             for (name, entry) in &tree {
                 writer.put(&Path::new("tree").join(OsStr::from_bytes(name)), entry);
             }
-            writer.expected.insert("tree".into(), implied());
+            // Links to nothing are left out, and then there may be nothing at all.
+            if !writer.expected.is_empty() {
+                writer.expected.insert("tree".into(), implied());
+            }
             checker.check(writer).map_err(TestCaseError::fail)
         })
         .unwrap();
