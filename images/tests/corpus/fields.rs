@@ -127,8 +127,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "P18 cut in the padding",
             Tar::new().file("f", "x").0[..1000].to_vec(),
-            // As Go's reader does, and so umoci, containerd and Podman.
-            Names(&["f"]),
+            Refused(Invalid, "truncated"),
         ),
     ]
 }
