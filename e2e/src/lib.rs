@@ -18,6 +18,7 @@ pub mod load;
 pub mod nested;
 pub mod ordinary;
 pub mod otlp;
+mod parts;
 pub mod pillow;
 mod python_layer;
 pub mod readme;

@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::fixtures::{self, Error, Fixture};
+use crate::fixtures::{Error, Fixture};
+use crate::parts::{self, Table};
 use crate::{Lambent, Run, script};
 
 const USAGE: &str = "usage: bench_tune [tune|soak]...";
@@ -14,28 +15,10 @@ const USAGE: &str = "usage: bench_tune [tune|soak]...";
 /// CPU that the computing function uses, in milliseconds.
 const CPU_MS: f64 = 200.0;
 
-/// Measures, and writes a table of it.
-type Table = fn() -> Result<String, Error>;
-
 /// Runs what the words of the command line ask for, all without any.
 pub fn run(words: &[OsString]) -> Result<(), Error> {
     let parts: [(&str, Table); 2] = [("tune", tune), ("soak", soak)];
-    let known = |word: &OsString| parts.iter().any(|(name, _)| word.to_str() == Some(name));
-    if !words.iter().all(known) {
-        return Err(USAGE.into());
-    }
-    fixtures::build(&fixtures::directory())?;
-    for (name, table) in parts {
-        if words.is_empty() || words.iter().any(|word| word.to_str() == Some(name)) {
-            print(&table()?);
-        }
-    }
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the table is the output")]
-fn print(text: &str) {
-    println!("{text}");
+    parts::run(&parts, USAGE, words)
 }
 
 /// The JSON of a command with a function of this code.

@@ -14,12 +14,10 @@ mod share;
 
 use std::ffi::OsString;
 
-use crate::fixtures::{self, Error};
+use crate::fixtures::Error;
+use crate::parts::{self, Table};
 
 const USAGE: &str = "usage: bench_limits [share|memory|neighbours|failures]...";
-
-/// Measures, and writes a table of it.
-type Table = fn() -> Result<String, Error>;
 
 /// Runs what the words of the command line ask for, all without any.
 pub fn run(words: &[OsString]) -> Result<(), Error> {
@@ -29,20 +27,5 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
         ("neighbours", neighbours::table),
         ("failures", failures::table),
     ];
-    let known = |word: &OsString| parts.iter().any(|(name, _)| word.to_str() == Some(name));
-    if !words.iter().all(known) {
-        return Err(USAGE.into());
-    }
-    fixtures::build(&fixtures::directory())?;
-    for (name, table) in parts {
-        if words.is_empty() || words.iter().any(|word| word.to_str() == Some(name)) {
-            print(&table()?);
-        }
-    }
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the table is the output")]
-fn print(text: &str) {
-    println!("{text}");
+    parts::run(&parts, USAGE, words)
 }

@@ -2,6 +2,7 @@
 //! progress, the files with what was found out.
 
 mod files;
+mod print;
 mod progress;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use lambent_images::ImageReference;
 
 pub(super) use self::files::{check, write};
+pub(super) use self::print::print;
 pub(super) use self::progress::MeasuringProgress;
 use super::args::{ImportChoice, LayerSource};
 use super::exit_status::CommandError;
@@ -71,6 +73,19 @@ pub(super) async fn with_function<T>(
         output::diagnostic(&format!("warning: layers stay in the store: {refusal}"));
     }
     result
+}
+
+/// Does `work` until it is done, or ctrl-C ends it: true if that did.
+pub(super) async fn until_interrupted(
+    progress: &MeasuringProgress,
+    work: impl Future<Output = Result<(), CommandError>>,
+) -> Result<bool, CommandError> {
+    let done = tokio::select! {
+        done = work => Some(done),
+        _ = interrupted() => None,
+    };
+    progress.finish();
+    done.transpose().map(|done| done.is_none())
 }
 
 /// The error of a result that no other memory size and no repetition would change.

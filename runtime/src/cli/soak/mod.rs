@@ -2,11 +2,11 @@
 
 mod run;
 
-use super::args::{ReportOutput, Soak};
+use super::args::Soak;
 use super::event_input::event;
 use super::exit_status::{CommandError, ExitStatus};
 use super::strict::refuse_unenforced;
-use super::{extra_layers, measured, output};
+use super::{extra_layers, measured};
 use crate::soak::{Limits, Report, Subject};
 use crate::state::StateDirectories;
 
@@ -68,7 +68,12 @@ pub(super) async fn run(
     let report = Report::new(subject, soaked.samples, soaked.last);
     // Files first: whoever reads standard output may close it.
     measured::write(measurement, &report.charts(), || report.html())?;
-    print(&report, measurement.output)?;
+    measured::print(
+        measurement.output,
+        || report.json(),
+        || report.csv(),
+        || (report.rows(), report.sentences()),
+    )?;
     if interrupted {
         return Err(CommandError::Interrupted);
     }
@@ -77,21 +82,4 @@ pub(super) async fn run(
     } else {
         ExitStatus::Success
     })
-}
-
-fn print(report: &Report, form: ReportOutput) -> Result<(), CommandError> {
-    match form {
-        ReportOutput::Json => output::json_document(&report.json())?,
-        ReportOutput::Csv => output::line(report.csv().trim_end())?,
-        ReportOutput::Text => {
-            for line in output::table(&report.rows()) {
-                output::line(&line)?;
-            }
-            output::line("")?;
-            for sentence in report.sentences() {
-                output::line(&sentence)?;
-            }
-        }
-    }
-    Ok(())
 }

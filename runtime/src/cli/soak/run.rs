@@ -6,8 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::exit_status::CommandError;
-use super::super::interrupted;
-use super::super::measured::{MeasuringProgress, message, unusable};
+use super::super::measured::{MeasuringProgress, message, until_interrupted, unusable};
 use super::super::sink::Quiet;
 use crate::environment::{Footprint, Invocation};
 use crate::model::{FunctionConfiguration, InitializationType};
@@ -57,15 +56,7 @@ pub(super) async fn soak(
     }
     let soaked = RefCell::new(Soaked::default());
     let running = invoke_all(&environments, plan, payload, &progress, &soaked);
-    let interrupted = tokio::select! {
-        done = running => {
-            progress.finish();
-            done?;
-            false
-        }
-        _ = interrupted() => true,
-    };
-    progress.finish();
+    let interrupted = until_interrupted(&progress, running).await?;
     for (_, started) in environments {
         started.environment.shutdown().await;
     }

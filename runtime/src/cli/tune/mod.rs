@@ -3,11 +3,11 @@
 mod host;
 mod sweep;
 
-use super::args::{ReportOutput, Tune};
+use super::args::Tune;
 use super::event_input::event;
 use super::exit_status::{CommandError, ExitStatus};
 use super::strict::refuse_unenforced;
-use super::{extra_layers, measured, output};
+use super::{extra_layers, measured};
 use crate::model::MemorySize;
 use crate::service::region;
 use crate::state::StateDirectories;
@@ -92,29 +92,17 @@ pub(super) async fn run(
     measured::write(measurement, &[(String::new(), report.chart())], || {
         report.html()
     })?;
-    print(&report, measurement.output)?;
+    measured::print(
+        measurement.output,
+        || report.json(),
+        || report.csv(),
+        || (report.rows(), report.sentences()),
+    )?;
     match report.verdict {
         _ if interrupted => Err(CommandError::Interrupted),
         Some(_) => Ok(ExitStatus::Success),
         None => Ok(ExitStatus::FunctionError),
     }
-}
-
-fn print(report: &Report, form: ReportOutput) -> Result<(), CommandError> {
-    match form {
-        ReportOutput::Json => output::json_document(&report.json())?,
-        ReportOutput::Csv => output::line(report.csv().trim_end())?,
-        ReportOutput::Text => {
-            for line in output::table(&report.rows()) {
-                output::line(&line)?;
-            }
-            output::line("")?;
-            for sentence in report.sentences() {
-                output::line(&sentence)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The largest size whose CPU a host has.

@@ -7,8 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::exit_status::CommandError;
-use super::super::interrupted;
-use super::super::measured::{MeasuringProgress, message, unusable};
+use super::super::measured::{MeasuringProgress, message, until_interrupted, unusable};
 use super::super::sink::Quiet;
 use super::host::HostLoad;
 use crate::environment::{Invocation, InvocationResult, Outcome};
@@ -69,15 +68,7 @@ pub(super) async fn sweep(
         sweep.measure(&steps, plan.warm).await?;
         sweep.find_smallest().await
     };
-    let interrupted = tokio::select! {
-        measured = measuring => {
-            sweep.progress.finish();
-            measured?;
-            false
-        }
-        _ = interrupted() => true,
-    };
-    sweep.progress.finish();
+    let interrupted = until_interrupted(&sweep.progress, measuring).await?;
     Ok(Swept {
         samples: sweep.samples.into_inner(),
         search: sweep.search.get(),
