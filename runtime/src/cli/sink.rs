@@ -4,8 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::args::OutputFormat;
-use crate::model::Logging;
-use crate::telemetry::{Event, Sink, json_log_lines, json_notice, log_lines};
+use crate::telemetry::{Occurrence, Sink, json_notice};
 
 /// Bytes that may wait for a slow reader before the function has to.
 const ROOM: usize = 1024 * 1024;
@@ -113,12 +112,11 @@ fn write(shared: &Shared) -> ! {
 }
 
 impl Sink for StandardError {
-    fn emit(&self, event: &Event, logging: Logging) {
-        let at = SystemTime::now();
-        self.write(&match self.format {
-            OutputFormat::Text => log_lines(at, event, logging),
-            OutputFormat::Json => json_log_lines(at, event, logging),
-        });
+    fn emit(&self, occurrence: &Occurrence<'_>) {
+        match self.format {
+            OutputFormat::Text => self.write(occurrence.log_lines()),
+            OutputFormat::Json => self.write(&occurrence.json_log_lines()),
+        }
     }
 
     fn notice(&self, message: &str) {
@@ -135,5 +133,5 @@ impl Sink for StandardError {
 pub(super) struct Quiet;
 
 impl Sink for Quiet {
-    fn emit(&self, _event: &Event, _logging: Logging) {}
+    fn emit(&self, _occurrence: &Occurrence<'_>) {}
 }

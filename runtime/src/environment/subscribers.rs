@@ -88,9 +88,8 @@ impl Subscribers {
         }
     }
 
-    /// Something happened. Never waits.
-    pub(super) fn emit(&mut self, event: &Event) {
-        let at = SystemTime::now();
+    /// Something happened at this moment. Never waits.
+    pub(super) fn emit(&mut self, event: &Event, at: SystemTime) {
         for subscriber in &self.list {
             subscriber.push(at, event, self.structured);
         }

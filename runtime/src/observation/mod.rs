@@ -10,15 +10,14 @@ mod rings;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
 
 pub use self::counters::{Counters, Numbers};
 pub use self::histogram::Histogram;
 pub use self::history::{Follower, History};
 pub use self::prometheus::{Environments, FunctionMetrics, Spans, metrics};
 pub use self::rings::{Batch, LogLine};
-use crate::model::{FunctionName, Logging};
-use crate::telemetry::{Event, Sink, log_lines};
+use crate::model::FunctionName;
+use crate::telemetry::{Occurrence, Sink};
 
 /// All that a service has seen.
 #[derive(Debug, Default)]
@@ -77,14 +76,14 @@ struct Watching {
 }
 
 impl Sink for Watching {
-    fn emit(&self, event: &Event, logging: Logging) {
-        self.counters.count(event);
-        let at = SystemTime::now();
-        for line in log_lines(at, event, logging).split_inclusive(|byte| *byte == b'\n') {
+    fn emit(&self, occurrence: &Occurrence<'_>) {
+        self.counters.count(occurrence.event());
+        let lines = occurrence.log_lines();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            self.history.push(&self.name, at, line);
+            self.history.push(&self.name, occurrence.at(), line);
         }
-        self.next.emit(event, logging);
+        self.next.emit(occurrence);
     }
 
     /// The history overwrites its oldest lines and is never full.

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::FunctionVersion;
-use crate::model::{FunctionName, Logging, MemorySize};
+use crate::model::{FunctionName, MemorySize};
 use crate::otlp::Recorder;
-use crate::telemetry::{Event, Sink};
+use crate::telemetry::{Event, Occurrence, Sink};
 
 /// An environment at this moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,17 +100,17 @@ impl Life {
 }
 
 impl Sink for Life {
-    fn emit(&self, event: &Event, logging: Logging) {
-        if let Event::Report { report, .. } = event {
+    fn emit(&self, occurrence: &Occurrence<'_>) {
+        if let Event::Report { report, .. } = occurrence.event() {
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             done.invocations += 1;
             done.max_memory_used = report.max_memory_used;
             done.tmp_used = report.tmp_used;
         }
         if let Some(recorder) = &self.recorder {
-            recorder.record(event);
+            recorder.record(occurrence.event());
         }
-        self.next.emit(event, logging);
+        self.next.emit(occurrence);
     }
 
     fn has_room(&self) -> bool {

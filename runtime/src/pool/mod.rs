@@ -33,7 +33,7 @@ use crate::observation::Observer;
 use crate::otlp;
 use crate::service::{FunctionEnvironment, PreparedCode, Service};
 use crate::service_error::ServiceError;
-use crate::telemetry::{Event, Sink};
+use crate::telemetry::{Event, Occurrence, Sink};
 
 /// How long a request waits for a runtime that is about to ask for the next event.
 const SETTLING_LIMIT: Duration = Duration::from_secs(1);
@@ -423,9 +423,10 @@ impl Pools {
         let needs = state.needs(version);
         let admission = state.book.admit(&key, needs);
         let admission = admission.map_err(|reason| {
+            let logging = version.configuration.logging;
             version
                 .sink
-                .emit(&Event::Throttled, version.configuration.logging);
+                .emit(&Occurrence::now(&Event::Throttled, logging));
             PoolError::Throttled(reason)
         })?;
         if state.provisions.contains_key(&key) {

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::{Api, Category, Dropped};
+use super::{Api, Category, Dropped, Occurrence};
 use crate::model::{
-    ExtensionInfo, FunctionName, InitKind, Logging, MemorySize, Report, RequestId, Status, TraceId,
-    Version,
+    ExtensionInfo, FunctionName, InitKind, MemorySize, Report, RequestId, Status, TraceId, Version,
 };
 
 /// Something that happened, in the order in which it happened.
@@ -164,8 +163,8 @@ impl SpanName {
 /// Where events go. Called by the environment's own task, so nothing here may
 /// block: a reader that does not read must not keep a time-out from passing.
 pub trait Sink: fmt::Debug + Send + Sync {
-    /// Takes one event of a function whose log has this form.
-    fn emit(&self, event: &Event, logging: Logging);
+    /// Takes one event.
+    fn emit(&self, occurrence: &Occurrence<'_>);
 
     /// Takes a sentence of Lambent's own, which is no event of any function's.
     fn notice(&self, _message: &str) {}

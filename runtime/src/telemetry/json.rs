@@ -12,7 +12,7 @@ use crate::model::{ExtensionState, InitKind, LogLevel, Logging, Status};
 /// The log lines of an event that happened at `at`, each ending in a newline, what
 /// functions and extensions write included. Of a function whose log is text, Lambda's
 /// lines are those of the level INFO.
-pub fn json_log_lines(at: SystemTime, event: &Event, logging: Logging) -> Vec<u8> {
+pub(super) fn json_log_lines(at: SystemTime, event: &Event, logging: Logging) -> Vec<u8> {
     let least = match logging {
         Logging::Text => LogLevel::Info,
         Logging::Json { system, .. } => system,

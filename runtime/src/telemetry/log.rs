@@ -12,7 +12,7 @@ use crate::model::{LogLevel, Logging};
 
 /// The log lines of an event that happened at `at`, each ending in a newline. Lines of
 /// functions and extensions are passed through byte for byte.
-pub fn log_lines(at: SystemTime, event: &Event, logging: Logging) -> Vec<u8> {
+pub(super) fn log_lines(at: SystemTime, event: &Event, logging: Logging) -> Vec<u8> {
     let Logging::Json { application, .. } = logging else {
         return text_lines(event);
     };

@@ -7,6 +7,7 @@ mod event;
 mod json;
 mod lines;
 mod log;
+mod occurrence;
 mod record;
 mod subscription;
 mod text;
@@ -15,10 +16,11 @@ pub use buffer::Dropped;
 pub(crate) use buffer::{Buffer, Item};
 pub(crate) use delivered::{delivered, logs_dropped};
 pub use event::{Event, Sink, Span, SpanName};
-pub use json::json_log_lines;
+use json::json_log_lines;
 pub(crate) use json::json_notice;
 pub(crate) use lines::LineSplitter;
-pub use log::log_lines;
+use log::log_lines;
+pub use occurrence::Occurrence;
 pub use subscription::{
     Api, Buffering, Category, Destination, HttpMethod, Schema, Subscription, SubscriptionError,
     parse_subscription,

@@ -7,10 +7,10 @@ use super::super::exit_status::CommandError;
 use super::super::interrupted;
 use super::super::sink::StandardError;
 use crate::environment::InitFailure;
-use crate::model::{FunctionConfiguration, InitializationType, Logging, Status};
+use crate::model::{FunctionConfiguration, InitializationType, Status};
 use crate::service::Service;
 use crate::state::StateDirectories;
-use crate::telemetry::{Event, Sink};
+use crate::telemetry::{Event, Occurrence, Sink};
 use crate::validate::{Finding, of_start};
 
 /// So many bytes of the log are looked at.
@@ -94,9 +94,9 @@ impl Kept {
 }
 
 impl Sink for Kept {
-    fn emit(&self, event: &Event, logging: Logging) {
+    fn emit(&self, occurrence: &Occurrence<'_>) {
         let mut seen = self.seen();
-        match event {
+        match occurrence.event() {
             Event::InitReport {
                 duration, status, ..
             } => seen.init = Some((*duration, status.clone())),
@@ -106,7 +106,7 @@ impl Sink for Kept {
             }
             _ => {}
         }
-        self.terminal.emit(event, logging);
+        self.terminal.emit(occurrence);
     }
 
     fn has_room(&self) -> bool {

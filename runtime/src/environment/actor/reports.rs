@@ -1,11 +1,11 @@
 //! What an environment says: the function's lines, and Lambda's about it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::super::{EnvironmentGone, EnvironmentSettings, InitFailure, InvocationResult};
 use super::{Actor, Moment, OpenInvocation, Subscribers};
 use crate::model::{InitKind, Report, Status};
-use crate::telemetry;
+use crate::telemetry::{self, Occurrence};
 
 /// What the lines of a log may cost in a turn of the loop, about in bytes.
 const LOG_TURN: usize = 64 * 1024;
@@ -27,11 +27,11 @@ struct Listeners<'a> {
 impl Listeners<'_> {
     /// Passes an event on, and keeps its text with the open invocation.
     fn tell(&mut self, event: &telemetry::Event) {
-        let logging = self.settings.function.logging;
-        self.settings.sink.emit(event, logging);
-        self.subscribers.emit(event);
+        let occurrence = Occurrence::now(event, self.settings.function.logging);
+        self.settings.sink.emit(&occurrence);
+        self.subscribers.emit(event, occurrence.at());
         if let Some(open) = self.open {
-            let lines = telemetry::log_lines(SystemTime::now(), event, logging);
+            let lines = occurrence.log_lines();
             let room = MAX_KEPT_LOG.saturating_sub(open.logs.len());
             open.logs.extend_from_slice(&lines[..lines.len().min(room)]);
         }
