@@ -7,6 +7,7 @@
 )]
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -24,9 +25,10 @@ pub(super) fn progress(message: &str) {
     let _closed = writeln!(io::stderr().lock(), "lambent: {message}");
 }
 
-/// Whether standard error is a terminal.
+/// Whether standard error is a terminal, which it is from beginning to end.
 pub(super) fn stderr_is_terminal() -> bool {
-    io::stderr().is_terminal()
+    static IS_TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stderr().is_terminal());
+    *IS_TERMINAL
 }
 
 /// Log bytes to standard error. On a terminal, control bytes are shown rather
@@ -36,7 +38,7 @@ pub(super) fn stderr_is_terminal() -> bool {
 pub(super) fn log(bytes: &[u8]) {
     let mut stderr = io::stderr().lock();
     // A closed standard error is the caller's choice.
-    let _ = if io::stderr().is_terminal() {
+    let _ = if stderr_is_terminal() {
         stderr.write_all(&visible(bytes))
     } else {
         stderr.write_all(bytes)

@@ -12,6 +12,10 @@ const ROOM: usize = 1024 * 1024;
 /// How often a waiting command looks whether all has been written.
 const POLL: Duration = Duration::from_micros(200);
 
+/// How long the thread lets more come together when it has just written: to wake it for
+/// each line of a busy service costs as much as to answer a request.
+const GATHERING: Duration = Duration::from_millis(2);
+
 /// Prints what Lambda would log, through a thread of its own: standard error may
 /// be a pipe that nobody reads.
 #[derive(Debug)]
@@ -29,13 +33,24 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
-    /// The thread has taken bytes and is writing them.
-    writing: bool,
+    /// What the thread does.
+    thread: Thread,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Thread {
+    /// Nothing, until it is woken.
+    #[default]
+    Asleep,
+    /// It has written, and will look again by itself.
+    Gathering,
+    /// It has taken bytes and is writing them.
+    Writing,
 }
 
 impl Waiting {
     fn is_idle(&self) -> bool {
-        self.bytes.is_empty() && !self.writing
+        self.bytes.is_empty() && self.thread != Thread::Writing
     }
 }
 
@@ -72,11 +87,10 @@ impl StandardError {
 
     fn write(&self, bytes: &[u8]) {
         let mut waiting = self.shared.lock();
-        let idle = waiting.is_idle();
+        let asleep = waiting.thread == Thread::Asleep;
         waiting.bytes.extend_from_slice(bytes);
         drop(waiting);
-        // Else the thread looks for more by itself.
-        if idle {
+        if asleep {
             self.shared.more.notify_one();
         }
     }
@@ -87,6 +101,7 @@ impl StandardError {
             if self.shared.lock().is_idle() {
                 return;
             }
+            self.shared.more.notify_one();
             tokio::time::sleep(POLL).await;
         }
     }
@@ -95,19 +110,24 @@ impl StandardError {
 fn write(shared: &Shared) -> ! {
     let mut waiting = shared.lock();
     loop {
-        if waiting.bytes.is_empty() {
-            waiting.writing = false;
+        while waiting.bytes.is_empty() {
+            waiting.thread = Thread::Asleep;
             waiting = shared
                 .more
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
-            continue;
         }
-        waiting.writing = true;
+        waiting.thread = Thread::Writing;
         let bytes = std::mem::take(&mut waiting.bytes);
         drop(waiting);
         super::output::log(&bytes);
         waiting = shared.lock();
+        waiting.thread = Thread::Gathering;
+        waiting = shared
+            .more
+            .wait_timeout(waiting, GATHERING)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
     }
 }
 
