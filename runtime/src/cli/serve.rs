@@ -44,11 +44,13 @@ pub(super) async fn run(
     let log = Arc::new(StandardError::with_format(command.endpoint.log_format));
     let collector = configured::collector(&command.endpoint, chosen.as_ref())?;
     let traces = collector.map(|collector| record(collector, &log));
+    let defaults = PoolSettings::default();
     let pools = Pools::new(
         Service::open(directories.clone())?,
         PoolSettings {
             idle_limit: Duration::from_secs(settings.idle.into()),
-            ..PoolSettings::default()
+            memory_mb: command.endpoint.memory_limit.unwrap_or(defaults.memory_mb),
+            ..defaults
         },
         traces.transpose()?,
     );

@@ -150,6 +150,12 @@ pub(in super::super) struct Endpoint {
     #[arg(long, value_name = "S")]
     pub(in super::super) idle: Option<u32>,
 
+    /// Megabytes that the memory sizes of all environments together may come to: what is
+    /// above is throttled. More than this host has is a bet that they do not all use
+    /// what they may [default: 90 % of the host's memory]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..))]
+    pub(in super::super) memory_limit: Option<u64>,
+
     /// Seconds that running invocations may go on when the service is ended, with
     /// ctrl-C or `lambent stop`; a second ctrl-C does not wait [default: 2]
     #[arg(long, value_name = "S")]
