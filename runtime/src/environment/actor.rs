@@ -82,10 +82,16 @@ pub(super) async fn run(
     let mut sampler = tokio::time::interval(SAMPLE_INTERVAL);
     sampler.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut ending = false;
+    let mut was_busy = false;
     while *actor.life.phase() != Phase::Gone {
         actor.accept_waiting();
         // Processes may run: there is something to read, and to measure.
         let busy = !actor.life.phase().accepts_invocation();
+        if busy && !was_busy {
+            // A tick that was due meanwhile is none.
+            sampler.reset();
+        }
+        was_busy = busy;
         let deadline = actor.deadline;
         let log_pause = actor.log_pause;
         tokio::select! {
@@ -97,6 +103,7 @@ pub(super) async fn run(
                     actor.initialised = Some(reply);
                     actor.handle(Event::Initialise);
                 }
+                Some(Command::Prepare) => actor.prepare_sandbox(),
                 Some(Command::Look(reply)) => {
                     // Whoever asked may have left.
                     let _ = reply.send(actor.places());
@@ -332,7 +339,10 @@ impl Actor {
             Effect::ReportInit(kind, status) => self.report_init(kind, &status),
             Effect::BeginInvoke => {
                 self.read_logs_to_now();
-                self.sample_memory();
+                // INIT has run, or nothing at all since the end of the last invocation.
+                if self.open.as_ref().is_some_and(|open| open.cold_start) {
+                    self.sample_memory();
+                }
                 if let Some(open) = &self.open {
                     let start = telemetry::Event::Start {
                         request_id: open.invocation.request_id,

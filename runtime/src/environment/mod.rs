@@ -99,6 +99,7 @@ pub enum InitFailure {
 
 #[derive(Debug)]
 enum Command {
+    Prepare,
     Initialise(oneshot::Sender<Result<(), InitFailure>>),
     Invoke(Box<Invocation>, Reply),
     Look(oneshot::Sender<Option<footprint::Places>>),
@@ -131,6 +132,13 @@ impl ExecutionEnvironment {
             task,
             standing,
         }
+    }
+
+    /// Has everything made ready that is done before its first process runs, in the
+    /// background. Its INIT begins later, and is no different for it.
+    pub(crate) fn prepare(&self) {
+        // Without room for the command it is about to be started.
+        let _ = self.commands.try_send(Command::Prepare);
     }
 
     /// Initialises it before its first invocation, and waits for that.

@@ -1,6 +1,6 @@
 //! What one environment has done, told by its own events.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::FunctionVersion;
@@ -50,15 +50,15 @@ pub(super) struct Life {
     function: FunctionName,
     version: String,
     memory_size: MemorySize,
-    created: SystemTime,
     next: Arc<dyn Sink>,
     /// Makes the spans of its invocations, if they are recorded.
     recorder: Option<Recorder>,
     done: Mutex<Done>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Done {
+    begun: SystemTime,
     invocations: u64,
     max_memory_used: u64,
     tmp_used: u64,
@@ -70,11 +70,25 @@ impl Life {
             function: version.configuration.function_name.clone(),
             version: version.version.clone(),
             memory_size: version.configuration.memory_size,
-            created: SystemTime::now(),
             next: Arc::clone(&version.sink),
             recorder,
-            done: Mutex::default(),
+            done: Mutex::new(Done {
+                begun: SystemTime::now(),
+                invocations: 0,
+                max_memory_used: 0,
+                tmp_used: 0,
+            }),
         }
+    }
+
+    /// It begins now: what stood by gets its first invocation.
+    pub(super) fn begin(&self) {
+        self.done().begun = SystemTime::now();
+    }
+
+    /// What it has done; who panicked while holding it left it whole.
+    fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn status(
@@ -83,13 +97,13 @@ impl Life {
         activity: Activity,
         provisioned: bool,
     ) -> EnvironmentStatus {
-        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.done();
         EnvironmentStatus {
             id,
             function: self.function.clone(),
             version: self.version.clone(),
             memory_size: self.memory_size,
-            created: self.created,
+            created: done.begun,
             activity,
             provisioned,
             invocations: done.invocations,
@@ -102,7 +116,7 @@ impl Life {
 impl Sink for Life {
     fn emit(&self, occurrence: &Occurrence<'_>) {
         if let Event::Report { report, .. } = occurrence.event() {
-            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut done = self.done();
             done.invocations += 1;
             done.max_memory_used = report.max_memory_used;
             done.tmp_used = report.tmp_used;

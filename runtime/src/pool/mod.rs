@@ -9,6 +9,7 @@ mod book;
 mod idle;
 mod life;
 mod provision;
+mod standby;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use self::life::Life;
 pub use self::life::{Activity, EnvironmentStatus};
 use self::provision::Provision;
 pub use self::provision::Provisioned;
+use self::standby::{Standby, Standbys};
 use crate::environment::{
     EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, RunningInvocation,
 };
@@ -181,6 +183,7 @@ struct State {
     idle: HashMap<SlotId, FunctionEnvironment>,
     lives: HashMap<SlotId, Arc<Life>>,
     provisions: HashMap<Key, Provision>,
+    standbys: Standbys<Standby>,
     /// Environments whose callers have their answers and whose runtimes have not yet
     /// asked for the next event.
     settling: HashMap<SlotId, Settling>,
@@ -209,6 +212,7 @@ impl Pools {
                 idle: HashMap::new(),
                 lives: HashMap::new(),
                 provisions: HashMap::new(),
+                standbys: Standbys::default(),
                 settling: HashMap::new(),
                 next_version: 0,
                 closed: false,
@@ -274,7 +278,7 @@ impl Pools {
         let sink = self.observer.sink(&configuration.function_name, sink);
         let mut state = self.lock();
         state.next_version += 1;
-        Arc::new(FunctionVersion {
+        let version = Arc::new(FunctionVersion {
             version: configuration.version.to_string(),
             configuration,
             code,
@@ -282,7 +286,10 @@ impl Pools {
             sink,
             retired: AtomicBool::new(false),
             number: state.next_version,
-        })
+        });
+        drop(state);
+        self.stand_by(&version);
+        version
     }
 
     /// Ends a version's environments: the idle ones now, the busy ones when they
@@ -290,12 +297,14 @@ impl Pools {
     pub fn retire(&self, version: &FunctionVersion) {
         version.retired.store(true, Ordering::Relaxed);
         let mut state = self.lock();
-        state.provisions.remove(&version.key());
+        let key = version.key();
+        state.provisions.remove(&key);
+        let standby = state.standbys.take(&key);
         let slots = state.book.retire(|key| key.number == version.number);
         let ended = state.take(&slots);
         drop(state);
         // Dropping a handle ends its environment in the background.
-        drop(ended);
+        drop((ended, standby));
     }
 
     /// Invokes a function and waits until its environment is done with it.
@@ -446,6 +455,16 @@ impl Pools {
             Admission::Create(slot, evicted) => (slot, evicted),
         };
         let ended = state.take(&evicted);
+        let standby = state.standbys.take(&key);
+        // One may have been lost with the launcher.
+        let standby = standby.filter(|standby| !standby.environment.environment.is_dead());
+        if let Some(Standby { environment, life }) = standby {
+            life.begin();
+            state.keep_life(slot, &life);
+            drop(state);
+            drop(ended);
+            return Ok((slot, environment));
+        }
         let life = Arc::new(self.life(version));
         state.keep_life(slot, &life);
         drop(state);
@@ -488,6 +507,7 @@ impl Pools {
             self.replenish();
         }
         self.changed.notify_waiters();
+        self.stand_by(version);
     }
 
     /// Environments of each version, with the name of its function.
@@ -526,6 +546,7 @@ impl Pools {
             let mut state = self.lock();
             state.closed = true;
             state.provisions.clear();
+            state.standbys.clear();
             state.book.retire(|_| true);
             // Ended by the launcher, with those that are busy.
             state.idle.clear();

@@ -181,14 +181,25 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
+    /// Makes everything ready for a first [`Self::start`] with the same arguments, which
+    /// is faster then. No code of the image runs, and nothing is told: what fails here
+    /// fails again there.
+    pub(crate) fn prepare(&self, spec: SandboxSpec, logs: [OwnedFd; 2]) {
+        self.request(Request::Prepare(self.start_request(spec)), logs.into());
+    }
+
     /// Starts the extensions of an image, or if it has none its runtime. Standard
-    /// output and error are `log` for the runtime, `extension_log` for extensions.
-    pub(crate) fn start(&self, spec: SandboxSpec, log: OwnedFd, extension_log: OwnedFd) {
-        let request = StartRequest {
+    /// output and error are the first of `logs` for the runtime, the second for
+    /// extensions.
+    pub(crate) fn start(&self, spec: SandboxSpec, logs: [OwnedFd; 2]) {
+        self.request(Request::Start(self.start_request(spec)), logs.into());
+    }
+
+    fn start_request(&self, spec: SandboxSpec) -> Box<StartRequest> {
+        Box::new(StartRequest {
             environment: self.id,
             spec,
-        };
-        self.request(Request::Start(Box::new(request)), vec![log, extension_log]);
+        })
     }
 
     /// Starts the runtime beside extensions. `RuntimeStarted` or `RuntimeFailed`

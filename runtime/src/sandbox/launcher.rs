@@ -85,6 +85,9 @@ struct Launcher {
     unclaimed: BTreeMap<i32, ExitStatus>,
 }
 
+/// What an environment begins with the writing ends of its logs.
+type Begin = fn(&mut Environment, &Host<'_>, &StartRequest, [OwnedFd; 2]) -> Result<(), StartError>;
+
 /// Which descriptor [`Launcher::wait`] woke up for.
 enum Ready {
     Control,
@@ -157,6 +160,11 @@ impl Launcher {
 
     fn perform(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         match request {
+            Request::Prepare(request) => {
+                // What has failed is done again when it matters.
+                let _ = self.begin(&request, descriptors, Environment::prepare);
+                Ok(())
+            }
             Request::Start(request) => self.start(&request, descriptors),
             Request::Command {
                 environment,
@@ -184,38 +192,40 @@ impl Launcher {
     }
 
     fn start(&mut self, request: &StartRequest, descriptors: Vec<OwnedFd>) -> io::Result<()> {
-        let id = request.environment;
-        let started = match <[OwnedFd; 2]>::try_from(descriptors) {
-            Err(_) => Err(StartError::Host(
-                "the descriptors of the log did not come along".to_owned(),
-            )),
-            Ok(logs) => {
-                let environment = self
-                    .environments
-                    .entry(id)
-                    .or_insert_with(|| Environment::new(&self.hello, id));
-                environment.start(
-                    &Host {
-                        hello: &self.hello,
-                        hierarchies: &self.hierarchies,
-                        cpus: &self.cpus,
-                        seccomp: &self.seccomp,
-                    },
-                    request,
-                    logs,
-                )
-            }
-        };
-        match started {
+        match self.begin(request, descriptors, Environment::start) {
             Ok(()) => Ok(()),
             Err(error) => self.notify(
                 &Notice::StartFailed {
-                    environment: id,
+                    environment: request.environment,
                     error,
                 },
                 &[],
             ),
         }
+    }
+
+    /// Lets an environment, which may be new, begin what was requested.
+    fn begin(
+        &mut self,
+        request: &StartRequest,
+        descriptors: Vec<OwnedFd>,
+        begin: Begin,
+    ) -> Result<(), StartError> {
+        let logs = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| {
+            StartError::Host("the descriptors of the log did not come along".to_owned())
+        })?;
+        let id = request.environment;
+        let environment = self
+            .environments
+            .entry(id)
+            .or_insert_with(|| Environment::new(&self.hello, id));
+        let host = Host {
+            hello: &self.hello,
+            hierarchies: &self.hierarchies,
+            cpus: &self.cpus,
+            seccomp: &self.seccomp,
+        };
+        begin(environment, &host, request, logs)
     }
 
     /// A worker has reported, or has ended without a word.
@@ -325,8 +335,9 @@ impl Launcher {
             }
             !gone
         });
-        if self.environments.values().all(Environment::is_settled) {
-            // Workers and intermediate processes that nobody asks about.
+        if !self.environments.values().any(Environment::is_starting) {
+            // Workers and intermediate processes that nobody asks about: their numbers
+            // come to mean others.
             self.unclaimed.clear();
         }
         for notice in notices {

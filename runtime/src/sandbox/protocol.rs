@@ -41,6 +41,9 @@ pub(crate) struct Hello {
 /// Service to launcher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// Make everything ready for the start of an environment that may follow, with the
+    /// same descriptors. Nothing comes back: what has failed is done again then.
+    Prepare(Box<StartRequest>),
     /// Start the extensions of an image, or if it has none its runtime; with the
     /// descriptors of the writing ends of the runtime's and the extensions' log.
     Start(Box<StartRequest>),
@@ -83,6 +86,10 @@ pub(crate) struct SandboxSpec {
     /// Size of `/tmp` in bytes.
     pub(crate) tmp_bytes: u64,
 }
+
+/// Launcher to a worker that has made everything ready: start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Go;
 
 /// Launcher to a container's init, on behalf of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

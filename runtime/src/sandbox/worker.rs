@@ -20,7 +20,7 @@ use rustix::thread::UnshareFlags;
 use super::cgroup::{self, Hierarchies};
 use super::cpus::{CpuView, HostCpus};
 use super::executor::FunctionExecutor;
-use super::protocol::{ExecutorReport, Hello, StartError, StartRequest, Started, StorageKind};
+use super::protocol::{ExecutorReport, Go, Hello, StartError, StartRequest, Started, StorageKind};
 use super::spec::{HOSTNAME, Placement};
 use super::storage::{self, LoopDevice};
 use super::stragglers::Stragglers;
@@ -52,13 +52,15 @@ pub(super) struct Assignment<'a> {
     /// Where the container's init reports what becomes of its processes, and takes
     /// commands.
     pub(super) control: OwnedFd,
+    /// To wait for [`Go`] when everything is ready.
+    pub(super) held: bool,
 }
 
 /// The whole life of a worker. The result goes through `report`, on success with
 /// the descriptors of the Runtime API's socket and of `/tmp`.
 pub(super) fn run(assignment: Assignment<'_>, report: &OwnedFd) {
     let grouped = !assignment.host.hierarchies.is_empty();
-    let result = start(assignment);
+    let result = start(assignment, report);
     if result.is_err()
         && !grouped
         && let Ok(stragglers) = Stragglers::of_this_worker()
@@ -76,7 +78,10 @@ pub(super) fn run(assignment: Assignment<'_>, report: &OwnedFd) {
     };
 }
 
-fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), StartError> {
+fn start(
+    assignment: Assignment<'_>,
+    launcher: &OwnedFd,
+) -> Result<(Started, OwnedFd, OwnedFd), StartError> {
     let Assignment { host, request, .. } = assignment;
     let spec = &request.spec;
     let work = &host.hello.mount_point;
@@ -193,6 +198,10 @@ fn start(assignment: Assignment<'_>) -> Result<(Started, OwnedFd, OwnedFd), Star
     };
     let mut container = build_container(&bundle, &state, executor, assignment.log)?;
     cgroup::deny_swap(host.hierarchies, assignment.cgroup).map_err(step("deny swap"))?;
+    if assignment.held {
+        let go = channel::receive::<Go>(launcher).map_err(step("wait for the start"))?;
+        go.ok_or(StartError::Killed)?;
+    }
     let (init, at_ns) = start_container(&mut container)?;
     // The executor's own end closed with `build_container`, and the container's
     // when everything was executed: without extensions there is nothing to receive.

@@ -1,6 +1,7 @@
 //! Starting the environment's processes, and what becomes of them.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,15 +32,27 @@ impl Actor {
                 instance_id: self.instance_id.clone(),
             });
         }
-        let logs = self.log.writer();
-        match logs.and_then(|log| Ok((log, self.extension_log.writer()?))) {
-            Ok((log, extension_log)) => {
+        match self.log_writers() {
+            Ok(logs) => {
                 self.has_processes = true;
-                self.sandbox
-                    .start(self.settings.spec.clone(), log, extension_log);
+                self.sandbox.start(self.settings.spec.clone(), logs);
             }
             Err(error) => self.fail_host(format!("cannot duplicate the log's pipe: {error}")),
         }
+    }
+
+    /// Makes everything ready for a start that may come.
+    pub(super) fn prepare_sandbox(&self) {
+        if *self.life.phase() == Phase::Fresh
+            && let Ok(logs) = self.log_writers()
+        {
+            self.sandbox.prepare(self.settings.spec.clone(), logs);
+        }
+    }
+
+    /// The writing ends of the runtime's and the extensions' log.
+    fn log_writers(&self) -> io::Result<[OwnedFd; 2]> {
+        Ok([self.log.writer()?, self.extension_log.writer()?])
     }
 
     pub(super) fn on_sandbox(&mut self, event: Option<SandboxEvent>) {
@@ -155,7 +168,7 @@ impl Actor {
         started: &Started,
         listener: OwnedFd,
         tmp: OwnedFd,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         let network = Network::of(&listener)?;
         let listener = TcpListener::from_std(listener.into())?;
         let cgroup = self.sandbox.cgroup()?;

@@ -10,12 +10,12 @@ use rustix::process::Pid;
 use super::super::cgroup::{self, Hierarchies};
 use super::super::channel;
 use super::super::protocol::{
-    EnvironmentId, Hello, InitCommand, InitReport, Process, StartError, StartRequest, Started,
+    EnvironmentId, Go, Hello, InitCommand, InitReport, Process, StartError, StartRequest, Started,
 };
 use super::super::storage::LoopDevice;
 use super::super::stragglers::Stragglers;
 use super::super::worker::{self, Assignment, Host};
-use super::child::Child;
+use super::child::{self, Child};
 use super::groups;
 use super::processes::Processes;
 use crate::model::ExitStatus;
@@ -26,6 +26,8 @@ use crate::sys::{self, Fork};
 struct Worker {
     child: Child,
     report: OwnedFd,
+    /// It makes everything ready, and then waits for [`Go`].
+    held: bool,
 }
 
 /// One environment: at most one worker or one init, `/tmp`, and cgroups.
@@ -63,12 +65,57 @@ impl Environment {
         }
     }
 
-    /// Forks a worker that starts the environment's processes.
+    /// Forks a worker that makes everything ready to start the environment's processes,
+    /// and waits.
+    pub(super) fn prepare(
+        &mut self,
+        host: &Host<'_>,
+        request: &StartRequest,
+        logs: [OwnedFd; 2],
+    ) -> Result<(), StartError> {
+        self.fork_worker(host, request, logs, true)
+    }
+
+    /// Starts the environment's processes: by the worker that has everything ready, or
+    /// by a new one.
     pub(super) fn start(
         &mut self,
         host: &Host<'_>,
         request: &StartRequest,
+        logs: [OwnedFd; 2],
+    ) -> Result<(), StartError> {
+        if self.let_go(host.hierarchies) {
+            return Ok(());
+        }
+        self.fork_worker(host, request, logs, false)
+    }
+
+    /// Lets the worker go that waits, if there is one. One that has failed is forgotten,
+    /// with what it has begun.
+    fn let_go(&mut self, hierarchies: &Hierarchies) -> bool {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.held) else {
+            return false;
+        };
+        // It says nothing before it is let go, unless it has failed.
+        let failed = child::is_readable(worker.report.as_fd());
+        if !failed && channel::send(&worker.report, &Go, &[]).is_ok() {
+            worker.held = false;
+            return true;
+        }
+        if let Some(worker) = self.worker.take() {
+            worker.child.kill();
+            self.leaving.push(worker.child);
+            groups::kill(hierarchies, &self.cgroup);
+        }
+        false
+    }
+
+    fn fork_worker(
+        &mut self,
+        host: &Host<'_>,
+        request: &StartRequest,
         [log, extension_log]: [OwnedFd; 2],
+        held: bool,
     ) -> Result<(), StartError> {
         if self.worker.is_some() || self.init.is_some() || self.removing {
             return Err(StartError::Host("the environment is in use".to_owned()));
@@ -102,6 +149,7 @@ impl Environment {
                         log,
                         extension_log,
                         control: init_control,
+                        held,
                     },
                     &report_sender,
                 );
@@ -110,7 +158,11 @@ impl Environment {
             Fork::Parent(pid) => {
                 let child = Child::open(Pid::as_raw(Some(pid)))
                     .map_err(|error| StartError::Host(format!("pidfd_open: {error}")))?;
-                self.worker = Some(Worker { child, report });
+                self.worker = Some(Worker {
+                    child,
+                    report,
+                    held,
+                });
                 self.control = Some(control);
                 Ok(())
             }
@@ -119,7 +171,8 @@ impl Environment {
 
     /// The socket on which a report is expected.
     pub(super) fn report(&self) -> Option<BorrowedFd<'_>> {
-        self.worker.as_ref().map(|worker| worker.report.as_fd())
+        let worker = self.worker.as_ref().filter(|worker| !worker.held);
+        worker.map(|worker| worker.report.as_fd())
     }
 
     /// Where init speaks, once it runs.
@@ -249,9 +302,9 @@ impl Environment {
         self.removing
     }
 
-    /// Whether no child of this environment is still to be told apart.
-    pub(super) fn is_settled(&self) -> bool {
-        self.worker.is_none() && self.init.is_none() && self.leaving.is_empty()
+    /// Whether it may have a child of which the launcher does not know yet.
+    pub(super) fn is_starting(&self) -> bool {
+        self.worker.as_ref().is_some_and(|worker| !worker.held)
     }
 
     /// How the runtime ended, or else init, once all processes are gone. What init
