@@ -93,6 +93,26 @@ pub fn only_child(pid: u32) -> u32 {
     }
 }
 
+/// Process 1 of each environment of a service in which something of the function runs.
+/// What stands by for the next cold start has none of its processes.
+pub fn inits(service: u32) -> Vec<u32> {
+    let launchers = children(service).into_iter();
+    let mut inits: Vec<_> = launchers.flat_map(children).collect();
+    inits.retain(|pid| !children(*pid).is_empty());
+    inits
+}
+
+/// The only one of [`inits`].
+///
+/// # Panics
+/// If there is none, or there are several.
+pub fn only_init(service: u32) -> u32 {
+    match inits(service).as_slice() {
+        [only] => *only,
+        other => panic!("environments of {service} in which something runs: {other:?}"),
+    }
+}
+
 /// Kills a process that a test has found, as the kernel or a person might.
 ///
 /// # Panics

@@ -5,7 +5,7 @@ use std::fs;
 use lambent_e2e::client::Client;
 use lambent_e2e::extension::{self, COUNTING, RUNTIME, program};
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::leftovers::{self, Leftovers};
+use lambent_e2e::leftovers;
 use lambent_e2e::serve::{Served, environments};
 use lambent_e2e::wait::{seconds, until};
 use lambent_e2e::{Lambent, privileged};
@@ -47,9 +47,9 @@ impl One {
         (answer.payload, answer.failed)
     }
 
-    fn processes(&self) -> Vec<String> {
-        let services = leftovers::services(self.lambent.root());
-        Leftovers::of(self.lambent.root(), &services).processes
+    /// Environments in which something runs.
+    fn inits(&self) -> Vec<u32> {
+        leftovers::inits(self.served.pid())
     }
 }
 
@@ -60,7 +60,7 @@ fn privileged_idle_environments_end() {
     }
     let one = One::start(&Fixture::RustOciArchive.reference(), &["--idle", "1"]);
     assert_eq!(one.invoke().0["count"], 1);
-    until("the idle environment ends", || one.processes().is_empty());
+    until("the idle environment ends", || one.inits().is_empty());
     assert_eq!(one.invoke().0["count"], 1);
 }
 
@@ -114,14 +114,13 @@ fn dies_while_idle(image: &str, victim: impl Fn(u32) -> u32) {
         let all = environments(&one.lambent);
         all.len() == 1 && all[0]["state"] == "idle"
     });
-    let launcher = leftovers::only_child(one.served.pid());
-    leftovers::kill(victim(leftovers::only_child(launcher)));
+    leftovers::kill(victim(leftovers::only_init(one.served.pid())));
     if v2_freezes() {
         // Nobody asks for it in between.
         until("the service misses it", || {
             environments(&one.lambent).is_empty()
         });
-        until("nothing of it is left", || one.processes().is_empty());
+        until("nothing of it is left", || one.inits().is_empty());
     } else {
         // What v1 has frozen dies when it is thawed, with the next invocation.
         assert!(one.invoke().1, "{}", one.served.log());

@@ -189,9 +189,7 @@ out["settled"] = settled("f", "1")["Status"]
     );
     assert_eq!(out["settled"], "READY");
     let before = ready(&lambent);
-    // The container's process 1 is the launcher's child.
-    let launcher = leftovers::only_child(served.pid());
-    leftovers::kill(leftovers::only_child(launcher));
+    leftovers::kill(leftovers::only_init(served.pid()));
     until("it was replaced", || {
         let now = ready(&lambent);
         now.len() == 1 && now != before

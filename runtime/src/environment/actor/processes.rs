@@ -32,6 +32,10 @@ impl Actor {
                 instance_id: self.instance_id.clone(),
             });
         }
+        self.start_processes();
+    }
+
+    fn start_processes(&mut self) {
         match self.log_writers() {
             Ok(logs) => {
                 self.has_processes = true;
@@ -42,10 +46,11 @@ impl Actor {
     }
 
     /// Makes everything ready for a start that may come.
-    pub(super) fn prepare_sandbox(&self) {
+    pub(super) fn prepare_sandbox(&mut self) {
         if *self.life.phase() == Phase::Fresh
             && let Ok(logs) = self.log_writers()
         {
+            self.prepared = true;
             self.sandbox.prepare(self.settings.spec.clone(), logs);
         }
     }
@@ -62,6 +67,7 @@ impl Actor {
                 listener,
                 tmp,
             }) => {
+                self.prepared = false;
                 if started.storage == StorageKind::ChargedTmpfs {
                     self.warn_once(tmp_is_charged(&self.settings.function));
                 }
@@ -69,6 +75,12 @@ impl Actor {
                     Ok(()) => self.handle(Event::Launched(started.extensions)),
                     Err(error) => self.fail_host(format!("cannot watch the function: {error}")),
                 }
+            }
+            // Somebody may have killed what waited.
+            Some(SandboxEvent::StartFailed(StartError::Host(_)))
+                if std::mem::take(&mut self.prepared) =>
+            {
+                self.start_processes();
             }
             Some(SandboxEvent::StartFailed(error)) => {
                 self.start_failed(error);
