@@ -129,11 +129,16 @@ fn dies_while_idle(image: &str, victim: impl Fn(u32) -> u32) {
             one.served.log().matches("Init Duration").count() == 2
         });
     } else {
-        // What v1 has frozen dies when it is thawed, with the next invocation. That an
-        // environment survives, with its `/tmp`, where the extension's runtime counts.
-        assert!(one.invoke().1, "{}", one.served.log());
+        // What v1 has frozen dies when it is thawed, with the next invocation, unless it
+        // was killed before all was frozen. An environment survives that, with its `/tmp`,
+        // where the extension's runtime counts.
+        let next = one.invoke();
+        assert!(next.1 || next == first, "{next:?}\n{}", one.served.log());
         assert!(!one.invoke().1, "{}", one.served.log());
-        assert_ne!(leftovers::only_child(launcher), init, "it is not a new one");
+        until("another process 1 has taken its place", || {
+            let children = leftovers::children(launcher);
+            !children.is_empty() && !children.contains(&init)
+        });
     }
 }
 
