@@ -129,15 +129,12 @@ fn dies_while_idle(image: &str, victim: impl Fn(u32) -> u32) {
             one.served.log().matches("Init Duration").count() == 2
         });
     } else {
-        // What v1 has frozen dies when it is thawed, with the next invocation, unless it
-        // was killed before all was frozen. An environment survives that, with its `/tmp`,
-        // where the extension's runtime counts.
-        let next = one.invoke();
-        assert!(next.1 || next == first, "{next:?}\n{}", one.served.log());
-        assert!(!one.invoke().1, "{}", one.served.log());
-        until("another process 1 has taken its place", || {
+        // What v1 has frozen dies when it is thawed: before the next invocation, in it, or
+        // after its answer. Soon another process 1 answers.
+        until("another one answers", || {
+            let (_, failed) = one.invoke();
             let children = leftovers::children(launcher);
-            !children.is_empty() && !children.contains(&init)
+            !failed && !children.is_empty() && !children.contains(&init)
         });
     }
 }
