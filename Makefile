@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-serve bench-tune bench-smoke fuzz
+.PHONY: help deps build demo programs fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-serve bench-tune bench-smoke fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -21,12 +21,16 @@ demo: ## Show what Lambent does
 	@$(MAKE) --no-print-directory build
 	$(TARGET)/release/lambent demo
 
-fixtures: ## Build the images that the end-to-end tests run
+# Tests and tools are built with the whole workspace, whatever is asked for: features of
+# dependencies are those of what is built together, and each set would be built anew.
+programs:
 	.ci/deps.sh test
-	cargo run --locked -p lambent-e2e --bin fixtures
+	cargo build --locked --workspace --all-targets
+
+fixtures: programs ## Build the images that the end-to-end tests run
+	$(TARGET)/debug/fixtures
 
 test: fixtures ## Run all tests
-	cargo build --locked -p lambent
 	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent cargo nextest run --locked --workspace --profile $(PROFILE)
 	cargo test --locked --workspace --doc
 
@@ -34,8 +38,7 @@ test-v2: fixtures ## Run tests on cgroup v2 alone, in a virtual machine; ALL=1, 
 test-v1: fixtures ## The same on cgroup v1 alone
 test-v2 test-v1:
 	.ci/deps.sh test-vm
-	cargo build --locked -p lambent
-	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent cargo run --locked -p lambent-e2e --bin test_vm -- \
+	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent $(TARGET)/debug/test_vm \
 		--cgroup $(@:test-%=%) $(if $(ALL),--all) $(if $(ONLY),--only '$(ONLY)') \
 		$(if $(KERNEL),--kernel $(KERNEL))
 
@@ -78,12 +81,9 @@ bench-tune: ## What tune and soak find in functions that are known; ONLY=tune|so
 		cargo run --locked --release -p lambent-e2e --bin bench_tune -- $(ONLY)
 
 # Not the release build, which takes minutes: figures are not what this is for.
-bench-smoke: ## Run the benches on tiny inputs, with the peers that are installed
-	.ci/deps.sh test
-	cargo build --locked -p lambent
-	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent \
-		cargo run --locked -p lambent-e2e --bin bench_serve -- --smoke
-	cargo run --locked -p lambent-e2e --bin bench_import -- --smoke
+bench-smoke: programs ## Run the benches on tiny inputs, with the peers that are installed
+	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent $(TARGET)/debug/bench_serve --smoke
+	$(TARGET)/debug/bench_import --smoke
 
 fuzz: ## Fuzz what reads untrusted bytes; FUZZ_SECONDS=60 for each target
 	.ci/deps.sh fuzz

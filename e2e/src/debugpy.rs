@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 
 use lambent_images::Platform;
-use lambent_images::writer::{ImageBuilder, LayerBuilder};
+use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
 use serde_json::{Value, json};
 
 use crate::wait::{patiently, until};
@@ -22,13 +22,14 @@ pub fn image(directory: &Path, code: &str) -> String {
     let debugpy = python_layer::layer("debugpy", "1.8.17", "manylinux_2_34");
     let debugpy = debugpy.expect("debugpy from PyPI").join("python");
     let file = directory.join("debugged.tar");
+    let plain = || LayerBuilder::new().compression(Compression::None);
     ImageBuilder::new(Platform::host())
         .cmd(["app.handler"])
         .env("PYTHONPATH", "/opt/debugpy")
         .working_dir("/var/task")
-        .layer(LayerBuilder::new().tree("", base))
-        .layer(LayerBuilder::new().tree("", python))
-        .layer(LayerBuilder::new().tree("opt/debugpy", debugpy))
+        .layer(plain().tree("", base))
+        .layer(plain().tree("", python))
+        .layer(plain().tree("opt/debugpy", debugpy))
         .layer(LayerBuilder::new().file("var/task/app.py", 0o644, code.as_bytes()))
         .write_oci_archive(&file, "latest")
         .expect("an image");

@@ -9,7 +9,7 @@ use std::path::Path;
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
-use lambent_e2e::{Lambent, boto3, pillow, privileged, readme};
+use lambent_e2e::{Lambent, boto3, fixtures, privileged, readme};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ fn privileged_a_file_is_found_and_followed() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     fs::copy(
-        lambent_e2e::fixtures::path(Fixture::RustOciArchive),
+        fixtures::path(Fixture::RustOciArchive),
         directory.join("f.tar"),
     )
     .unwrap();
@@ -145,13 +145,15 @@ def handler(event, context):
 "#;
     fs::write(directory.join("src/app.py"), code).unwrap();
     fs::copy(
-        lambent_e2e::fixtures::path(Fixture::RustOciArchive),
+        fixtures::path(Fixture::RustOciArchive),
         directory.join("my-function.tar"),
     )
     .unwrap();
-    let runtime = pillow::runtime_image(directory);
-    let archive = runtime.strip_prefix("oci-archive:").unwrap();
-    fs::rename(archive, directory.join("my-python-runtime.tar")).unwrap();
+    fs::copy(
+        fixtures::python_runtime(),
+        directory.join("my-python-runtime.tar"),
+    )
+    .unwrap();
     fs::write(
         directory.join("template.yaml"),
         readme::block(SECTION, "yaml"),

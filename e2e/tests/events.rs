@@ -7,7 +7,7 @@ use std::fs;
 
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
-use lambent_e2e::{Lambent, boto3, pillow, privileged};
+use lambent_e2e::{Lambent, boto3, fixtures, privileged};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ fn privileged_events_and_their_configuration_outlive_the_service() {
         return;
     }
     let lambent = Lambent::new();
-    let image = pillow::runtime_image(lambent.root());
+    let image = fixtures::python_runtime_reference();
     let arguments = ["--runtime-image", &format!("python3.12={image}")];
     // Longer than the rest of the test: an event that failed waits.
     let slow = [&arguments[..], &["--retry-delay", "5"]].concat();

@@ -6,7 +6,7 @@ use std::io::Read;
 use lambent_e2e::extension::{self, COUNTING, RUNTIME, lines, notes, program, run, sequence};
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::serve::Served;
-use lambent_e2e::{Lambent, Run, boto3, fixtures, pillow, privileged, wait};
+use lambent_e2e::{Lambent, Run, boto3, fixtures, privileged, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -565,7 +565,7 @@ fn privileged_extensions_come_in_layers_too() {
     }
     let lambent = Lambent::new();
     let directory = tempfile::tempdir().unwrap();
-    let runtime = format!("python3.12={}", pillow::runtime_image(directory.path()));
+    let runtime = format!("python3.12={}", fixtures::python_runtime_reference());
     let served = Served::start(&lambent, &["--runtime-image", &runtime, "--idle", "1"]);
     let (_, _, agent) = program(
         "agent",

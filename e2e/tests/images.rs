@@ -378,7 +378,7 @@ fn privileged_killed_removals_leave_a_store_that_works() {
     load_both();
     let started = Instant::now();
     succeed(lambent.run(["image", "rm", "a"]));
-    let takes = started.elapsed() + Duration::from_millis(5);
+    let mut takes = started.elapsed() + Duration::from_millis(5);
     load_both();
     let mut killed = 0;
     for round in 0..32_u32 {
@@ -389,7 +389,12 @@ fn privileged_killed_removals_leave_a_store_that_works() {
         let mut child = lambent.command(arguments).spawn().unwrap();
         sleep(takes * round / 32);
         kill(&child, Signal::KILL);
-        killed += u32::from(!child.wait().unwrap().success());
+        if child.wait().unwrap().success() {
+            // Or less: the machine may have been busy when it was measured.
+            takes = takes * 7 / 8;
+        } else {
+            killed += 1;
+        }
         // What is listed is whole, and what is not can come back.
         verify(&lambent);
         load_both();

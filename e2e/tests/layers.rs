@@ -36,8 +36,8 @@ fn client(served: &Served, code: &str) -> Value {
     boto3::out(served, &format!("{SHORT_NAMES}{PRELUDE}\n{code}"))
 }
 
-fn serve(lambent: &Lambent, directory: &Path) -> Served {
-    let image = pillow::runtime_image(directory);
+fn serve(lambent: &Lambent) -> Served {
+    let image = fixtures::python_runtime_reference();
     Served::start(
         lambent,
         &["--runtime-image", &format!("python3.12={image}")],
@@ -59,7 +59,6 @@ fn privileged_two_functions_share_pillow() {
         return;
     }
     let lambent = Lambent::new();
-    let directory = tempfile::tempdir().unwrap();
     let layer = pillow::layer();
     let published = lambent.run([
         "layer".as_ref(),
@@ -73,7 +72,7 @@ fn privileged_two_functions_share_pillow() {
     assert_eq!(published.status, 0, "{published:?}");
     let arn = published.stdout.trim();
     assert_eq!(arn, "arn:aws:lambda:us-east-1:123456789012:layer:pillow:1");
-    let served = serve(&lambent, directory.path());
+    let served = serve(&lambent);
     let script = r#"
 thumbnail = """
 import base64, os
@@ -144,7 +143,7 @@ out["where"] = invoke("where")
     assert_eq!(removed.status, 0, "{removed:?}");
     assert_eq!(packages(&lambent).len(), 3);
     served.end(Signal::KILL);
-    let served = serve(&lambent, directory.path());
+    let served = serve(&lambent);
     let out = client(
         &served,
         r#"
@@ -169,7 +168,7 @@ c.delete_function(FunctionName="thumbnail")
     // What was in use until now goes when somebody looks.
     let left = lambent.run(["layer", "ls", "--output", "json"]);
     assert_eq!((left.status, left.stdout.as_str()), (0, ""), "{left:?}");
-    drop(serve(&lambent, directory.path()));
+    drop(serve(&lambent));
     assert_eq!(packages(&lambent), Vec::<String>::new());
 }
 
@@ -189,8 +188,7 @@ fn privileged_layers_are_merged_over_an_overlay() {
 }
 
 fn merge(lambent: &Lambent) {
-    let directory = tempfile::tempdir().unwrap();
-    let served = serve(lambent, directory.path());
+    let served = serve(lambent);
     let out = client(
         &served,
         r#"
@@ -273,8 +271,7 @@ fn privileged_limits_and_bad_archives() {
         return;
     }
     let lambent = Lambent::new();
-    let directory = tempfile::tempdir().unwrap();
-    let served = serve(&lambent, directory.path());
+    let served = serve(&lambent);
     let out = client(
         &served,
         r#"
@@ -402,8 +399,7 @@ fn privileged_a_bootstrap_is_found_in_code_and_in_layers() {
         return;
     }
     let lambent = Lambent::new();
-    let directory = tempfile::tempdir().unwrap();
-    let image = pillow::runtime_image(directory.path());
+    let image = fixtures::python_runtime_reference();
     let runtime = format!("provided.al2023={image}");
     let served = Served::start(&lambent, &["--runtime-image", &runtime]);
     let program = fixtures::demo_function();
@@ -434,7 +430,7 @@ fn privileged_the_aws_cli_makes_a_zip_function() {
     }
     let lambent = Lambent::new();
     let directory = tempfile::tempdir().unwrap();
-    let served = serve(&lambent, directory.path());
+    let served = serve(&lambent);
     let module = directory.path().join("layer/python");
     fs::create_dir_all(&module).unwrap();
     fs::write(module.join("shared.py"), "WORD = 'shared'\n").unwrap();
@@ -503,7 +499,7 @@ fn privileged_layers_on_an_image_are_an_extra() {
     }
     let lambent = Lambent::new();
     let directory = tempfile::tempdir().unwrap();
-    let image = pillow::runtime_image(directory.path());
+    let image = fixtures::python_runtime_reference();
     let layer = |name: &str, file: &str, text: &str| {
         let root = directory.path().join(name);
         fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();

@@ -2,7 +2,7 @@
 //! function, in their order: every call has an answer that they can go on with.
 
 use lambent_e2e::serve::Served;
-use lambent_e2e::{Lambent, boto3, pillow, privileged};
+use lambent_e2e::{Lambent, boto3, fixtures, privileged};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn privileged_a_function_as_terraform_makes_it() {
         return;
     }
     let lambent = Lambent::new();
-    let image = pillow::runtime_image(lambent.root());
+    let image = fixtures::python_runtime_reference();
     let runtime = format!("python3.12={image}");
     let served = Served::start(&lambent, &["--runtime-image", &runtime]);
     let run = boto3::run(

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use lambent_e2e::fixtures::{Fixture, python_trees};
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::wait::{self, seconds};
-use lambent_e2e::{Lambent, Run, pillow, privileged, readme};
+use lambent_e2e::{Lambent, Run, fixtures, privileged, readme};
 use lambent_images::Platform;
-use lambent_images::writer::{ImageBuilder, LayerBuilder};
+use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -301,7 +301,7 @@ fn privileged_layers_and_task_roots_are_mounted() {
     let handler = |word: &str| format!("def handler(event, context):\n    return '{word}'\n");
     place.write("layer/from_layer.py", &handler("layer"));
     place.write("code/app.py", &handler("code"));
-    let image = pillow::runtime_image(place.directory.path());
+    let image = fixtures::python_runtime_reference();
     let text = format!(
         "image: \"{image}\"\nmemory_size: 512\ntimeout: {}\ncases:\n\
          - {{name: layer, layers: [layer], environment: {{PYTHONPATH: '/var/runtime:/opt'}}, \
@@ -500,7 +500,7 @@ fn privileged_suites_of_awss_runner_run_as_they_are() {
     let place = Place::new();
     place.write("tasks/core.py", TASKS);
     place.write("tasks/data/payload.json", r#"{"msg": "hello world"}"#);
-    let image = pillow::runtime_image(place.directory.path());
+    let image = fixtures::python_runtime_reference();
     let suite = place.write("suites/core.json", AWS);
     let tasks = place.path("tasks");
     let arguments = ["--image", &image, "--task-root", tasks.to_str().unwrap()];
@@ -634,11 +634,12 @@ fn privileged_the_readmes_suite_runs() {
         \x20   if 'name' not in event:\n\
         \x20       raise KeyError('name')\n\
         \x20   return {'greeting': os.environ.get('GREETING', 'hello') + ' ' + event['name']}\n";
+    let plain = || LayerBuilder::new().compression(Compression::None);
     ImageBuilder::new(Platform::host())
         .entrypoint(["/usr/bin/python3", "-m", "awslambdaric"])
         .cmd(["app.handler"])
-        .layer(LayerBuilder::new().tree("", base))
-        .layer(LayerBuilder::new().tree("", python))
+        .layer(plain().tree("", base))
+        .layer(plain().tree("", python))
         .layer(LayerBuilder::new().file("var/task/app.py", 0o644, code))
         .write_oci_archive(&place.path("my-function.tar"), "latest")
         .unwrap();

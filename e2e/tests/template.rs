@@ -8,7 +8,7 @@ use std::path::Path;
 
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
-use lambent_e2e::{Lambent, boto3, fixtures, pillow, privileged};
+use lambent_e2e::{Lambent, boto3, fixtures, privileged};
 use lambent_images::Platform;
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
 use rustix::process::Signal;
@@ -120,7 +120,7 @@ fn project(directory: &Path) {
 }
 
 fn serve(lambent: &Lambent, directory: &Path) -> Served {
-    let runtime = format!("python3.12={}", pillow::runtime_image(directory));
+    let runtime = format!("python3.12={}", fixtures::python_runtime_reference());
     let template = directory.join("template.yaml");
     let arguments = [
         "--template",

@@ -44,7 +44,11 @@ pub(super) fn disk(cache: &Cache, programs: &Programs) -> Result<PathBuf, Error>
         stamp = stamp.path(&programs.target.join(test))?;
     }
     // Images, and what tests make images of themselves.
-    let images = fixtures::Fixture::ALL.map(fixtures::path);
+    let images: Vec<_> = fixtures::Fixture::ALL
+        .map(fixtures::path)
+        .into_iter()
+        .chain([fixtures::python_runtime()])
+        .collect();
     let [base, python] = fixtures::python_trees();
     let steps = [
         fixtures::demo_function(),

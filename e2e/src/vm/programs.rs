@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::fixtures::command::{run, text};
 use crate::fixtures::{Error, at, target_directory, workspace};
@@ -24,41 +24,24 @@ pub(super) struct Programs {
     pub(super) target: PathBuf,
 }
 
-/// What is read of nextest's list.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Binaries {
-    rust_binaries: std::collections::BTreeMap<String, Binary>,
-    rust_build_meta: BuildMeta,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Binary {
-    binary_path: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct BuildMeta {
-    target_directory: PathBuf,
-}
+/// How nextest calls the end-to-end tests, before the name of each binary.
+const END_TO_END: &str = "lambent-e2e::";
 
 /// Builds the end-to-end tests.
+///
+/// With the whole workspace, as `make test` does: features of dependencies are those of
+/// what is built together, and every dependency would be built once more.
 pub(super) fn build() -> Result<Programs, Error> {
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(workspace()).args(arguments);
         command
     };
-    let binaries = text(&mut cargo(&[
+    let list = text(&mut cargo(&[
         "nextest",
         "list",
         "--locked",
-        "--package",
-        "lambent-e2e",
-        "--test",
-        "*",
+        "--workspace",
         "--list-type",
         "binaries-only",
         "--message-format",
@@ -70,19 +53,33 @@ pub(super) fn build() -> Result<Programs, Error> {
         "--format-version",
         "1",
     ]))?;
-    let list: Binaries = serde_json::from_str(&binaries)?;
-    let target = list.rust_build_meta.target_directory;
-    let tests = list
-        .rust_binaries
-        .into_values()
-        .map(|binary| Ok(binary.binary_path.strip_prefix(&target)?.to_owned()))
-        .collect::<Result<_, Error>>()?;
+    let (binaries, tests, target) = end_to_end(&list)?;
     Ok(Programs {
         binaries,
         metadata,
         tests,
         target,
     })
+}
+
+/// Of nextest's list that with the end-to-end tests alone, these, relative to the
+/// target directory, and that directory.
+fn end_to_end(list: &str) -> Result<(String, Vec<PathBuf>, PathBuf), Error> {
+    let mut list: Value = serde_json::from_str(list)?;
+    let target = &list["rust-build-meta"]["target-directory"];
+    let target = PathBuf::from(target.as_str().ok_or("nextest names no target directory")?);
+    let binaries = list["rust-binaries"]
+        .as_object_mut()
+        .ok_or("nextest lists no binaries")?;
+    binaries.retain(|id, binary| id.starts_with(END_TO_END) && binary["kind"] == "test");
+    let tests = binaries
+        .values()
+        .map(|binary| {
+            let path = binary["binary-path"].as_str().unwrap_or_default();
+            Ok(Path::new(path).strip_prefix(&target)?.to_owned())
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok((list.to_string(), tests, target))
 }
 
 /// The program under test: as [`crate::program`], or as `make` has built it.
@@ -107,4 +104,35 @@ pub(super) fn copy_stripped(from: &Path, to: &Path) -> Result<(), Error> {
         .arg("-o")
         .arg(to)
         .arg(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_to_end_tests_are_taken_along() {
+        let binary = |id: &str, kind: &str| {
+            format!(r#""{id}": {{"kind": "{kind}", "binary-path": "/t/debug/deps/{kind}-1"}}"#)
+        };
+        let all = [
+            binary("lambent", "lib"),
+            binary("lambent-e2e", "lib"),
+            binary("lambent-e2e::bin/fixtures", "bin"),
+            binary("lambent-e2e::limits", "test"),
+            binary("lambent-images::store", "test"),
+        ];
+        let list = format!(
+            r#"{{"rust-build-meta": {{"target-directory": "/t"}}, "rust-binaries": {{{}}}}}"#,
+            all.join(", ")
+        );
+        let (kept, tests, target) = end_to_end(&list).unwrap();
+        assert!(
+            kept.contains("::limits") && !kept.contains("::store"),
+            "{kept}"
+        );
+        assert!(!kept.contains("fixtures"), "{kept}");
+        assert_eq!(tests, [Path::new("debug/deps/test-1")]);
+        assert_eq!(target, Path::new("/t"));
+    }
 }

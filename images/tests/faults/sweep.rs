@@ -61,12 +61,12 @@ pub(super) const FORMS: [Form; 2] = [Form::Directory, Form::Erofs];
 /// Uses of a call that are tried unless all are.
 pub(super) const SAMPLES: usize = 5;
 
-/// The example, built from this checkout.
+/// The example, built from this checkout; with the workspace, as it is already, since
+/// a package alone has other features of its dependencies.
 pub(super) static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "lambent-images"])
-        .args(["--example", "import"])
+        .args(["build", "--quiet", "--workspace", "--example", "import"])
         .status();
     assert!(built.unwrap().success());
     let test = std::env::current_exe().unwrap();
