@@ -12,7 +12,7 @@ use lambent_images::{ContentStore, ErrorKind, NoProgress};
 use support::mounts::in_private_mounts;
 use support::tar::Tar;
 use support::tree::{assert_same, mounted, without_skeleton};
-use support::{Scratch, can_mount_erofs, import_path_into, is_root, noise};
+use support::{Scratch, import_path_into, is_root, noise};
 
 /// A layer whose last file has these bytes, and which ends so many bytes behind it.
 fn layer(last: &[u8], behind: usize) -> Vec<u8> {
@@ -133,13 +133,11 @@ fn a_file_without_its_end_is_refused() {
         return;
     }
     let scratch = Scratch::new();
-    let stores = [scratch.erofs()];
     let mut cut = layer(&noise(7, 1000), 0);
     cut.pop();
     let error = scratch.import_layers(&[cut]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    for store in stores.into_iter().flatten() {
-        assert!(can_mount_erofs(&store));
+    if let Some(store) = scratch.erofs() {
         let error = scratch.import_into(&store).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains("truncated"), "{error}");

@@ -184,11 +184,15 @@ mod tests {
         }
     }
 
+    fn count(place: u64) -> u8 {
+        place.to_le_bytes()[0]
+    }
+
     /// A file at 1024 whose stream ends so many bytes behind it, filled with a count.
     fn cut(stored: u64, behind: u64) -> Device {
         let size = 1024 + stored + behind;
         let start = Tail::start(size);
-        let bytes = |start| (start..size).map(|place| place as u8).collect();
+        let bytes = |start| (start..size).map(count).collect();
         Device {
             size,
             tail: start.map(|start| Tail::new(start, bytes(start))),
@@ -214,9 +218,7 @@ mod tests {
             let chunks = Chunks::of(&file, &device).unwrap();
             assert_eq!((chunks.bits, chunks.count), (bits, count), "{size}");
             let bytes = chunks.aside(&file).unwrap();
-            let expected: Vec<_> = (1024 + size - aside..1024 + size)
-                .map(|place| place as u8)
-                .collect();
+            let expected: Vec<_> = (1024 + size - aside..1024 + size).map(count).collect();
             assert_eq!(bytes, expected, "{size}");
             let block = (aside > 0).then_some(77);
             let indexes = chunks.to_bytes(&file, 3, block).unwrap();
