@@ -57,10 +57,11 @@ advisories: ## Check dependencies for known faults (fetches the database)
 
 bench: bench-import bench-limits bench-serve bench-tune ## All benches
 
-bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N
+bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N PEERS=none
 	.ci/deps.sh bench
 	cargo run --locked --release -p lambent-e2e --bin bench_import -- \
-		$(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+		$(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(filter none,$(PEERS)),--no-peers)
 
 bench-limits: ## Measure limits; ONLY=share|memory|neighbours|failures
 	.ci/deps.sh test

@@ -56,16 +56,23 @@ pub fn index(blob: &[u8]) -> bool {
 fn lay_out(blob: &[u8]) -> Result<()> {
     let budget = Budget::new(BYTES_MAX, ENTRIES_MAX);
     let io = |error| crate::Error::io(|| "fuzzing".to_owned(), error);
-    let stream = BufReader::new(Decoder::new(blob).map_err(io)?.take(BYTES_MAX));
-    let (index, _) = unpack::index(stream, &budget)?;
+    let mut stream = Vec::new();
+    let mut decoder = Decoder::new(blob).map_err(io)?.take(BYTES_MAX);
+    decoder.read_to_end(&mut stream).map_err(io)?;
+    let (index, _) = unpack::index(stream.as_slice(), &budget)?;
     let mut tree = Tree::new();
     tree.apply(1, &index)?;
     tree.apply(2, &index)?;
     tree.apply_skeleton(3)?;
     let _whatever_it_is = tree.joint(3, |a, b| a == b).size(&tree);
+    let size = stream.len() as u64;
     let device = erofs::Device {
         diff_id: Digest::of(blob),
-        size: BYTES_MAX,
+        size,
+        tail: erofs::Tail::start(size).map(|start| {
+            let from = usize::try_from(start).unwrap_or_default();
+            erofs::Tail::new(start, stream[from..].to_vec())
+        }),
     };
     erofs::build(&tree, &[device], &[1, 1]).map(drop)
 }

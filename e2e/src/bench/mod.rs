@@ -33,12 +33,17 @@ use crate::fixtures::{self, Error, at};
 
 /// First word of a child process that imports one image: see [`import`].
 const IMPORT: &str = "--import";
-const USAGE: &str = "usage: bench_import [--smoke | --only python|small|large] [--rounds N]";
+const USAGE: &str =
+    "usage: bench_import [--smoke | --only python|small|large] [--rounds N] [--no-peers]";
 
 /// Runs what the words of the command line ask for.
 pub fn run(words: &[OsString]) -> Result<(), Error> {
     let mut text: Vec<_> = words.iter().map(|word| word.to_str()).collect();
     let mut rounds = None;
+    let has_peers = text.last() != Some(&Some("--no-peers"));
+    if !has_peers {
+        text.pop();
+    }
     if let [.., Some("--rounds"), Some(count)] = text.as_slice() {
         rounds = Some(count.parse().map_err(|_| USAGE)?);
         text.truncate(text.len() - 2);
@@ -69,7 +74,8 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
         ));
         let built = workload.build(&cache)?;
         let rounds = rounds.unwrap_or_else(|| workload.rounds());
-        let results = measure(workload, &built, rounds, &directory.join("run"))?;
+        let peers: &[Tool] = if has_peers { &Tool::PEERS } else { &[] };
+        let results = measure(workload, &built, rounds, peers, &directory.join("run"))?;
         print(&results.show(workload, &built)?);
     }
     Ok(())
@@ -95,9 +101,10 @@ fn measure(
     workload: Workload,
     built: &Built,
     rounds: usize,
+    peers: &[Tool],
     directory: &Path,
 ) -> Result<Results, Error> {
-    let tools = tools(directory)?;
+    let tools = tools(peers, directory)?;
     let mut results = Results::default();
     for _ in 0..rounds {
         results.loads.push(load()?);
@@ -133,8 +140,8 @@ fn measure(
 }
 
 /// What is compared: each form in which Lambent can keep layers on this machine,
-/// and the peers that it has.
-fn tools(directory: &Path) -> Result<Vec<Tool>, Error> {
+/// and those of the peers that it has.
+fn tools(peers: &[Tool], directory: &Path) -> Result<Vec<Tool>, Error> {
     let probe = directory.with_extension("probe");
     let best = ContentStore::open(&probe)?.form();
     remove(&probe)?;
@@ -142,7 +149,7 @@ fn tools(directory: &Path) -> Result<Vec<Tool>, Error> {
     if best == Form::Erofs {
         tools.insert(0, Tool::Lambent(Form::Erofs));
     }
-    for peer in Tool::PEERS {
+    for &peer in peers {
         if peer.is_there() {
             tools.push(peer);
         } else {

@@ -4,7 +4,8 @@
 //! 0      superblock at 1024, one device slot for each layer
 //! ...    inodes in the order of a walk, each with its attributes and then its
 //!        chunk, or its content if that fits into the same block
-//! ...    larger directories and symlinks, in whole blocks
+//! ...    larger directories and symlinks, and ends of files that a stream lacks a
+//!        part of the block of (see `tail`), in whole blocks
 //! ```
 
 use super::chunks::Chunks;
@@ -13,6 +14,7 @@ use super::format::{
     SUPERBLOCK_LENGTH, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, device_number, device_slot,
     directory, directory_size, xattrs,
 };
+use super::tail::Tail;
 use crate::Digest;
 use crate::error::{Error, Result};
 use crate::tree::{Content, FileData, NodeId, Tree};
@@ -21,21 +23,23 @@ use crate::tree::{Content, FileData, NodeId, Tree};
 const PAGE: usize = 4096;
 
 /// A layer's tar stream as a device of the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Device {
     pub(crate) diff_id: Digest,
     /// Bytes of the stream.
     pub(crate) size: u64,
+    /// Its end, if that is within a block.
+    pub(crate) tail: Option<Tail>,
 }
 
 /// The metadata image of `tree`, to be mounted together with `devices`.
 ///
 /// `device_of` gives the device, counted from 1, of each layer, counted from 1.
 pub(crate) fn build(tree: &Tree, devices: &[Device], device_of: &[u16]) -> Result<Vec<u8>> {
-    let mut planner = Planner::new(tree, devices.len());
+    let mut planner = Planner::new(tree, devices, device_of);
     planner.walk()?;
     planner.place()?;
-    planner.write(devices, device_of)
+    planner.write()
 }
 
 /// One inode on its way into the image.
@@ -52,6 +56,8 @@ struct Item {
 #[derive(Debug)]
 struct Planner<'a> {
     tree: &'a Tree,
+    devices: &'a [Device],
+    device_of: &'a [u16],
     items: Vec<Item>,
     /// The item of each node, for nodes with several names.
     item_of: Vec<Option<u32>>,
@@ -60,13 +66,15 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(tree: &'a Tree, devices: usize) -> Self {
+    fn new(tree: &'a Tree, devices: &'a [Device], device_of: &'a [u16]) -> Self {
         let table = SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE;
         Self {
             tree,
+            devices,
+            device_of,
             items: Vec::new(),
             item_of: vec![None; tree.capacity()],
-            inodes_start: table + devices as u64 * DEVICE_SLOT_SIZE,
+            inodes_start: table + devices.len() as u64 * DEVICE_SLOT_SIZE,
             end: 0,
         }
     }
@@ -109,7 +117,12 @@ impl<'a> Planner<'a> {
             let node = self.tree.node(self.items[index].node);
             let fixed = INODE_SIZE + xattrs(&node.metadata).0.len() as u64;
             let after = match self.stored(index)? {
-                Stored::Chunks(size) => fixed.next_multiple_of(CHUNK_INDEX_SIZE) + size,
+                Stored::Chunks { size, aside } => {
+                    if aside > 0 {
+                        plain.push((index, aside));
+                    }
+                    fixed.next_multiple_of(CHUNK_INDEX_SIZE) + size
+                }
                 Stored::Bytes(0) => fixed,
                 Stored::Bytes(size) => {
                     if let Some(found) = inline_position(position, fixed, size) {
@@ -136,8 +149,12 @@ impl<'a> Planner<'a> {
     fn stored(&self, index: usize) -> Result<Stored> {
         Ok(match &self.tree.node(self.items[index].node).content {
             Content::Directory(_) => Stored::Bytes(directory_size(&self.names(index))),
-            Content::File(FileData::Tar { extents, .. }) if extents.size > 0 => {
-                Stored::Chunks(Chunks::of(extents)?.size())
+            Content::File(FileData::Tar { layer, extents }) if extents.size > 0 => {
+                let chunks = Chunks::of(extents, self.device(*layer)?.1)?;
+                Stored::Chunks {
+                    size: chunks.size(),
+                    aside: chunks.aside(extents)?.len() as u64,
+                }
             }
             Content::File(FileData::Tar { .. }) | Content::Fifo | Content::Device(_) => {
                 Stored::Bytes(0)
@@ -146,6 +163,19 @@ impl<'a> Planner<'a> {
                 Stored::Bytes(bytes.len() as u64)
             }
         })
+    }
+
+    /// The device of a layer, and its number.
+    fn device(&self, layer: u32) -> Result<(u16, &'a Device)> {
+        let number = self.device_of.get((layer as usize).wrapping_sub(1));
+        number
+            .and_then(|&number| {
+                Some((
+                    number,
+                    self.devices.get(usize::from(number).checked_sub(1)?)?,
+                ))
+            })
+            .ok_or_else(|| Error::invalid("a file of an unknown layer"))
     }
 
     /// The names in a directory, each with its item.
@@ -166,7 +196,7 @@ impl<'a> Planner<'a> {
         names
     }
 
-    fn write(&self, devices: &[Device], device_of: &[u16]) -> Result<Vec<u8>> {
+    fn write(&self) -> Result<Vec<u8>> {
         let too_large = || Error::limit("the image's directory tree is too large");
         let length = usize::try_from(self.end).map_err(|_| too_large())?;
         let mut out = vec![0; length.next_multiple_of(PAGE)];
@@ -176,7 +206,7 @@ impl<'a> Planner<'a> {
             let offset = usize::try_from(offset).unwrap_or(usize::MAX);
             out[offset..offset + bytes.len()].copy_from_slice(bytes);
         };
-        for (slot, device) in devices.iter().enumerate() {
+        for (slot, device) in self.devices.iter().enumerate() {
             let offset = SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE + slot as u64 * DEVICE_SLOT_SIZE;
             put(
                 offset,
@@ -198,12 +228,15 @@ impl<'a> Planner<'a> {
                 Content::File(FileData::Tar { layer, extents }) if extents.size > 0 => {
                     layout = DataLayout::ChunkBased;
                     size = extents.size;
-                    let chunks = Chunks::of(extents)?;
+                    let (number, device) = self.device(*layer)?;
+                    let chunks = Chunks::of(extents, device)?;
                     address = chunks.format();
-                    let device = device_of
-                        .get(*layer as usize - 1)
-                        .ok_or_else(|| Error::invalid("a file of an unknown layer"))?;
-                    content = chunks.to_bytes(extents, *device)?;
+                    let block = item.block.map(u32::try_from).transpose();
+                    let block = block.map_err(|_| too_large())?;
+                    content = chunks.to_bytes(extents, number, block)?;
+                    if let Some(block) = block {
+                        put(u64::from(block) * BLOCK, chunks.aside(extents)?);
+                    }
                 }
                 Content::Device(device) => address = device_number(*device),
                 Content::File(FileData::Tar { .. }) | Content::Fifo => {}
@@ -239,7 +272,7 @@ impl<'a> Planner<'a> {
             root: u16::try_from(self.inode(0).0).map_err(|_| too_large())?,
             inodes: self.items.len() as u64,
             blocks: blocks(self.end)?,
-            devices: u16::try_from(devices.len()).map_err(|_| too_large())?,
+            devices: u16::try_from(self.devices.len()).map_err(|_| too_large())?,
             uuid: [0; 16],
         };
         // The same image has the same name on every machine.
@@ -270,7 +303,11 @@ fn inline_position(position: u64, fixed: u64, size: u64) -> Option<u64> {
 
 /// What an inode has behind it.
 enum Stored {
-    Chunks(u64),
+    /// Indexes of chunks, and bytes of the last one in blocks of the image.
+    Chunks {
+        size: u64,
+        aside: u64,
+    },
     Bytes(u64),
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-use crate::erofs::{self, Device};
+use crate::erofs::{self, Device, Tail};
 use crate::error::{Error, IoContext, Result, quoted, quoted_path};
 use crate::owners::owners;
 use crate::store::chain::{Chain, fresh};
@@ -60,11 +60,7 @@ pub(crate) fn erofs(chain: &Chain, layout: &Layout, ingested: &[Ingested]) -> Re
         let known = devices.iter().position(|device| device.diff_id == *diff_id);
         let slot = known.unwrap_or(devices.len());
         if known.is_none() {
-            let size = tar_size(layout, ingested, diff_id);
-            devices.push(Device {
-                diff_id: *diff_id,
-                size,
-            });
+            devices.push(device(layout, ingested, diff_id)?);
         }
         // An image has at most some hundred layers.
         device_of.push(u16::try_from(slot + 1).unwrap_or(u16::MAX));
@@ -80,13 +76,51 @@ pub(crate) fn erofs(chain: &Chain, layout: &Layout, ingested: &[Ingested]) -> Re
     })
 }
 
-fn tar_size(layout: &Layout, ingested: &[Ingested], diff_id: &Digest) -> u64 {
-    let fresh = ingested
+/// The stream of a layer as a device, in the store or on its way there.
+fn device(layout: &Layout, ingested: &[Ingested], diff_id: &Digest) -> Result<Device> {
+    let staged = ingested
         .iter()
         .find(|ingested| ingested.diff_id == *diff_id)
         .map(|ingested| ingested.size);
     let stored = || record::read::<TarRecord>(&layout.tar_record(diff_id)).map(|r| r.size);
-    fresh.or_else(stored).unwrap_or_default()
+    let size = staged.or_else(stored).unwrap_or_default();
+    let path = match fresh(ingested, diff_id).map(|content| &content.place) {
+        Some(Place::Tar(path)) => path.clone(),
+        _ => layout.stream(diff_id),
+    };
+    let tail = Tail::start(size)
+        .map(|start| tail(&path, start, size))
+        .transpose()?;
+    Ok(Device {
+        diff_id: *diff_id,
+        size,
+        tail,
+    })
+}
+
+/// The end of a stream.
+///
+/// # Errors
+///
+/// `Invalid` if it is not there, which is damage of the store.
+fn tail(path: &Path, start: u64, size: u64) -> Result<Tail> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(start))?;
+        file.take(size - start).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::invalid(format!(
+            "the store lacks {}; drop its layer by `lambent image verify` and import the image \
+             again",
+            quoted_path(path)
+        ))),
+        other => other
+            .map(|bytes| Tail::new(start, bytes))
+            .doing(|| format!("reading {}", quoted_path(path))),
+    }
 }
 
 /// Builds the joint of a chain whose layers are directories, those of `ingested`

@@ -91,9 +91,10 @@ impl<R: Skip> TarReader<R> {
         let mut extensions = Extensions::default();
         loop {
             self.skip(self.body_left)?;
-            self.skip_padding()?;
+            let whole = self.skip_padding()?;
             (self.body_left, self.padding) = (0, 0);
-            let Some(header) = self.header()? else {
+            let header = if whole { self.header()? } else { None };
+            let Some(header) = header else {
                 return extensions.require_none().map(|()| None);
             };
             match header.kind {
@@ -267,20 +268,17 @@ impl<R: Skip> TarReader<R> {
         Ok(true)
     }
 
-    /// Go's reader takes an end in there, and a layer of `umoci insert` has one. But the
-    /// kernel reads whole blocks of a stream that is mounted as it is.
-    fn skip_padding(&mut self) -> Result<()> {
-        self.inner
-            .skip(self.padding)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => Error::invalid(
-                    "the tar archive is truncated: it ends in the padding behind its last file. \
-                     `umoci insert` writes such layers; `umoci unpack` and `umoci repack` do not",
-                ),
-                _ => Error::io(reading, error),
-            })?;
-        self.position += self.padding;
-        Ok(())
+    /// False if the stream ends in it: as in Go, the archive ends there. Layers that
+    /// `umoci insert` writes do.
+    fn skip_padding(&mut self) -> Result<bool> {
+        match self.inner.skip(self.padding) {
+            Ok(()) => {
+                self.position += self.padding;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(Error::io(reading, error)),
+        }
     }
 
     fn skip(&mut self, bytes: u64) -> Result<()> {

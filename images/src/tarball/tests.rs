@@ -41,6 +41,18 @@ fn names(stream: &[u8]) -> Result<Vec<String>, ErrorKind> {
         .map_err(|error| error.kind())
 }
 
+/// Go's reader, and so every tool that reads layers, takes an archive that ends in the
+/// padding behind a file: `umoci insert` writes such layers.
+#[test]
+fn the_end_may_come_in_the_padding() {
+    let stream = Tar::new().file("a", "content").file("b", "more").end();
+    for kept in ["more".len(), "more".len() + 1, 511, 512] {
+        let cut = &stream[..3 * 512 + kept];
+        assert_eq!(names(cut), Ok(vec!["a".into(), "b".into()]), "{kept}");
+    }
+    assert_eq!(names(&stream[..3 * 512 + 3]), Err(ErrorKind::Invalid));
+}
+
 #[test]
 fn ordinary_members() {
     let stream = Tar::new()
@@ -305,11 +317,6 @@ fn refusals() {
         (
             "cut body",
             Tar::new().file("f", "xyz").0[..514].to_vec(),
-            invalid,
-        ),
-        (
-            "cut padding",
-            Tar::new().file("f", "xyz").0[..600].to_vec(),
             invalid,
         ),
         ("cut header", ok().0[..100].to_vec(), invalid),

@@ -94,6 +94,15 @@ impl Extents {
         }
     }
 
+    /// Where its bytes end in the tar stream.
+    pub(crate) fn end(&self) -> u64 {
+        let stored = match &self.pieces {
+            Some(pieces) => pieces.iter().map(|piece| piece.length).sum(),
+            None => self.size,
+        };
+        self.offset + stored
+    }
+
     /// Each piece with its place in the stream, in order.
     pub(crate) fn placed(&self) -> Vec<(u64, Segment)> {
         let whole = [Segment {
