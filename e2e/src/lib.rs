@@ -26,6 +26,7 @@ pub mod resources;
 pub mod script;
 pub mod serve;
 pub mod subscriber;
+pub mod terminal;
 pub mod tuning;
 pub mod vm;
 pub mod wait;

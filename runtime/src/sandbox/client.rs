@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::cgroup::{self, Cgroup, Hierarchies};
 use super::protocol::{
     EnvironmentId, Hello, InitCommand, Notice, Process, Request, SandboxSpec, StartError,
-    StartRequest, Started, StopSignal,
+    StartRequest, Started, StopSignal, Streams,
 };
 use super::{channel, launcher, seal, user_namespace};
 use crate::model::ExitStatus;
@@ -181,14 +181,16 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts the extensions of an image, or if it has none its runtime. Standard
-    /// output and error are `log` for the runtime, `extension_log` for extensions.
-    pub(crate) fn start(&self, spec: SandboxSpec, log: OwnedFd, extension_log: OwnedFd) {
+    /// Starts the extensions of an image, or if it has none its runtime, or a shell.
+    pub(crate) fn start(&self, spec: SandboxSpec, streams: Streams) {
         let request = StartRequest {
             environment: self.id,
             spec,
         };
-        self.request(Request::Start(Box::new(request)), vec![log, extension_log]);
+        self.request(
+            Request::Start(Box::new(request)),
+            streams.into_descriptors(),
+        );
     }
 
     /// Starts the runtime beside extensions. `RuntimeStarted` or `RuntimeFailed`

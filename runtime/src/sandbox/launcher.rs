@@ -27,7 +27,7 @@ use super::cgroup::Hierarchies;
 use super::channel;
 use super::cpus::HostCpus;
 use super::protocol::{
-    EnvironmentId, Hello, InitReport, Notice, Request, StartError, StartRequest,
+    EnvironmentId, Hello, InitReport, Notice, Request, StartError, StartRequest, Streams,
 };
 use super::seccomp;
 use super::user_namespace;
@@ -185,11 +185,11 @@ impl Launcher {
 
     fn start(&mut self, request: &StartRequest, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         let id = request.environment;
-        let started = match <[OwnedFd; 2]>::try_from(descriptors) {
-            Err(_) => Err(StartError::Host(
+        let started = match Streams::from_descriptors(descriptors) {
+            None => Err(StartError::Host(
                 "the descriptors of the log did not come along".to_owned(),
             )),
-            Ok(logs) => {
+            Some(streams) => {
                 let environment = self
                     .environments
                     .entry(id)
@@ -202,7 +202,7 @@ impl Launcher {
                         seccomp: &self.seccomp,
                     },
                     request,
-                    logs,
+                    streams,
                 )
             }
         };

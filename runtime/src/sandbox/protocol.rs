@@ -5,6 +5,7 @@
 //! the messages need no versions.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use lambent_images::{Attachment, RootMount};
@@ -41,8 +42,8 @@ pub(crate) struct Hello {
 /// Service to launcher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Start the extensions of an image, or if it has none its runtime; with the
-    /// descriptors of the writing ends of the runtime's and the extensions' log.
+    /// Start the extensions of an image, or if it has none its runtime, or a shell;
+    /// with the descriptors of [`Streams`].
     Start(Box<StartRequest>),
     /// A command for the container's init.
     Command {
@@ -82,6 +83,53 @@ pub(crate) struct SandboxSpec {
     pub(crate) visible_cpus: u8,
     /// Size of `/tmp` in bytes.
     pub(crate) tmp_bytes: u64,
+}
+
+/// Where what is started reads and writes.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    /// The writing ends of the runtime's log, and of its extensions'.
+    Function {
+        log: OwnedFd,
+        extension_log: OwnedFd,
+    },
+    /// A shell in the place of both, with what a person types at. If that is a
+    /// terminal it becomes the shell's own.
+    Shell {
+        input: OwnedFd,
+        output: OwnedFd,
+        error: OwnedFd,
+    },
+}
+
+impl Streams {
+    /// As they travel beside a message.
+    pub(crate) fn into_descriptors(self) -> Vec<OwnedFd> {
+        match self {
+            Self::Function { log, extension_log } => vec![log, extension_log],
+            Self::Shell {
+                input,
+                output,
+                error,
+            } => vec![input, output, error],
+        }
+    }
+
+    /// From what came beside a message; none if that is something else.
+    pub(crate) fn from_descriptors(descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next();
+        let streams = match (next(), next(), next()) {
+            (Some(log), Some(extension_log), None) => Self::Function { log, extension_log },
+            (Some(input), Some(output), Some(error)) => Self::Shell {
+                input,
+                output,
+                error,
+            },
+            _ => return None,
+        };
+        next().is_none().then_some(streams)
+    }
 }
 
 /// Launcher to a container's init, on behalf of the service.

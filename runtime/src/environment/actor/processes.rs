@@ -16,7 +16,7 @@ use crate::api;
 use crate::doctor::tmp_is_charged;
 use crate::model::{Ending, Event, ExitStatus, Failure, InitKind, Phase, RuntimeState};
 use crate::sandbox::client::SandboxEvent;
-use crate::sandbox::{Network, Process, StartError, Started, StorageKind};
+use crate::sandbox::{Network, Process, StartError, Started, StorageKind, Streams};
 use crate::telemetry;
 
 impl Actor {
@@ -35,8 +35,8 @@ impl Actor {
         match logs.and_then(|log| Ok((log, self.extension_log.writer()?))) {
             Ok((log, extension_log)) => {
                 self.has_processes = true;
-                self.sandbox
-                    .start(self.settings.spec.clone(), log, extension_log);
+                let streams = Streams::Function { log, extension_log };
+                self.sandbox.start(self.settings.spec.clone(), streams);
             }
             Err(error) => self.fail_host(format!("cannot duplicate the log's pipe: {error}")),
         }

@@ -11,6 +11,7 @@ use super::super::cgroup::{self, Hierarchies};
 use super::super::channel;
 use super::super::protocol::{
     EnvironmentId, Hello, InitCommand, InitReport, Process, StartError, StartRequest, Started,
+    Streams,
 };
 use super::super::storage::LoopDevice;
 use super::super::stragglers::Stragglers;
@@ -68,7 +69,7 @@ impl Environment {
         &mut self,
         host: &Host<'_>,
         request: &StartRequest,
-        [log, extension_log]: [OwnedFd; 2],
+        streams: Streams,
     ) -> Result<(), StartError> {
         if self.worker.is_some() || self.init.is_some() || self.removing {
             return Err(StartError::Host("the environment is in use".to_owned()));
@@ -99,8 +100,7 @@ impl Environment {
                         request,
                         cgroup: &self.cgroup,
                         storage: self.storage.as_ref(),
-                        log,
-                        extension_log,
+                        streams,
                         control: init_control,
                     },
                     &report_sender,
