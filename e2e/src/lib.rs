@@ -9,6 +9,7 @@ pub mod client;
 pub mod clients;
 pub mod control;
 pub mod debugpy;
+pub mod delegated;
 pub mod extension;
 pub mod fidelity;
 pub mod fixtures;
