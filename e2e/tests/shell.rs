@@ -138,7 +138,7 @@ fn privileged_an_entry_point_is_tried_by_hand() {
         }
         let response = |line: &String| line.contains("response: ") && line.contains("xyzzy");
         assert!(seen.iter().any(response), "{seen:?}");
-        writeln!(keys, "kill %% && wait").unwrap();
+        writeln!(keys, "kill $! && wait").unwrap();
     }
     writeln!(keys, "exit 5").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(5));

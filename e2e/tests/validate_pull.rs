@@ -10,6 +10,8 @@ use std::fs;
 
 use lambent_e2e::fixtures::{Fixture, path};
 use lambent_e2e::{Lambent, Run};
+use lambent_images::Platform;
+use lambent_images::writer::{Compression, ImageBuilder, LayerBuilder};
 use serde_json::Value;
 use server::Registry;
 
@@ -33,19 +35,24 @@ fn codes(run: &Run) -> Vec<String> {
 #[test]
 fn layers_of_what_is_refused_already_are_not_downloaded() {
     let registry = Registry::new("");
-    let zstd = [
-        "--dest-compress-format",
-        "zstd",
-        "--dest-force-compress-format",
-    ];
-    registry.push_with(&path(Fixture::RustOciArchive), "function:zstd", &zstd);
+    let scratch = tempfile::tempdir().unwrap();
+    let zstd = scratch.path().join("zstd.tar");
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/main"])
+        .layer(
+            LayerBuilder::new()
+                .file("main", 0o755, "#!/main\n")
+                .compression(Compression::Zstd),
+        )
+        .write_oci_archive(&zstd, "latest")
+        .unwrap();
+    registry.push(&zstd, "function:zstd");
     registry.push(&path(Fixture::RustOciArchive), "function:gzip");
     let lambent = Lambent::new();
     let refused = registry.reference("function:zstd");
     let run = validate(&lambent, &refused, &["--allow", "unsupported-layer=a test"]);
-    assert_eq!(
-        (run.status, codes(&run)),
-        (0, vec!["unsupported-layer".into()]),
+    assert!(
+        !codes(&run).contains(&"layers-not-read".to_owned()),
         "{run:?}"
     );
     let run = validate(&lambent, &registry.reference("function:gzip"), &[]);

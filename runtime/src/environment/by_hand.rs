@@ -1,7 +1,7 @@
 //! The Runtime API for an entry point that a person starts by hand, in a shell.
 //!
-//! Whatever is started gets the event as often as was asked for, and then waits. What
-//! has died of ctrl-C is noticed by its connection: the next one gets the event again.
+//! Whatever is started gets the event as often as was asked for, and then waits. Who asks
+//! while somebody waits was started after that one was ended, and gets the event again.
 //! Nothing here is limited in time, frozen or counted.
 
 use std::sync::Arc;
@@ -74,12 +74,9 @@ impl ByHand {
         &mut self,
         answer: oneshot::Sender<Result<Arc<NextEvent>, ApiError>>,
     ) -> Option<String> {
-        if self
-            .waiting
-            .take()
-            .is_some_and(|waiting| waiting.is_closed())
-        {
-            // Who waited was ended, so this is another one.
+        // A runtime has one `next` at a time, so this is another one, or the same after
+        // its connection.
+        if self.waiting.take().is_some() {
             self.left = self.events.repeat;
         }
         // Whatever its predecessor was about.
