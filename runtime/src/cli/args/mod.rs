@@ -189,6 +189,10 @@ pub(super) struct Invoke {
         value_parser = parse_arguments,
         conflicts_with_all = ["debug_port", "output"],
     )]
+    #[expect(
+        clippy::option_option,
+        reason = "clap's form of a value that may be left out"
+    )]
     pub(super) shell: Option<Option<ArgumentList>>,
 
     /// What to print on standard output: the response, or one JSON object a line

@@ -39,6 +39,7 @@ pub(super) async fn run(
         timeout: function.timeout.duration(),
         function_arn: service.function_arn(&function.function_name),
     };
+    let host = |error: io::Error| CommandError::Host(format!("connect a shell: {error}"));
     let open = |streams: Streams, terminal: Option<String>| Shell {
         program,
         streams,
@@ -79,8 +80,4 @@ fn exit_status(status: model::ExitStatus) -> ExitStatus {
         model::ExitStatus::Signal(signal) => SIGNALED + signal,
     };
     ExitStatus::OfShell(u8::try_from(code).unwrap_or(u8::MAX))
-}
-
-fn host(error: io::Error) -> CommandError {
-    CommandError::Host(format!("connect a shell: {error}"))
 }
