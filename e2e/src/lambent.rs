@@ -70,6 +70,19 @@ impl Lambent {
         }
     }
 
+    /// A new installation of an ordinary user, whose programs are started in a cgroup.
+    ///
+    /// # Panics
+    /// If there is no room for it, or this process may not make it.
+    pub fn of_ordinary_user_within(ids: Ids, group: &Path) -> Self {
+        let lambent = Self::new();
+        let ordinary = Some(Ordinary::new(lambent.root.path(), ids).within(group));
+        Self {
+            ordinary,
+            ..lambent
+        }
+    }
+
     /// The same, with images kept in this form whatever the host can mount.
     #[must_use]
     pub fn with_image_form(self, form: &'static str) -> Self {

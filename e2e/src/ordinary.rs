@@ -33,17 +33,20 @@ pub enum Ids {
 pub(crate) struct Ordinary {
     place: PathBuf,
     ids: Ids,
+    /// The cgroup that its programs are started in.
+    group: Option<PathBuf>,
 }
 
 /// What is done as root, before the program starts without any right. $1 is the
-/// place, $2 the program, $3 the images, $4 the user.
+/// place, $2 the program, $3 the images, $4 the user, $5 its cgroup or nothing.
 const SCRIPT: &str = r#"
 set -e
 place=$1 user=$4
+[ -z "$5" ] || echo $$ >"$5/cgroup.procs"
 mount --bind "$2" "$place/lambent"
 mount --bind "$3" "$place/fixtures"
 mount -t overlay -o "lowerdir=$place/etc:/etc" none /etc
-shift 4
+shift 5
 exec setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all "$place/lambent" "$@"
 "#;
 
@@ -59,7 +62,8 @@ impl Ordinary {
         directory("fixtures");
         let home = directory("home");
         fs::write(place.join("lambent"), "").expect("a file");
-        let passwd = fs::read_to_string("/etc/passwd").expect("the users of this host");
+        // A machine that is made for tests may have no users.
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let line = format!("lambent-e2e:x:{USER}:{USER}::/:/bin/sh\n");
         fs::write(etc.join("passwd"), passwd + &line).expect("a file");
         let (first, count) = SUBORDINATE;
@@ -77,7 +81,14 @@ impl Ordinary {
         Self {
             place: place.to_owned(),
             ids,
+            group: None,
         }
+    }
+
+    /// The same, in this cgroup.
+    pub(crate) fn within(self, group: &Path) -> Self {
+        let group = Some(group.to_owned());
+        Self { group, ..self }
     }
 
     pub(crate) fn command<S: AsRef<OsStr>>(
@@ -91,6 +102,7 @@ impl Ordinary {
             .arg(program())
             .arg(fixtures::directory())
             .arg(USER.to_string())
+            .arg(self.group.as_deref().unwrap_or(Path::new("")))
             .args(arguments)
             .env("HOME", self.place.join("home"))
             .env_remove("LAMBENT_ROOT")

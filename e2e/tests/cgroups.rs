@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use lambent_e2e::delegated::unified;
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::{Lambent, Run, privileged};
 
@@ -43,17 +44,4 @@ fn privileged_a_root_group_with_processes_is_explained() {
     for part in ["/sys/fs/cgroup", "controller memory", "--cgroupns=host"] {
         assert!(run.stderr.contains(part), "{part}: {run:?}");
     }
-}
-
-/// Whether this host has v2 alone; says so if not. `make test-v2` has.
-#[expect(
-    clippy::print_stderr,
-    reason = "the one thing to say about a skipped test"
-)]
-fn unified() -> bool {
-    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    if !unified {
-        eprintln!("skipped: the controllers are not those of cgroup v2");
-    }
-    unified
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambent_images::{
-    ContentStore, Digest, Form, Image, ImageName, ImageReference, Interrupt, LayerProgress,
-    Platform, Progress, RegistryReference, registry_reference,
+    ContentStore, Digest, Form, Image, ImageName, ImageReference, Imported, Interrupt,
+    LayerProgress, Platform, Progress, RegistryReference, registry_reference,
 };
 
 use crate::sandbox::user_namespace;
@@ -146,15 +146,28 @@ pub fn import(
     request: &ImageRequest,
     progress: &dyn Progress,
 ) -> Result<Image, ServiceError> {
-    let image = store.import(&request.reference, &request.platform, progress)?;
+    match import_if(store, request, progress, &|_| true)? {
+        Imported::Whole(image) | Imported::Documents(image) => Ok(image),
+    }
+}
+
+fn import_if(
+    store: &ContentStore,
+    request: &ImageRequest,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&Image) -> bool,
+) -> Result<Imported, ServiceError> {
+    let imported = store.import_if(&request.reference, &request.platform, progress, wanted)?;
     let implied = || match registry_path(&request.reference) {
         Some(reference) => ImageName::of_registry(&reference),
         None => ImageName::of(&request.reference),
     };
-    if let Some(name) = request.name.clone().or_else(implied) {
+    if let Imported::Whole(image) = &imported
+        && let Some(name) = request.name.clone().or_else(implied)
+    {
         store.tag(&image.manifest_digest, &name)?;
     }
-    Ok(image)
+    Ok(imported)
 }
 
 /// The stored image that a reference may be the name or digest of, else imports.
@@ -166,12 +179,28 @@ pub fn find_or_import(
     request: &ImageRequest,
     progress: &dyn Progress,
 ) -> Result<Image, ServiceError> {
+    match find_or_import_if(store, request, progress, &|_| true)? {
+        Imported::Whole(image) | Imported::Documents(image) => Ok(image),
+    }
+}
+
+/// The same, but of an image in a registry `wanted` is asked before its layers are
+/// downloaded.
+///
+/// # Errors
+/// As [`find_or_import`].
+pub fn find_or_import_if(
+    store: &ContentStore,
+    request: &ImageRequest,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&Image) -> bool,
+) -> Result<Imported, ServiceError> {
     let Some(text) = stored_name(&request.reference) else {
-        return import(store, request, progress);
+        return import_if(store, request, progress, wanted);
     };
     let Some(image) = store.find(&text)? else {
         if registry_path(&request.reference).is_some() {
-            return import(store, request, progress);
+            return import_if(store, request, progress, wanted);
         }
         return Err(ServiceError::Image(format!(
             "there is no file or directory \"{text}\", and no image of that name in the store: \
@@ -186,7 +215,7 @@ pub fn find_or_import(
             request.platform
         )));
     }
-    Ok(image)
+    Ok(Imported::Whole(image))
 }
 
 /// The image in a registry that a bare `HOST/NAME` stands for, unless there is

@@ -9,15 +9,17 @@ use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, Packa
 use tokio::sync::watch;
 
 use crate::doctor::{Facts, Finding, probe, unenforced};
-use crate::environment::{Deaths, DebugPort, EnvironmentSettings, ExecutionEnvironment, Standing};
+use crate::environment::{
+    Deaths, DebugPort, EnvironmentSettings, Events, ExecutionEnvironment, Standing, run_shell,
+};
 use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
 use crate::model::{
-    FunctionConfiguration, FunctionName, Identity, InitializationType, Package, TASK_ROOT, Version,
-    function_arn, function_environment,
+    ExitStatus, FunctionConfiguration, FunctionName, Identity, InitializationType, Package,
+    TASK_ROOT, Version, function_arn, function_environment,
 };
 use crate::sandbox::client::Launcher;
 use crate::sandbox::sweep::ServiceLock;
-use crate::sandbox::{RUNTIME_API, SandboxSpec, storage, user_namespace};
+use crate::sandbox::{RUNTIME_API, SandboxSpec, StartError, Streams, storage, user_namespace};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::telemetry::Sink;
@@ -119,7 +121,29 @@ impl From<Arc<PreparedImage>> for PreparedCode {
     }
 }
 
+/// Where images have their shells, the most comfortable first; the last one is that of
+/// distroless images for debugging.
+const SHELLS: [&str; 4] = ["/bin/bash", "/bin/sh", "/usr/bin/sh", "/busybox/sh"];
+
 impl PreparedImage {
+    /// A shell of the image.
+    ///
+    /// # Errors
+    /// It has none; says what helps.
+    pub(crate) fn shell(&self) -> Result<&'static str, ServiceError> {
+        for path in SHELLS {
+            if let Some(FileKind::File { .. }) = self.rootfs.lookup(path)? {
+                return Ok(path);
+            }
+        }
+        Err(ServiceError::Image(format!(
+            "the image has no shell ({}): bring a static one, such as the one of Debian's package \
+             busybox-static: `mkdir shell && cp /bin/busybox shell/sh`, and `--layer shell \
+             --shell=/opt/sh`",
+            SHELLS.join(", ")
+        )))
+    }
+
     fn require_directory(&self, path: &str) -> Result<(), ServiceError> {
         match self.rootfs.lookup(path)? {
             Some(FileKind::Directory { .. }) => Ok(()),
@@ -139,6 +163,17 @@ pub struct FunctionEnvironment {
     /// Keeps the layers in the store for as long as the environment may start
     /// again.
     _code: Arc<PreparedCode>,
+}
+
+/// A shell that takes the place of a function.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    /// Program and arguments.
+    pub(crate) program: Vec<String>,
+    /// Where it reads and writes.
+    pub(crate) streams: Streams,
+    /// The kind of the terminal that this is, if it is one: `TERM`.
+    pub(crate) terminal: Option<String>,
 }
 
 impl Service {
@@ -257,39 +292,10 @@ impl Service {
         sink: Arc<dyn Sink>,
         debug: Option<Arc<DebugPort>>,
     ) -> Result<FunctionEnvironment, ServiceError> {
-        let tmp_bytes = function.ephemeral_storage.bytes();
-        // The worker falls back to a tmpfs when there are no loop devices, as in all
-        // user namespaces; a missing mkfs is a different matter, and easily mended.
-        if user_namespace::current().is_none() {
-            storage::prepare_template(&self.directories.storage(), tmp_bytes).map_err(|error| {
-                ServiceError::Host(format!("make a file system for /tmp: {error}"))
-            })?;
-        }
-        let identity = Identity {
-            region: self.region.clone(),
-            runtime_api: RUNTIME_API.to_string(),
-            log_stream_name: log_stream_name(function.version),
-            initialization_type,
-        };
-        let spec = SandboxSpec {
-            root: code.image.rootfs.mount().clone(),
-            attachments: code.attachments.clone(),
-            args: command(&code, &function)?,
-            env: function_environment(&code.image.image.config.env, &function, &identity),
-            working_directory: working_directory(&code.image, &function)?,
-            memory_bytes: function.memory_size.bytes(),
-            init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
-            visible_cpus: function.memory_size.visible_cpus(),
-            tmp_bytes,
-        };
-        let facts = self
-            .facts
-            .get_or_init(|| probe::look_around(&self.directories));
+        let args = command(&code, &function)?;
+        let spec = self.spec(&code, &function, initialization_type, args)?;
         let settings = EnvironmentSettings {
-            warnings: unenforced(facts, &function)
-                .iter()
-                .map(Finding::short)
-                .collect(),
+            warnings: self.warnings(&function),
             function_arn: self.function_arn(&function.function_name),
             function,
             spec,
@@ -304,6 +310,89 @@ impl Service {
                 self.closing.subscribe(),
             ),
             _code: code,
+        })
+    }
+
+    /// Runs a shell in the place of a function, until it ends: in the same sandbox,
+    /// with the CPU of invocations, and without extensions. `events` are what the
+    /// Runtime API hands out to what is started in there, and `say` is told of them.
+    ///
+    /// # Errors
+    /// The image has no such program, or the host cannot make the sandbox.
+    pub(crate) async fn shell(
+        &self,
+        code: &PreparedCode,
+        function: &FunctionConfiguration,
+        shell: Shell,
+        events: Events,
+        say: impl Fn(&str),
+    ) -> Result<ExitStatus, ServiceError> {
+        let on_demand = InitializationType::OnDemand;
+        let mut spec = self.spec(code, function, on_demand, shell.program)?;
+        spec.init_cpu_quota_us = function.memory_size.cpu_quota_us();
+        let missing = |name: &str| !spec.env.iter().any(|entry| entry.starts_with(name));
+        if let Some(terminal) = shell.terminal.filter(|_| missing("TERM=")) {
+            spec.env.push(format!("TERM={terminal}"));
+        }
+        let ended = run_shell(&self.launcher, spec, shell.streams, events, say).await;
+        ended.map_err(|error| match error {
+            StartError::Entrypoint(reason) | StartError::WorkingDirectory(reason) => {
+                ServiceError::Image(reason)
+            }
+            other => ServiceError::Host(other.to_string()),
+        })
+    }
+
+    /// `ENTRYPOINT` and `CMD` of a function, if it has any, as its user would type them.
+    pub(crate) fn entry_point(
+        &self,
+        code: &PreparedCode,
+        function: &FunctionConfiguration,
+    ) -> Option<String> {
+        Some(command(code, function).ok()?.join(" "))
+    }
+
+    /// What this host cannot promise of a function.
+    pub(crate) fn warnings(&self, function: &FunctionConfiguration) -> Vec<String> {
+        let facts = self
+            .facts
+            .get_or_init(|| probe::look_around(&self.directories));
+        let findings = unenforced(facts, function);
+        findings.iter().map(Finding::short).collect()
+    }
+
+    /// The sandbox of a function, with `args` as its first process.
+    fn spec(
+        &self,
+        code: &PreparedCode,
+        function: &FunctionConfiguration,
+        initialization_type: InitializationType,
+        args: Vec<String>,
+    ) -> Result<SandboxSpec, ServiceError> {
+        let tmp_bytes = function.ephemeral_storage.bytes();
+        // The worker falls back to a tmpfs when there are no loop devices, as in all
+        // user namespaces; a missing mkfs is a different matter, and easily mended.
+        if user_namespace::current().is_none() {
+            storage::prepare_template(&self.directories.storage(), tmp_bytes).map_err(|error| {
+                ServiceError::Host(format!("make a file system for /tmp: {error}"))
+            })?;
+        }
+        let identity = Identity {
+            region: self.region.clone(),
+            runtime_api: RUNTIME_API.to_string(),
+            log_stream_name: log_stream_name(function.version),
+            initialization_type,
+        };
+        Ok(SandboxSpec {
+            root: code.image.rootfs.mount().clone(),
+            attachments: code.attachments.clone(),
+            args,
+            env: function_environment(&code.image.image.config.env, function, &identity),
+            working_directory: working_directory(&code.image, function)?,
+            memory_bytes: function.memory_size.bytes(),
+            init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
+            visible_cpus: function.memory_size.visible_cpus(),
+            tmp_bytes,
         })
     }
 

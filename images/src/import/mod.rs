@@ -54,6 +54,41 @@ impl ContentStore {
     ) -> Result<Image> {
         import(&self.layout, self.form(), reference, platform, progress)
     }
+
+    /// The same, but of an image in a registry `wanted` is asked before anything of its
+    /// layers is downloaded.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::import`].
+    pub fn import_if(
+        &self,
+        reference: &ImageReference,
+        platform: &Platform,
+        progress: &dyn Progress,
+        wanted: &dyn Fn(&Image) -> bool,
+    ) -> Result<Imported> {
+        let source = source::open(reference)?;
+        let resolved = resolve(source.as_ref(), platform)?;
+        if source.is_remote() {
+            let image = known(&resolved);
+            if !wanted(&image) {
+                return Ok(Imported::Documents(image));
+            }
+        }
+        let origin = Origin::Source(source.as_ref());
+        let image = bring_in(&self.layout, self.form(), origin, resolved, progress)?;
+        Ok(Imported::Whole(image))
+    }
+}
+
+/// What an import has brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Imported {
+    /// The image is in the store.
+    Whole(Image),
+    /// Only what its documents say is known; nothing is in the store.
+    Documents(Image),
 }
 
 /// Where the layers of an image come from.
@@ -128,7 +163,7 @@ pub(crate) fn bring_in(
     if !is_done || !is_listed(layout, &resolved)? {
         work.perform(plan)?;
     }
-    Ok(describe(layout, form, resolved))
+    Ok(describe(layout, form, &resolved))
 }
 
 /// What an import does when it knows what is missing.
@@ -325,38 +360,40 @@ fn collect(
     results.is_ok()
 }
 
+/// What an image's documents say of it.
+fn known(resolved: &Resolved) -> Image {
+    let layers = resolved.manifest.layers.iter().zip(&resolved.diff_ids);
+    Image {
+        manifest_digest: resolved.descriptor.digest,
+        index: resolved.index,
+        manifest_size: resolved.manifest_bytes.len() as u64,
+        config: resolved.config.clone(),
+        layers: layers
+            .map(|(layer, &diff_id)| Layer {
+                digest: layer.digest,
+                diff_id,
+                size: layer.size,
+                media_type: layer.media_type.clone(),
+            })
+            .collect(),
+        warnings: resolved.warnings.clone(),
+    }
+}
+
 /// What the caller gets to know.
-pub(crate) fn describe(layout: &Layout, form: Form, resolved: Resolved) -> Image {
-    let layers: Vec<_> = resolved
-        .manifest
-        .layers
-        .iter()
-        .zip(&resolved.diff_ids)
-        .map(|(layer, &diff_id)| Layer {
-            digest: layer.digest,
-            diff_id,
-            size: layer.size,
-            media_type: layer.media_type.clone(),
-        })
-        .collect();
-    let mut warnings = resolved.warnings;
-    for layer in &layers {
+pub(crate) fn describe(layout: &Layout, form: Form, resolved: &Resolved) -> Image {
+    let mut image = known(resolved);
+    for layer in &image.layers {
         let lines = stored::warnings(layout, form, &layer.diff_id).unwrap_or_default();
-        warnings.extend(
+        image.warnings.extend(
             lines
                 .into_iter()
                 .map(|line| format!("layer {}: {line}", layer.digest)),
         );
     }
-    warnings.extend(Chain::new(&resolved.diff_ids).warnings(layout, form));
-    Image {
-        manifest_digest: resolved.descriptor.digest,
-        index: resolved.index,
-        manifest_size: resolved.manifest_bytes.len() as u64,
-        config: resolved.config,
-        layers,
-        warnings,
-    }
+    let chain = Chain::new(&resolved.diff_ids);
+    image.warnings.extend(chain.warnings(layout, form));
+    image
 }
 
 /// Fails early when another thread has.

@@ -100,7 +100,7 @@ impl ContentStore {
         let resolved = read_image(&self.layout, &digest)
             .map_err(|error| error.within(&format!("image {digest}")))?;
         if is_complete(&self.layout, self.form(), &resolved) {
-            let image = import::describe(&self.layout, self.form(), resolved);
+            let image = import::describe(&self.layout, self.form(), &resolved);
             return Ok(Some(image));
         }
         // What another form, or a repair, left out is made of what is here.

@@ -21,6 +21,8 @@ pub enum ExitStatus {
     Internal,
     /// 130: ended by ctrl-C, as shells say it.
     Interrupted,
+    /// That of a shell in an environment.
+    OfShell(u8),
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -33,6 +35,7 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::Host => 4,
             ExitStatus::Internal => 5,
             ExitStatus::Interrupted => 130,
+            ExitStatus::OfShell(status) => status,
         })
     }
 }

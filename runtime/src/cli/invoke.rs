@@ -1,5 +1,6 @@
 //! `lambent invoke`: prepare, start, invoke, print. No daemon is needed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Invoke, OutputFormat};
@@ -9,7 +10,7 @@ use super::extra_layers;
 use super::progress::ProgressDisplay;
 use super::sink::StandardError;
 use super::strict::refuse_unenforced;
-use super::{interrupted, output};
+use super::{interrupted, output, shell};
 use crate::control_plane::LayerStore;
 use crate::environment::{DebugPort, ExecutionEnvironment, Invocation, InvocationResult, Outcome};
 use crate::images::{Display, ImageRequest};
@@ -32,6 +33,11 @@ pub(super) async fn run(
     extra_layers::check(&layers, strict)?;
     let mut function = command.function.configuration()?;
     function.logging = command.logging.logging()?;
+    if command.shell.is_some() && command.event.as_deref() == Some(Path::new("-")) {
+        return Err(CommandError::Usage(
+            "standard input is the shell's: give its event as --payload or --event FILE".to_owned(),
+        ));
+    }
     let event = event(command.event.as_deref(), command.payload)?;
     if strict {
         refuse_unenforced(&directories, &function)?;
@@ -61,6 +67,19 @@ pub(super) async fn run(
             Some(store) => extra_layers::attach(store, None, &layers, image)?,
             None => image.into(),
         };
+        if let Some(program) = command.shell {
+            let invocation = command.caller.describe(Invocation::new(event));
+            let program = program.map(|arguments| arguments.0);
+            return shell::run(
+                &service,
+                &code,
+                function,
+                program,
+                invocation,
+                command.repeat,
+            )
+            .await;
+        }
         let code = Arc::new(code);
         let on_demand = InitializationType::OnDemand;
         let function =

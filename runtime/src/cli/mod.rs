@@ -19,6 +19,7 @@ mod ps;
 mod running;
 mod serve;
 mod serving;
+mod shell;
 mod sink;
 mod soak;
 mod stop;

@@ -111,13 +111,35 @@ impl Meter {
     }
 
     fn process_peak(&self) -> Option<u64> {
+        self.process_memory("VmHWM:")
+    }
+
+    /// A line of the runtime process's status, in bytes.
+    fn process_memory(&self, name: &str) -> Option<u64> {
         let mut buffer = [0; 4096];
         // A process that is gone has no status; its last sample counts.
         let length = self.status.as_ref()?.read_at(&mut buffer, 0).ok()?;
         let text = std::str::from_utf8(&buffer[..length]).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
         Some(kilobytes * 1024)
+    }
+
+    /// Memory in bytes that cannot be dropped and that no limit of the kernel's is right
+    /// for; 0 where there is one. Never more than what Lambda would count.
+    ///
+    /// Where files of `/tmp` are charged, the limit is too high by their size. Without
+    /// cgroups there is none, and only the runtime's own process is known; of its
+    /// memory, what is shared may be files of `/tmp`.
+    pub(super) fn unlimited_memory(&self, reading: &MemoryReading) -> u64 {
+        if !self.cgroup.counts() {
+            return self.process_memory("RssAnon:").unwrap_or(0);
+        }
+        if !self.tmp.charged {
+            return 0;
+        }
+        let files = self.tmp.used();
+        reading.anonymous + reading.shared.saturating_sub(files)
     }
 
     /// Whether the kernel has killed for memory since this runtime started.

@@ -2,6 +2,7 @@
 //! the Runtime API's state and the open invocation.
 
 mod actor;
+mod by_hand;
 mod debug;
 mod delivery;
 mod footprint;
@@ -9,6 +10,7 @@ mod invocation;
 mod log;
 mod meter;
 mod queue;
+mod shell;
 mod standing;
 mod subscribers;
 mod thrash;
@@ -21,10 +23,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use by_hand::Events;
 pub(crate) use debug::DebugPort;
 pub(crate) use footprint::Footprint;
 pub(crate) use invocation::RunningInvocation;
 pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
+pub(crate) use shell::run_shell;
 pub(crate) use standing::{Deaths, Standing};
 
 use crate::model::FunctionConfiguration;

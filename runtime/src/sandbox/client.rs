@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::cgroup::{self, Cgroup, Hierarchies};
 use super::protocol::{
     EnvironmentId, Hello, InitCommand, Notice, Process, Request, SandboxSpec, StartError,
-    StartRequest, Started, StopSignal,
+    StartRequest, Started, StopSignal, Streams,
 };
 use super::{channel, launcher, seal, user_namespace};
 use crate::model::ExitStatus;
@@ -184,15 +184,15 @@ impl Sandbox {
     /// Makes everything ready for a first [`Self::start`] with the same arguments, which
     /// is faster then. No code of the image runs, and nothing is told: what fails here
     /// fails again there.
-    pub(crate) fn prepare(&self, spec: SandboxSpec, logs: [OwnedFd; 2]) {
-        self.request(Request::Prepare(self.start_request(spec)), logs.into());
+    pub(crate) fn prepare(&self, spec: SandboxSpec, streams: Streams) {
+        let request = Request::Prepare(self.start_request(spec));
+        self.request(request, streams.into_descriptors());
     }
 
-    /// Starts the extensions of an image, or if it has none its runtime. Standard
-    /// output and error are the first of `logs` for the runtime, the second for
-    /// extensions.
-    pub(crate) fn start(&self, spec: SandboxSpec, logs: [OwnedFd; 2]) {
-        self.request(Request::Start(self.start_request(spec)), logs.into());
+    /// Starts the extensions of an image, or if it has none its runtime, or a shell.
+    pub(crate) fn start(&self, spec: SandboxSpec, streams: Streams) {
+        let request = Request::Start(self.start_request(spec));
+        self.request(request, streams.into_descriptors());
     }
 
     fn start_request(&self, spec: SandboxSpec) -> Box<StartRequest> {

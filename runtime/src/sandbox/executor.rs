@@ -43,8 +43,8 @@ pub(crate) struct FunctionExecutor {
     pub(crate) report: Rc<OwnedFd>,
     /// Where init reports what becomes of its processes, and takes commands.
     pub(crate) control: Rc<OwnedFd>,
-    /// Standard output and error of extensions.
-    pub(crate) extension_log: Rc<OwnedFd>,
+    /// Standard output and error of extensions; none where they are not started.
+    pub(crate) extension_log: Option<Rc<OwnedFd>>,
 }
 
 impl Executor for FunctionExecutor {
@@ -108,15 +108,17 @@ impl FunctionExecutor {
             .map_err(|error| host("seccomp filter", error))?;
         let ended = sys::child_signals().map_err(|error| host("signalfd", error))?;
         let mut init = Init::new(runtime);
-        let extensions = init::extensions();
-        if extensions.is_empty() {
-            init.start_runtime()?;
-        } else {
-            let env = extension_environment(&env);
-            let launched = init.start_extensions(extensions, &env, self.extension_log.as_fd());
-            let report = ExecutorReport::Extensions(launched);
-            channel::send(self.report.as_fd(), &report, &[])
-                .map_err(|error| host("report the extensions", error))?;
+        let log = self.extension_log.as_ref();
+        let extensions = log.map(|log| (log, init::extensions()));
+        match extensions.filter(|(_, extensions)| !extensions.is_empty()) {
+            None => init.start_runtime()?,
+            Some((log, extensions)) => {
+                let env = extension_environment(&env);
+                let launched = init.start_extensions(extensions, &env, log.as_fd());
+                let report = ExecutorReport::Extensions(launched);
+                channel::send(self.report.as_fd(), &report, &[])
+                    .map_err(|error| host("report the extensions", error))?;
+            }
         }
         init.run(self.control.as_fd(), ended.as_fd())
     }

@@ -27,7 +27,7 @@ use super::cgroup::Hierarchies;
 use super::channel;
 use super::cpus::HostCpus;
 use super::protocol::{
-    EnvironmentId, Hello, InitReport, Notice, Request, StartError, StartRequest,
+    EnvironmentId, Hello, InitReport, Notice, Request, StartError, StartRequest, Streams,
 };
 use super::seccomp;
 use super::user_namespace;
@@ -85,8 +85,8 @@ struct Launcher {
     unclaimed: BTreeMap<i32, ExitStatus>,
 }
 
-/// What an environment begins with the writing ends of its logs.
-type Begin = fn(&mut Environment, &Host<'_>, &StartRequest, [OwnedFd; 2]) -> Result<(), StartError>;
+/// What an environment begins.
+type Begin = fn(&mut Environment, &Host<'_>, &StartRequest, Streams) -> Result<(), StartError>;
 
 /// Which descriptor [`Launcher::wait`] woke up for.
 enum Ready {
@@ -211,7 +211,7 @@ impl Launcher {
         descriptors: Vec<OwnedFd>,
         begin: Begin,
     ) -> Result<(), StartError> {
-        let logs = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| {
+        let streams = Streams::from_descriptors(descriptors).ok_or_else(|| {
             StartError::Host("the descriptors of the log did not come along".to_owned())
         })?;
         let id = request.environment;
@@ -225,7 +225,7 @@ impl Launcher {
             cpus: &self.cpus,
             seccomp: &self.seccomp,
         };
-        begin(environment, &host, request, logs)
+        begin(environment, &host, request, streams)
     }
 
     /// A worker has reported, or has ended without a word.

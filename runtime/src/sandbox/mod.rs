@@ -33,7 +33,9 @@ mod worker;
 pub(crate) use launcher::remove_dead_service;
 pub use launcher::run as run_launcher;
 pub(crate) use network::{Network, RUNTIME_API};
-pub(crate) use protocol::{Process, SandboxSpec, StartError, Started, StopSignal, StorageKind};
+pub(crate) use protocol::{
+    Process, SandboxSpec, StartError, Started, StopSignal, StorageKind, Streams,
+};
 
 /// The system's monotonic clock in nanoseconds, comparable between processes.
 pub(crate) fn monotonic_ns() -> u64 {

@@ -88,6 +88,11 @@ impl Program {
             }
             // Signals to its process group are not for init.
             rustix::process::setsid()?;
+            if log.is_none() {
+                // A shell's terminal sends signals to what runs in it. What is none, as
+                // a function's standard input, refuses.
+                let _ = rustix::process::ioctl_tiocsctty(rustix::stdio::stdin());
+            }
             Ok(())
         };
         if let Err(error) = prepared() {

@@ -5,6 +5,7 @@
 //! the messages need no versions.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use lambent_images::{Attachment, RootMount};
@@ -44,8 +45,8 @@ pub(crate) enum Request {
     /// Make everything ready for the start of an environment that may follow, with the
     /// same descriptors. Nothing comes back: what has failed is done again then.
     Prepare(Box<StartRequest>),
-    /// Start the extensions of an image, or if it has none its runtime; with the
-    /// descriptors of the writing ends of the runtime's and the extensions' log.
+    /// Start the extensions of an image, or if it has none its runtime, or a shell;
+    /// with the descriptors of [`Streams`].
     Start(Box<StartRequest>),
     /// A command for the container's init.
     Command {
@@ -90,6 +91,53 @@ pub(crate) struct SandboxSpec {
 /// Launcher to a worker that has made everything ready: start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Go;
+
+/// Where what is started reads and writes.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    /// The writing ends of the runtime's log, and of its extensions'.
+    Function {
+        log: OwnedFd,
+        extension_log: OwnedFd,
+    },
+    /// A shell in the place of both, with what a person types at. If that is a
+    /// terminal it becomes the shell's own.
+    Shell {
+        input: OwnedFd,
+        output: OwnedFd,
+        error: OwnedFd,
+    },
+}
+
+impl Streams {
+    /// As they travel beside a message.
+    pub(crate) fn into_descriptors(self) -> Vec<OwnedFd> {
+        match self {
+            Self::Function { log, extension_log } => vec![log, extension_log],
+            Self::Shell {
+                input,
+                output,
+                error,
+            } => vec![input, output, error],
+        }
+    }
+
+    /// From what came beside a message; none if that is something else.
+    pub(crate) fn from_descriptors(descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next();
+        let streams = match (next(), next(), next()) {
+            (Some(log), Some(extension_log), None) => Self::Function { log, extension_log },
+            (Some(input), Some(output), Some(error)) => Self::Shell {
+                input,
+                output,
+                error,
+            },
+            _ => return None,
+        };
+        next().is_none().then_some(streams)
+    }
+}
 
 /// Launcher to a container's init, on behalf of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,9 @@ use rustix::thread::UnshareFlags;
 use super::cgroup::{self, Hierarchies};
 use super::cpus::{CpuView, HostCpus};
 use super::executor::FunctionExecutor;
-use super::protocol::{ExecutorReport, Go, Hello, StartError, StartRequest, Started, StorageKind};
+use super::protocol::{
+    ExecutorReport, Go, Hello, StartError, StartRequest, Started, StorageKind, Streams,
+};
 use super::spec::{HOSTNAME, Placement};
 use super::storage::{self, LoopDevice};
 use super::stragglers::Stragglers;
@@ -46,9 +48,8 @@ pub(super) struct Assignment<'a> {
     pub(super) cgroup: &'a Path,
     /// The environment's `/tmp`; `None` where there are no loop devices.
     pub(super) storage: Option<&'a LoopDevice>,
-    /// The writing ends of the environment's log: the runtime's, the extensions'.
-    pub(super) log: OwnedFd,
-    pub(super) extension_log: OwnedFd,
+    /// Where what is started reads and writes.
+    pub(super) streams: Streams,
     /// Where the container's init reports what becomes of its processes, and takes
     /// commands.
     pub(super) control: OwnedFd,
@@ -187,6 +188,7 @@ fn start(
         .map_err(step("join the cgroup that freezes"))?;
     let affinity = cpus.as_ref().map(CpuView::affinity);
     let (report, receiver) = channel::pair().map_err(step("create a socket pair"))?;
+    let (stdio, extension_log) = stdio(assignment.streams)?;
     let executor = FunctionExecutor {
         seccomp: Rc::clone(host.seccomp),
         affinity,
@@ -194,9 +196,9 @@ fn start(
         limits_processes: !limited,
         report: Rc::new(report),
         control: Rc::new(assignment.control),
-        extension_log: Rc::new(assignment.extension_log),
+        extension_log: extension_log.map(Rc::new),
     };
-    let mut container = build_container(&bundle, &state, executor, assignment.log)?;
+    let mut container = build_container(&bundle, &state, executor, stdio)?;
     cgroup::deny_swap(host.hierarchies, assignment.cgroup).map_err(step("deny swap"))?;
     if assignment.held {
         let go = channel::receive::<Go>(launcher).map_err(step("wait for the start"))?;
@@ -294,13 +296,17 @@ fn join_freezer(hierarchies: &Hierarchies, cgroup: &Path) -> io::Result<()> {
     fs::write(group.join("cgroup.procs"), "0")
 }
 
-/// Creates the container, with its limits, up to the entry point.
-fn build_container(
-    bundle: &Path,
-    state: &Path,
-    executor: FunctionExecutor,
-    log: OwnedFd,
-) -> Result<Container, StartError> {
+/// Standard input, output and error of the entry point, and the log of extensions if
+/// they are to be started.
+fn stdio(streams: Streams) -> Result<([OwnedFd; 3], Option<OwnedFd>), StartError> {
+    let (log, extension_log) = match streams {
+        Streams::Function { log, extension_log } => (log, extension_log),
+        Streams::Shell {
+            input,
+            output,
+            error,
+        } => return Ok(([input, output, error], None)),
+    };
     let null = rustix::fs::openat(
         CWD,
         "/dev/null",
@@ -310,11 +316,21 @@ fn build_container(
     .map_err(io::Error::from)
     .map_err(step("open /dev/null"))?;
     let log_again = log.try_clone().map_err(step("duplicate the log"))?;
+    Ok(([null, log, log_again], Some(extension_log)))
+}
+
+/// Creates the container, with its limits, up to the entry point.
+fn build_container(
+    bundle: &Path,
+    state: &Path,
+    executor: FunctionExecutor,
+    [input, output, error]: [OwnedFd; 3],
+) -> Result<Container, StartError> {
     ContainerBuilder::new("function".to_owned(), SyscallType::default())
         .with_executor(executor)
-        .with_stdin(null)
-        .with_stdout(log)
-        .with_stderr(log_again)
+        .with_stdin(input)
+        .with_stdout(output)
+        .with_stderr(error)
         .with_root_path(state)
         .map_err(|error| container_error(&error))?
         .as_init(bundle)

@@ -147,6 +147,11 @@ rules! {
         "Make it executable (mode 755), or move what is no extension out of the directory.";
 
     // What shows when it is started.
+    LAYERS_NOT_READ = "layers-not-read", Note, "only the image's documents were looked at",
+        None,
+        "Lambda refuses the image for what its manifest and its configuration say. What is in its \
+         layers is not known: they are in a registry, and were not downloaded for that.",
+        "Mend what the errors say, or accept them with `--allow`; then the layers are read too.";
     INIT_FAILED = "init-failed", Error, "the function does not start",
         None,
         "The environment was started, and did not come to wait for an event.",

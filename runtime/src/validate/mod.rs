@@ -22,6 +22,8 @@ mod rules;
 mod started;
 mod subject;
 
+use lambent_images::Image;
+
 pub(crate) use self::allow::Allowance;
 pub(crate) use self::catalogue::{RULES, rule};
 pub(crate) use self::finding::Finding;
@@ -30,6 +32,17 @@ pub(crate) use self::rule::{Rule, Severity};
 pub(crate) use self::rules::too_large as of_too_large;
 pub(crate) use self::started::of_start;
 pub(crate) use self::subject::Subject;
+
+/// What an image's documents alone show, whose layers were not read; worst first.
+pub(crate) fn validate_documents(image: &Image) -> Vec<Finding> {
+    let mut findings = rules::of_documents(image);
+    let layers = image.layers.len();
+    let bytes: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    let message = format!("{layers} layers of {} MB were not downloaded", bytes >> 20);
+    findings.push(Finding::new(&catalogue::LAYERS_NOT_READ, message));
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
 
 /// Everything that Lambda would refuse, or that would fail there; worst first.
 ///

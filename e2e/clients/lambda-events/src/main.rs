@@ -2,7 +2,7 @@
 //! types of AWS's crate for functions in Rust, and prints what they make of it.
 
 use std::error::Error;
-use std::io::stdin;
+use std::io::read_to_string;
 
 use aws_lambda_events::event::alb::AlbTargetGroupRequest;
 use aws_lambda_events::event::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
@@ -21,33 +21,34 @@ use aws_lambda_events::event::s3::S3Event;
 use aws_lambda_events::event::ses::SimpleEmailEvent;
 use aws_lambda_events::event::sns::SnsEvent;
 use aws_lambda_events::event::sqs::SqsEvent;
-use serde_json::{Value, from_value, to_value};
+use serde_json::{Value, from_str, to_value};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let name = std::env::args().nth(1).ok_or("no name")?;
-    let event: Value = serde_json::from_reader(stdin().lock())?;
+    // As a whole: one of the types wants to borrow from it.
+    let event = read_to_string(std::io::stdin().lock())?;
     let understood = match name.as_str() {
-        "alb" => to_value(from_value::<AlbTargetGroupRequest>(event)?)?,
-        "apigw-v1" => to_value(from_value::<ApiGatewayProxyRequest>(event)?)?,
-        "apigw-v2" => to_value(from_value::<ApiGatewayV2httpRequest>(event)?)?,
-        "cloudwatch-logs" => to_value(from_value::<LogsEvent>(event)?)?,
+        "alb" => to_value(from_str::<AlbTargetGroupRequest>(&event)?)?,
+        "apigw-v1" => to_value(from_str::<ApiGatewayProxyRequest>(&event)?)?,
+        "apigw-v2" => to_value(from_str::<ApiGatewayV2httpRequest>(&event)?)?,
+        "cloudwatch-logs" => to_value(from_str::<LogsEvent>(&event)?)?,
         "cognito-post-confirmation" => {
-            to_value(from_value::<CognitoEventUserPoolsPostConfirmation>(event)?)?
+            to_value(from_str::<CognitoEventUserPoolsPostConfirmation>(&event)?)?
         }
-        "cognito-pre-sign-up" => to_value(from_value::<CognitoEventUserPoolsPreSignup>(event)?)?,
+        "cognito-pre-sign-up" => to_value(from_str::<CognitoEventUserPoolsPreSignup>(&event)?)?,
         "cognito-pre-token-generation" => {
-            to_value(from_value::<CognitoEventUserPoolsPreTokenGen>(event)?)?
+            to_value(from_str::<CognitoEventUserPoolsPreTokenGen>(&event)?)?
         }
-        "dynamodb" => to_value(from_value::<dynamodb::Event>(event)?)?,
-        "eventbridge" | "scheduled" => to_value(from_value::<EventBridgeEvent<Value>>(event)?)?,
-        "firehose" => to_value(from_value::<KinesisFirehoseEvent>(event)?)?,
-        "function-url" => to_value(from_value::<LambdaFunctionUrlRequest>(event)?)?,
-        "kafka" => to_value(from_value::<KafkaEvent>(event)?)?,
-        "kinesis" => to_value(from_value::<KinesisEvent>(event)?)?,
-        "s3-delete" | "s3-put" => to_value(from_value::<S3Event>(event)?)?,
-        "ses" => to_value(from_value::<SimpleEmailEvent>(event)?)?,
-        "sns" => to_value(from_value::<SnsEvent>(event)?)?,
-        "sqs" => to_value(from_value::<SqsEvent>(event)?)?,
+        "dynamodb" => to_value(from_str::<dynamodb::Event>(&event)?)?,
+        "eventbridge" | "scheduled" => to_value(from_str::<EventBridgeEvent<Value>>(&event)?)?,
+        "firehose" => to_value(from_str::<KinesisFirehoseEvent>(&event)?)?,
+        "function-url" => to_value(from_str::<LambdaFunctionUrlRequest>(&event)?)?,
+        "kafka" => to_value(from_str::<KafkaEvent>(&event)?)?,
+        "kinesis" => to_value(from_str::<KinesisEvent>(&event)?)?,
+        "s3-delete" | "s3-put" => to_value(from_str::<S3Event>(&event)?)?,
+        "ses" => to_value(from_str::<SimpleEmailEvent>(&event)?)?,
+        "sns" => to_value(from_str::<SnsEvent>(&event)?)?,
+        "sqs" => to_value(from_str::<SqsEvent>(&event)?)?,
         other => return Err(format!("no type is known for {other}").into()),
     };
     println!("{understood}");

@@ -179,6 +179,22 @@ pub(super) struct Invoke {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) debug_port: Option<u16>,
 
+    /// Open a shell in the environment, in the place of the function: the image's, or
+    /// this program. The Runtime API gives the event to what is started in there
+    #[arg(
+        long,
+        value_name = "ARGS",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = parse_arguments,
+        conflicts_with_all = ["debug_port", "output"],
+    )]
+    #[expect(
+        clippy::option_option,
+        reason = "clap's form of a value that may be left out"
+    )]
+    pub(super) shell: Option<Option<ArgumentList>>,
+
     /// What to print on standard output: the response, or one JSON object a line
     /// with the response, the log and the report
     #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
@@ -285,7 +301,7 @@ pub(super) struct Demo {}
 
 /// A list of arguments in one command-line argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct ArgumentList(Vec<String>);
+pub(super) struct ArgumentList(pub(super) Vec<String>);
 
 /// Docker's two forms: `["a","b"]` is a list, anything else one argument.
 fn parse_arguments(text: &str) -> Result<ArgumentList, String> {

@@ -10,18 +10,20 @@ mod text;
 
 use std::sync::Arc;
 
-use lambent_images::{ContentStore, ErrorKind, ImageReference, Progress, sizes};
+use lambent_images::{ContentStore, ErrorKind, Image, ImageReference, Imported, Progress, sizes};
 
 use self::report::Report;
 use super::args::{ImportChoice, ReportFormat, Validate};
 use super::exit_status::{CommandError, ExitStatus};
 use super::output;
 use super::progress::ProgressDisplay;
-use crate::images::{Display, ImageRequest, ImageStore, find_or_import};
+use crate::images::{Display, ImageRequest, ImageStore, find_or_import_if};
 use crate::model::FunctionConfiguration;
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
-use crate::validate::{Allowance, Finding, Subject, of_too_large, of_unusable, validate};
+use crate::validate::{
+    Allowance, Finding, Severity, Subject, of_too_large, of_unusable, validate, validate_documents,
+};
 
 pub(super) async fn run(
     command: Validate,
@@ -35,13 +37,14 @@ pub(super) async fn run(
         function: command.function.configuration()?,
         choice: command.choice,
         run: command.run,
+        allowances,
     };
     let mut reports = vec![];
     let mut worst = ExitStatus::Success;
     for image in &command.images {
         match wish.examine(&directories, image).await {
             Ok(examined) => {
-                let report = Report::new(&shown(image), examined, &allowances);
+                let report = Report::new(&shown(image), examined, &wish.allowances);
                 if report.errors() > 0 {
                     worst = worst.max(ExitStatus::FunctionError);
                 }
@@ -64,6 +67,7 @@ struct Wish {
     function: FunctionConfiguration,
     choice: ImportChoice,
     run: bool,
+    allowances: Vec<Allowance>,
 }
 
 impl Wish {
@@ -79,7 +83,10 @@ impl Wish {
             name: None,
         };
         let display = Arc::new(ProgressDisplay::new(self.choice.quiet));
-        let mut examined = examine(directories, &display, request, self.function.clone()).await?;
+        let function = self.function.clone();
+        // Who starts it needs all of it.
+        let allowances = (!self.run).then(|| self.allowances.clone());
+        let mut examined = examine(directories, &display, request, function, allowances).await?;
         if let Some(digest) = examined.digest.as_deref().filter(|_| self.run) {
             let function = self.function.clone();
             let started = start::start(directories.clone(), digest, function).await?;
@@ -102,11 +109,12 @@ async fn examine(
     display: &Arc<ProgressDisplay>,
     request: ImageRequest,
     function: FunctionConfiguration,
+    allowances: Option<Vec<Allowance>>,
 ) -> Result<Examined, CommandError> {
     let images = ImageStore::open(directories)?;
     let shown = Arc::clone(display) as Display;
     let work = images.run(shown, move |store, progress| {
-        look(store, &request, &function, progress)
+        look(store, &request, &function, allowances.as_deref(), progress)
     });
     let examined = tokio::select! {
         examined = work => examined,
@@ -124,10 +132,21 @@ fn look(
     store: &ContentStore,
     request: &ImageRequest,
     function: &FunctionConfiguration,
+    allowances: Option<&[Allowance]>,
     progress: &dyn Progress,
 ) -> Result<Examined, ServiceError> {
-    let image = match find_or_import(store, request, progress) {
-        Ok(image) => image,
+    // What Lambda refuses for its documents need not be downloaded to be told so.
+    let wanted = |image: &Image| {
+        allowances.is_none_or(|allowances| !is_refused(&validate_documents(image), allowances))
+    };
+    let image = match find_or_import_if(store, request, progress, &wanted) {
+        Ok(Imported::Whole(image)) => image,
+        Ok(Imported::Documents(image)) => {
+            return Ok(Examined {
+                digest: Some(image.manifest_digest.to_string()),
+                findings: validate_documents(&image),
+            });
+        }
         Err(ServiceError::Unusable(error)) => {
             let too_large = error.kind() == ErrorKind::ImageTooLarge;
             let finding = of_unusable(&error).ok_or(ServiceError::Unusable(error))?;
@@ -157,6 +176,14 @@ fn look(
         digest: Some(image.manifest_digest.to_string()),
         findings: validate(&subject)?,
     })
+}
+
+/// Whether there is an error that nobody accepts.
+fn is_refused(findings: &[Finding], allowances: &[Allowance]) -> bool {
+    let mut errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    errors.any(|finding| !allowances.iter().any(|one| one.covers(finding)))
 }
 
 fn allowances(

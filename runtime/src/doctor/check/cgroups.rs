@@ -71,8 +71,9 @@ pub(super) fn hierarchy(facts: &Facts) -> Finding {
 pub(super) fn memory_limit(facts: &Facts) -> Finding {
     let id = Check::MemoryLimit;
     if let Some(ungrouped) = facts.ungrouped() {
-        let meaning = "a function may use more memory than it has on Lambda, which kills it then \
-                       (RLIMIT_AS and RLIMIT_DATA would count what it reserves, not what it uses)";
+        let meaning = "a function may use more memory than it has on Lambda, which kills it then: \
+                       here it is killed once its runtime's process is seen with more, and what \
+                       its children use is not counted";
         return unlimited(id, ungrouped, meaning, facts);
     }
     judge(

@@ -65,7 +65,8 @@ fn charged(found: &str, asked: Asked<'_>) -> Finding {
         found,
         format!(
             "/tmp is charged to the function's memory, whose limit is raised by {raised}: a \
-             function may use up to that much more memory than Lambda would give it"
+             function may use up to that much more memory than Lambda would give it, for as \
+             long as it takes until that is seen and it is killed (20 ms)"
         ),
     )
 }

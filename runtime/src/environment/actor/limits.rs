@@ -43,9 +43,12 @@ impl Actor {
         if runtime.killed_for_memory {
             return;
         }
+        let tmp = runtime.meter.tmp().charged;
+        let charged_limit = limit + if tmp { self.settings.spec.tmp_bytes } else { 0 };
+        let (now, meter) = (Instant::now(), &runtime.meter);
+        let starving = runtime.thrash.observe(now, charged_limit, &reading);
         // The kernel kills one process; Lambda's environment dies as a whole.
-        let starving = runtime.thrash.observe(Instant::now(), limit, &reading);
-        if starving || runtime.meter.out_of_memory() {
+        if starving || meter.out_of_memory() || meter.unlimited_memory(&reading) > limit {
             runtime.killed_for_memory = true;
             self.memory_peak = limit;
             self.handle(Event::Failed(Failure::OutOfMemory));

@@ -17,7 +17,7 @@ use crate::api;
 use crate::doctor::tmp_is_charged;
 use crate::model::{Ending, Event, ExitStatus, Failure, InitKind, Phase, RuntimeState};
 use crate::sandbox::client::SandboxEvent;
-use crate::sandbox::{Network, Process, StartError, Started, StorageKind};
+use crate::sandbox::{Network, Process, StartError, Started, StorageKind, Streams};
 use crate::telemetry;
 
 impl Actor {
@@ -37,9 +37,9 @@ impl Actor {
 
     fn start_processes(&mut self) {
         match self.log_writers() {
-            Ok(logs) => {
+            Ok(streams) => {
                 self.has_processes = true;
-                self.sandbox.start(self.settings.spec.clone(), logs);
+                self.sandbox.start(self.settings.spec.clone(), streams);
             }
             Err(error) => self.fail_host(format!("cannot duplicate the log's pipe: {error}")),
         }
@@ -48,16 +48,19 @@ impl Actor {
     /// Makes everything ready for a start that may come.
     pub(super) fn prepare_sandbox(&mut self) {
         if *self.life.phase() == Phase::Fresh
-            && let Ok(logs) = self.log_writers()
+            && let Ok(streams) = self.log_writers()
         {
             self.prepared = true;
-            self.sandbox.prepare(self.settings.spec.clone(), logs);
+            self.sandbox.prepare(self.settings.spec.clone(), streams);
         }
     }
 
     /// The writing ends of the runtime's and the extensions' log.
-    fn log_writers(&self) -> io::Result<[OwnedFd; 2]> {
-        Ok([self.log.writer()?, self.extension_log.writer()?])
+    fn log_writers(&self) -> io::Result<Streams> {
+        Ok(Streams::Function {
+            log: self.log.writer()?,
+            extension_log: self.extension_log.writer()?,
+        })
     }
 
     pub(super) fn on_sandbox(&mut self, event: Option<SandboxEvent>) {

@@ -199,6 +199,11 @@ impl Cgroup {
         })
     }
 
+    /// Whether its memory and CPU time are limited and counted.
+    pub(crate) fn counts(&self) -> bool {
+        !matches!(self.controllers, Controllers::None)
+    }
+
     /// The process ids of its members, as the reader's namespace numbers them.
     pub(crate) fn processes(&self) -> io::Result<Vec<u32>> {
         let Some(processes) = &self.processes else {

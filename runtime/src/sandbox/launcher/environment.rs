@@ -11,6 +11,7 @@ use super::super::cgroup::{self, Hierarchies};
 use super::super::channel;
 use super::super::protocol::{
     EnvironmentId, Go, Hello, InitCommand, InitReport, Process, StartError, StartRequest, Started,
+    Streams,
 };
 use super::super::storage::LoopDevice;
 use super::super::stragglers::Stragglers;
@@ -71,9 +72,9 @@ impl Environment {
         &mut self,
         host: &Host<'_>,
         request: &StartRequest,
-        logs: [OwnedFd; 2],
+        streams: Streams,
     ) -> Result<(), StartError> {
-        self.fork_worker(host, request, logs, true)
+        self.fork_worker(host, request, streams, true)
     }
 
     /// Starts the environment's processes: by the worker that has everything ready, or
@@ -82,12 +83,12 @@ impl Environment {
         &mut self,
         host: &Host<'_>,
         request: &StartRequest,
-        logs: [OwnedFd; 2],
+        streams: Streams,
     ) -> Result<(), StartError> {
         if self.let_go(host.hierarchies) {
             return Ok(());
         }
-        self.fork_worker(host, request, logs, false)
+        self.fork_worker(host, request, streams, false)
     }
 
     /// Lets the worker go that waits, if there is one. One that has failed is forgotten,
@@ -114,7 +115,7 @@ impl Environment {
         &mut self,
         host: &Host<'_>,
         request: &StartRequest,
-        [log, extension_log]: [OwnedFd; 2],
+        streams: Streams,
         held: bool,
     ) -> Result<(), StartError> {
         if self.worker.is_some() || self.init.is_some() || self.removing {
@@ -146,8 +147,7 @@ impl Environment {
                         request,
                         cgroup: &self.cgroup,
                         storage: self.storage.as_ref(),
-                        log,
-                        extension_log,
+                        streams,
                         control: init_control,
                         held,
                     },

@@ -9,7 +9,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::super::cgroup::{Hierarchies, OWN_VIEW, delegate};
 use super::Ungrouped;
@@ -53,9 +54,19 @@ pub(super) fn keep_mounts_here() -> io::Result<()> {
 fn mount() -> io::Result<()> {
     keep_mounts_here()?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    Ok(rustix::mount::mount(
-        "cgroup2", OWN_VIEW, "cgroup2", flags, None,
-    )?)
+    let own = || rustix::mount::mount("cgroup2", OWN_VIEW, "cgroup2", flags, None);
+    match own() {
+        Err(Errno::BUSY) => {}
+        other => return Ok(other?),
+    }
+    // Where v2 is alone its hierarchy is mounted there, and the kernel mounts no file
+    // system on its own root.
+    rustix::mount::mount("tmpfs", OWN_VIEW, "tmpfs", flags, Some(c"mode=755,size=4k"))?;
+    let mounted = own();
+    if mounted.is_err() {
+        let _covered = rustix::mount::unmount(OWN_VIEW, UnmountFlags::DETACH);
+    }
+    Ok(mounted?)
 }
 
 fn take_apart() -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lambent_images::{Digest, ImageFileKind, ImageSizes};
+use lambent_images::{Digest, Image, ImageFileKind, ImageSizes};
 
 use super::super::catalogue::{
     IMAGE_INDEX, IMAGE_SIZE, MANIFEST_SIZE, MISSING_PARENT_DIRECTORY, UNSUPPORTED_LAYER,
@@ -20,26 +20,32 @@ const MANIFEST_BYTES: u64 = 25_400;
 /// So many of the largest things are named.
 const LARGEST: usize = 3;
 
-pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
+/// What the documents say.
+pub(super) fn of_documents(image: &Image) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(index(subject));
-    findings.extend(layers(subject));
-    findings.extend(orphans(subject));
-    findings.extend(size(subject));
-    if subject.image.manifest_size > MANIFEST_BYTES {
+    findings.extend(index(image));
+    findings.extend(layers(image));
+    if image.manifest_size > MANIFEST_BYTES {
         findings.push(Finding::new(
             &MANIFEST_SIZE,
             format!(
                 "the manifest has {} bytes; Lambda recommends less than {MANIFEST_BYTES}",
-                subject.image.manifest_size
+                image.manifest_size
             ),
         ));
     }
     findings
 }
 
-fn index(subject: &Subject<'_>) -> Option<Finding> {
-    let index = subject.image.index?;
+/// What is in the layers.
+pub(super) fn of_files(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings: Vec<_> = orphans(subject).collect();
+    findings.extend(size(subject));
+    findings
+}
+
+fn index(image: &Image) -> Option<Finding> {
+    let index = image.index?;
     let attestations = match index.attestations {
         0 => String::new(),
         1 => " and 1 attestation".to_owned(),
@@ -55,8 +61,8 @@ fn index(subject: &Subject<'_>) -> Option<Finding> {
     ))
 }
 
-fn layers(subject: &Subject<'_>) -> impl Iterator<Item = Finding> {
-    subject.image.layers.iter().filter_map(|layer| {
+fn layers(image: &Image) -> impl Iterator<Item = Finding> {
+    image.layers.iter().filter_map(|layer| {
         let form = match layer.media_type.as_str() {
             kind if kind.ends_with("zstd") => "compressed with zstd",
             "application/vnd.docker.image.rootfs.diff.tar" => {

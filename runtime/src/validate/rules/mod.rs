@@ -8,16 +8,23 @@ mod entry_point;
 mod extensions;
 mod settings;
 
-use lambent_images::Result;
+use lambent_images::{Image, Result};
 
 pub(crate) use self::acceptance::too_large;
 
 use super::{Finding, Subject};
 
+/// Those that need no layer.
+pub(super) fn of_documents(image: &Image) -> Vec<Finding> {
+    let mut findings = acceptance::of_documents(image);
+    findings.extend(settings::check(image));
+    findings
+}
+
 /// All of them, in the order of what they are about.
 pub(super) fn all(subject: &Subject<'_>) -> Result<Vec<Finding>> {
-    let mut findings = acceptance::check(subject);
-    findings.extend(settings::check(subject));
+    let mut findings = of_documents(subject.image);
+    findings.extend(acceptance::of_files(subject));
     findings.extend(entry_point::check(subject)?);
     findings.extend(directories::check(subject));
     findings.extend(client::check(subject)?);

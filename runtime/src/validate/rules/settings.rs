@@ -1,15 +1,17 @@
 //! What the image says about how it wants to be run.
 
+use lambent_images::Image;
+
+use super::super::Finding;
 use super::super::catalogue::{IMAGE_SETTINGS_SIZE, RESERVED_VARIABLE, USER_IGNORED};
 use super::super::finding::shown;
-use super::super::{Finding, Subject};
 use crate::model::is_reserved_variable;
 
 /// Lambda's limit for `ENTRYPOINT`, `CMD`, `WORKDIR` and `ENV` together, in bytes.
 const SETTINGS_BYTES_MAX: usize = 16 * 1024;
 
-pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    let config = &subject.image.config;
+pub(super) fn check(image: &Image) -> Vec<Finding> {
+    let config = &image.config;
     let mut findings = Vec::new();
     let texts = config.entrypoint.iter().chain(&config.cmd);
     let texts = texts.chain(&config.env).chain(&config.working_dir);

@@ -1,0 +1,83 @@
+//! `lambent invoke --shell`: a shell in the environment of a function.
+
+mod streams;
+mod terminal;
+
+use std::io::{self, IsTerminal};
+
+use self::streams::Piped;
+use self::terminal::Terminal;
+use super::exit_status::{CommandError, ExitStatus};
+use super::output;
+use crate::environment::{Events, Invocation};
+use crate::model::{self, FunctionConfiguration};
+use crate::sandbox::Streams;
+use crate::service::{PreparedCode, Service, Shell};
+
+/// Signals in exit statuses, as shells say them.
+const SIGNALED: i32 = 128;
+
+/// Opens the image's shell, or runs `program`, and waits for its end.
+pub(super) async fn run(
+    service: &Service,
+    code: &PreparedCode,
+    function: FunctionConfiguration,
+    program: Option<Vec<String>>,
+    invocation: Invocation,
+    repeat: u32,
+) -> Result<ExitStatus, CommandError> {
+    let program = match program {
+        Some(program) => program,
+        None => vec![code.image.shell()?.to_owned()],
+    };
+    for warning in service.warnings(&function) {
+        output::diagnostic(&format!("warning: {warning}"));
+    }
+    let events = Events {
+        invocation,
+        repeat,
+        timeout: function.timeout.duration(),
+        function_arn: service.function_arn(&function.function_name),
+    };
+    let host = |error: io::Error| CommandError::Host(format!("connect a shell: {error}"));
+    let open = |streams: Streams, terminal: Option<String>| Shell {
+        program,
+        streams,
+        terminal,
+    };
+    let status = if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        if let Some(entry_point) = service.entry_point(code, &function) {
+            output::diagnostic(&format!("the function's entry point is: {entry_point}"));
+        }
+        let (terminal, streams) = Terminal::open().map_err(host)?;
+        let kind = std::env::var("TERM").ok();
+        let say = |news: &str| terminal.say(news);
+        let status = service
+            .shell(code, &function, open(streams, kind), events, say)
+            .await;
+        terminal.close().await;
+        status
+    } else {
+        let (piped, streams) = Piped::open().map_err(host)?;
+        let status = service
+            .shell(
+                code,
+                &function,
+                open(streams, None),
+                events,
+                output::diagnostic,
+            )
+            .await;
+        piped.drained().await;
+        status
+    };
+    Ok(exit_status(status?))
+}
+
+fn exit_status(status: model::ExitStatus) -> ExitStatus {
+    let code = match status {
+        model::ExitStatus::Code(code) => code,
+        model::ExitStatus::Signal(signal) => SIGNALED + signal,
+    };
+    ExitStatus::OfShell(u8::try_from(code).unwrap_or(u8::MAX))
+}
