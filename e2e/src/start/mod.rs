@@ -37,7 +37,7 @@ use tempfile::TempDir;
 use self::figures::Results;
 use self::host::Host;
 use self::images::Files;
-use self::options::{Options, USAGE};
+use self::options::{Options, Size, USAGE};
 use crate::fixtures::cache::Cache;
 use crate::fixtures::{self, Error, at};
 
@@ -114,8 +114,14 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
         print(&report::compare(&results, against::BASE, against::HEAD)?);
         return keep(&Record { host, results }, &directory.join("start-ab.json"));
     }
+    // Only cold starts need a large image.
+    let size = if chosen.iter().any(|(name, _)| *name == "cold") {
+        options.size
+    } else {
+        Size::Tiny
+    };
     let scene = Scene {
-        files: Files::build(&Cache::open(&directory)?, options.size)?,
+        files: Files::build(&Cache::open(&directory)?, size)?,
         options,
         work: tempfile::Builder::new()
             .prefix("lambent-bench-")
@@ -135,9 +141,12 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
         print(&report::show(&record.results)?);
         keep(&record, &directory.join(format!("start-{name}.json")))?;
     }
+    let after = Host::look()?;
     print(&format!(
-        "load {:.2}; all samples: {}/start-*.json",
-        host::load()?,
+        "\nload {:.2}; a move into a group after a moment of quiet takes {:.3} ms now; all samples: \
+         {}/start-*.json",
+        after.load,
+        after.move_ms,
         directory.display()
     ));
     Ok(())

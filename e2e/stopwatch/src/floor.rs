@@ -46,7 +46,7 @@ pub(crate) fn run(root: &Path) -> io::Result<()> {
     }
     let ended = rustix::process::wait(rustix::process::WaitOptions::empty());
     for group in &groups {
-        fs::remove_dir(group)?;
+        remove(group)?;
     }
     match ended? {
         Some((_, status)) if status.exit_status() == Some(0) => Ok(()),
@@ -98,6 +98,18 @@ fn isolate(root: &Path, groups: &[&Path]) -> io::Result<()> {
         .gid(GROUP)
         .exec();
     Err(program)
+}
+
+/// Removes a group whose processes have ended: the kernel lets go of them a little
+/// later than of their parent.
+fn remove(group: &Path) -> io::Result<()> {
+    for _ in 0..100 {
+        if fs::remove_dir(group).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    fs::remove_dir(group)
 }
 
 fn new(kind: &str, place: &str, flags: MountFlags, options: &CStr) -> io::Result<()> {

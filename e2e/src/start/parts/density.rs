@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
 
 use super::super::Scene;
 use super::super::figures::Results;
-use super::super::host::memory_kb;
+use super::super::host::{QUIET, memory_kb};
 use super::super::images::Files;
 use super::super::promises::{DENSITY, LAMBENT};
 use super::super::service::Service;
@@ -53,6 +54,8 @@ pub(in super::super) fn run(scene: &Scene, results: &mut Results) -> Result<(), 
     service.invoke("dense", "{}")?.json()?;
     let before = of_service(&service)?;
     service.provision("dense", count)?;
+    // The last of them is frozen by now.
+    sleep(QUIET);
     let after = of_service(&service)?;
     results.add(DENSITY, LAMBENT, each(before, after, count));
     results.remark(parts(LAMBENT, before, after, count));

@@ -28,28 +28,34 @@ pub(in super::super) fn rust(scene: &Scene, results: &mut Results) -> Result<(),
     let mut peer = (!scene.options.alone)
         .then(|| Endpoint::connect(echo.address()))
         .transpose()?;
-    measure(scene, results, &image, WARM, WARM_FROZEN, |results| {
-        let Some(peer) = &mut peer else {
-            return Ok(());
-        };
-        turns(results, WARM, WARM_FROZEN, "hyper, bare echo", || {
-            peer.ask("POST", "/", EVENT)
-        })
-    })
+    measure(
+        scene,
+        results,
+        ("warm", &image),
+        (WARM, WARM_FROZEN),
+        |results| {
+            let Some(peer) = &mut peer else {
+                return Ok(());
+            };
+            turns(results, WARM, WARM_FROZEN, "hyper, bare echo", || {
+                peer.ask("POST", "/", EVENT)
+            })
+        },
+    )
 }
 
 pub(in super::super) fn python(scene: &Scene, results: &mut Results) -> Result<(), Error> {
     let image = Fixture::PythonOciArchive.reference();
     let nobody_else = |_: &mut Results| Ok(());
-    measure(scene, results, &image, PYTHON, PYTHON_FROZEN, nobody_else)
+    let figures = (PYTHON, PYTHON_FROZEN);
+    measure(scene, results, ("python", &image), figures, nobody_else)
 }
 
 fn measure(
     scene: &Scene,
     results: &mut Results,
-    image: &str,
-    busy: Figure,
-    frozen: Figure,
+    (name, image): (&str, &str),
+    (busy, frozen): (Figure, Figure),
     mut others: impl FnMut(&mut Results) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let rounds = scene.options.rounds(ROUNDS);
@@ -57,7 +63,7 @@ fn measure(
     service.create("warm", image, FULL_CPU_MB)?;
     service.invoke("warm", EVENT)?.json()?;
     let peer = scene.emulator(results)?.map(|program| {
-        let bundle = Bundle::unpack(service.lambent(), image, scene.work(), busy.name)?;
+        let bundle = Bundle::unpack(service.lambent(), image, scene.work(), name)?;
         let words = bundle.words()?;
         emulator::install(program, &bundle)?;
         Emulator::start(&bundle, &words, &scene.work().join("state"), "warm")

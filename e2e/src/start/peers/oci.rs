@@ -13,24 +13,31 @@ pub(in super::super) struct OciRuntime {
     pub(in super::super) program: &'static str,
     pub(in super::super) name: &'static str,
     options: &'static [&'static str],
+    /// Leave the program alone, and remove the container afterwards.
+    detached: bool,
 }
 
-/// crun refuses hosts that mount both versions of control groups, so it has none.
+/// crun has no control groups, for it refuses hosts that mount both versions of them
+/// (some of its versions do so even then). youki does not always notice the end of its
+/// program, and is not asked to wait for it.
 pub(in super::super) const ALL: [OciRuntime; 3] = [
     OciRuntime {
         program: "runc",
         name: "runc run",
         options: &[],
+        detached: false,
     },
     OciRuntime {
         program: "crun",
         name: "crun run (without cgroups)",
         options: &["--cgroup-manager=disabled"],
+        detached: false,
     },
     OciRuntime {
         program: "youki",
-        name: "youki run",
+        name: "youki run --detach",
         options: &[],
+        detached: true,
     },
 ];
 
@@ -53,12 +60,17 @@ impl OciRuntime {
     /// It fails, with what it says.
     pub(in super::super) fn run(self, bundle: &Path, state: &Path, id: &str) -> Result<Run, Error> {
         let mut command = self.command(state);
-        command.args(["run", "--bundle"]).arg(bundle).arg(id);
-        timed(&mut command)
+        command.arg("run").args(self.detached.then_some("--detach"));
+        command.arg("--bundle").arg(bundle).arg(id);
+        let run = timed(&mut command)?;
+        if self.detached {
+            crate::fixtures::command::run(self.command(state).args(["delete", "--force", id]))?;
+        }
+        Ok(run)
     }
 
     /// The program with what it always needs.
-    pub(in super::super) fn command(self, state: &Path) -> Command {
+    fn command(self, state: &Path) -> Command {
         let mut command = Command::new(self.program);
         command.arg("--root").arg(state).args(self.options);
         command.stdin(Stdio::null());
@@ -81,6 +93,10 @@ pub(in super::super) fn timed(command: &mut Command) -> Result<Run, Error> {
             first_instruction_ns,
             ended_ns,
         }),
-        _ => Err(format!("{command:?}: {output:?}").into()),
+        _ => {
+            let program = command.get_program().display();
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{program}: {}: {}", output.status, said.trim()).into())
+        }
     }
 }

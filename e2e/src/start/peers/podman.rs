@@ -11,6 +11,8 @@ use crate::fixtures::{Error, at};
 
 const IMAGE: &str = "localhost/stopwatch:latest";
 const PROGRAM: &str = "/var/task/bootstrap";
+/// Within what any host allows.
+const LIMITS: [&str; 2] = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"];
 
 /// Its storage, with the image in it.
 #[derive(Debug)]
@@ -48,7 +50,8 @@ impl Podman {
     /// # Errors
     /// It fails, with what it says.
     pub(in super::super) fn run(&self) -> Result<Run, Error> {
-        oci::timed(&mut self.command(&["run", "--rm", "--network=none", IMAGE]))
+        let mut command = self.command(&["run", "--rm", "--network=none"]);
+        oci::timed(command.args(LIMITS).arg(IMAGE))
     }
 
     /// Starts a container that goes on.
@@ -56,15 +59,9 @@ impl Podman {
     /// # Errors
     /// It fails, with what it says.
     pub(in super::super) fn start(&self) -> Result<Container, Error> {
-        let id = output(&mut self.command(&[
-            "run",
-            "--detach",
-            "--network=none",
-            "--entrypoint",
-            PROGRAM,
-            IMAGE,
-            "wait",
-        ]))?;
+        let mut command = self.command(&["run", "--detach", "--network=none"]);
+        command.args(LIMITS);
+        let id = output(command.args(["--entrypoint", PROGRAM, IMAGE, "wait"]))?;
         let format = "{{.State.ConmonPid}} {{.State.Pid}}";
         let pids = output(&mut self.command(&["inspect", "--format", format, &id]))?;
         let (monitor, program) = pids.split_once(' ').ok_or("no pids of a container")?;
