@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::mount::{
@@ -42,7 +42,7 @@ pub(crate) fn run(root: &Path) -> io::Result<()> {
         fs::create_dir(group)?;
     }
     if sys::fork()? {
-        return isolate(root, &groups.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        return isolate(root, &groups);
     }
     let ended = rustix::process::wait(rustix::process::WaitOptions::empty());
     for group in &groups {
@@ -54,7 +54,7 @@ pub(crate) fn run(root: &Path) -> io::Result<()> {
     }
 }
 
-fn isolate(root: &Path, groups: &[&Path]) -> io::Result<()> {
+fn isolate(root: &Path, groups: &[PathBuf]) -> io::Result<()> {
     for group in groups {
         fs::write(group.join("cgroup.procs"), "0")?;
     }
