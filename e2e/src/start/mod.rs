@@ -139,6 +139,9 @@ pub fn run(words: &[OsString]) -> Result<(), Error> {
             return keep(&record, file);
         }
         print(&report::show(&record.results)?);
+        if scene.options.smoke {
+            print("  (a moment of it: these figures mean nothing)");
+        }
         keep(&record, &directory.join(format!("start-{name}.json")))?;
     }
     let after = Host::look()?;

@@ -33,13 +33,14 @@ impl Podman {
         ["podman", "conmon", "runc"].into_iter().all(is_installed)
     }
 
-    /// Loads a Docker archive into a new storage below `parent`.
+    /// Loads a Docker archive into the storage below `parent`.
     ///
     /// # Errors
     /// It does not work on this machine.
     pub(in super::super) fn load(parent: &Path, archive: &Path) -> Result<Self, Error> {
         let directory = parent.join("podman");
-        fs::create_dir(&directory).map_err(at(&directory))?;
+        // Two parts have the same one.
+        fs::create_dir_all(&directory).map_err(at(&directory))?;
         let podman = Self { directory };
         run(podman.command(&["load", "--quiet", "--input"]).arg(archive))?;
         Ok(podman)
