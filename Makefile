@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help deps build demo programs fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-serve bench-tune bench-smoke fuzz
+.PHONY: help deps build demo programs fixtures test test-v2 test-v1 lint advisories bench bench-import bench-limits bench-serve bench-start bench-ab bench-tune bench-smoke fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -55,7 +55,7 @@ advisories: ## Check dependencies for known faults (fetches the database)
 	.ci/deps.sh lint
 	cargo deny --config .cargo/deny.toml check advisories
 
-bench: bench-import bench-limits bench-serve bench-tune ## All benches
+bench: bench-import bench-limits bench-serve bench-start bench-tune ## All benches
 
 bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N PEERS=none
 	.ci/deps.sh bench
@@ -75,6 +75,29 @@ bench-serve: ## A service under load, and for a long time; ONLY=load|soak
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
 		cargo run --locked --release -p lambent-e2e --bin bench_serve -- $(ONLY)
 
+START := $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SIZE),--size $(SIZE))
+
+bench-start: ## How fast it is; ONLY=cold|invoke|warm|python|throughput|burst|density|command ROUNDS=N SIZE=large
+	.ci/deps.sh test bench
+	@$(MAKE) --no-print-directory build
+	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
+		cargo run --locked --release -p lambent-e2e --bin bench_start -- $(START)
+
+# The other revision is built in a checkout of its own, with a target directory of its own.
+bench-ab: ## The same beside another revision: BASE=rev ONLY=... ROUNDS=N
+	@test -n '$(BASE)' || { echo 'make bench-ab BASE=rev: which revision?' >&2; exit 2; }
+	.ci/deps.sh test bench
+	@$(MAKE) --no-print-directory build
+	git worktree remove --force $(TARGET)/base/checkout 2>/dev/null || true
+	git worktree prune
+	git worktree add --detach $(TARGET)/base/checkout '$(BASE)'
+	cd $(TARGET)/base/checkout && CARGO_TARGET_DIR=$(abspath $(TARGET))/base/target \
+		cargo build --locked --release -p lambent
+	git worktree remove --force $(TARGET)/base/checkout
+	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \
+		cargo run --locked --release -p lambent-e2e --bin bench_start -- $(START) \
+		--against $(abspath $(TARGET))/base/target/release/lambent
+
 bench-tune: ## What tune and soak find in functions that are known; ONLY=tune|soak
 	.ci/deps.sh test
 	@$(MAKE) --no-print-directory build
@@ -84,6 +107,7 @@ bench-tune: ## What tune and soak find in functions that are known; ONLY=tune|so
 # Not the release build, which takes minutes: figures are not what this is for.
 bench-smoke: programs ## Run the benches on tiny inputs, with the peers that are installed
 	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent $(TARGET)/debug/bench_serve --smoke
+	LAMBENT_BIN=$(abspath $(TARGET))/debug/lambent $(TARGET)/debug/bench_start --smoke
 	$(TARGET)/debug/bench_import --smoke
 
 fuzz: ## Fuzz what reads untrusted bytes; FUZZ_SECONDS=60 for each target

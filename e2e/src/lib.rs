@@ -26,6 +26,7 @@ pub mod readme;
 pub mod resources;
 pub mod script;
 pub mod serve;
+pub mod start;
 pub mod subscriber;
 pub mod terminal;
 pub mod tuning;
