@@ -75,7 +75,7 @@ impl ContentStore {
         let layout = Layout::open(root)?;
         let resolved = read_image(&self.layout, &image.manifest_digest)?;
         let own = Origin::Store(&self.layout);
-        import::bring_in(&layout, Form::Erofs, own, resolved, progress)?;
+        import::bring_in(&layout, Form::Erofs, own, &resolved, progress)?;
         Ok(layout)
     }
 }

@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_chunk_in_a_block_that_ends_early_is_kept_aside() {
-        for (size, behind, bits, count, aside) in [
+        for (size, behind, bits, chunks_of, aside) in [
             // It ends with a block, or the stream goes on.
             (1024, 0, 10, 1, 0),
             (1000, 24, 10, 1, 0),
@@ -216,14 +216,14 @@ mod tests {
         ] {
             let (file, device) = (extents(size, None), cut(size, behind));
             let chunks = Chunks::of(&file, &device).unwrap();
-            assert_eq!((chunks.bits, chunks.count), (bits, count), "{size}");
+            assert_eq!((chunks.bits, chunks.count), (bits, chunks_of), "{size}");
             let bytes = chunks.aside(&file).unwrap();
             let expected: Vec<_> = (1024 + size - aside..1024 + size).map(count).collect();
             assert_eq!(bytes, expected, "{size}");
             let block = (aside > 0).then_some(77);
             let indexes = chunks.to_bytes(&file, 3, block).unwrap();
             let last = indexes.last_chunk().unwrap();
-            let block = u32::try_from(2 + (((count - 1) << bits) >> 9)).unwrap();
+            let block = u32::try_from(2 + (((chunks_of - 1) << bits) >> 9)).unwrap();
             let stays = chunk_index(3, block);
             let goes = chunk_index(0, 77);
             assert_eq!(*last, if aside > 0 { goes } else { stays }, "{size}");

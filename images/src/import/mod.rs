@@ -77,7 +77,7 @@ impl ContentStore {
             }
         }
         let origin = Origin::Source(source.as_ref());
-        let image = bring_in(&self.layout, self.form(), origin, resolved, progress)?;
+        let image = bring_in(&self.layout, self.form(), origin, &resolved, progress)?;
         Ok(Imported::Whole(image))
     }
 }
@@ -132,7 +132,7 @@ pub(crate) fn import(
     let source = source::open(reference)?;
     let resolved = resolve(source.as_ref(), platform)?;
     let origin = Origin::Source(source.as_ref());
-    bring_in(layout, form, origin, resolved, progress)
+    bring_in(layout, form, origin, &resolved, progress)
 }
 
 /// Brings an image whose documents are known into a store.
@@ -140,14 +140,14 @@ pub(crate) fn bring_in(
     layout: &Layout,
     form: Form,
     origin: Origin<'_>,
-    resolved: Resolved,
+    resolved: &Resolved,
     progress: &dyn Progress,
 ) -> Result<Image> {
     let chain = Chain::new(&resolved.diff_ids);
     let _store = Lock::acquire_for(&layout.lock("store"), Mode::Shared, progress)?;
     // Held until the records are written: who gets them next sees what they stand
     // for as complete.
-    let (plan, _locks) = locked_plan(layout, form, origin, &resolved, &chain, progress)?;
+    let (plan, _locks) = locked_plan(layout, form, origin, resolved, &chain, progress)?;
     for digest in &plan.stored {
         progress.layer(digest, LayerProgress::AlreadyStored);
     }
@@ -155,15 +155,15 @@ pub(crate) fn bring_in(
         layout,
         form,
         origin,
-        resolved: &resolved,
+        resolved,
         chain: &chain,
         progress,
     };
     let is_done = plan.missing.is_empty() && chain.is_stored(layout, form);
-    if !is_done || !is_listed(layout, &resolved)? {
+    if !is_done || !is_listed(layout, resolved)? {
         work.perform(plan)?;
     }
-    Ok(describe(layout, form, &resolved))
+    Ok(describe(layout, form, resolved))
 }
 
 /// What an import does when it knows what is missing.

@@ -105,7 +105,7 @@ impl ContentStore {
         }
         // What another form, or a repair, left out is made of what is here.
         let own = Origin::Store(&self.layout);
-        import::bring_in(&self.layout, self.form(), own, resolved, &NoProgress)
+        import::bring_in(&self.layout, self.form(), own, &resolved, &NoProgress)
             .map(Some)
             .map_err(|error| {
                 let advice = format!("image {digest} is incomplete, import it again");
