@@ -109,7 +109,9 @@ fn what_a_tag_leads_to() {
         let registry = open(&format!("127.0.0.1:{}/fn:1", server.port)).unwrap();
         assert_eq!(registry.digest().unwrap(), expected);
         let seen = server.seen();
-        let manifests = seen.iter().filter(|request| request.path.contains("/manifests/"));
+        let manifests = seen
+            .iter()
+            .filter(|request| request.path.contains("/manifests/"));
         let methods: Vec<&str> = manifests.map(|request| request.method.as_str()).collect();
         assert_eq!(methods, asked);
     }
