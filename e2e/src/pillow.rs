@@ -24,12 +24,21 @@ pub fn layer() -> PathBuf {
 /// # Panics
 /// If it cannot be written.
 pub fn runtime_image(directory: &Path) -> String {
+    marked_runtime_image(directory, "")
+}
+
+/// The same, as another image for each mark, which its functions have as `MARK`.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn marked_runtime_image(directory: &Path, mark: &str) -> String {
     let [base, python] = fixtures::python_trees();
     let client = python.join("var/task");
     let file = directory.join("python-runtime.tar");
     ImageBuilder::new(Platform::host())
         .entrypoint(["/usr/bin/python3", "-m", "awslambdaric"])
         .env("PYTHONPATH", "/var/runtime:/opt/python")
+        .env("MARK", mark)
         .layer(LayerBuilder::new().tree("", base))
         .layer(LayerBuilder::new().tree("", python))
         .layer(LayerBuilder::new().tree("var/runtime", client))
