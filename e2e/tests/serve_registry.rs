@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
 use lambent_e2e::{Lambent, boto3, fixtures, pillow, privileged};
-use lambent_images::Platform;
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
+use lambent_images::{Platform, RegistryReference, registry_digest};
 use serde_json::{Value, json};
 
 use self::registry::Registry;
@@ -61,13 +61,8 @@ fn privileged_tags_that_move_are_followed() {
     let registry = Registry::new("");
     registry.push(&image(path, "one"), "fn:1");
     push_runtime(&registry, path, "one");
-    let digest = {
-        let reference = registry.reference("fn:1").parse().unwrap();
-        let lambent_images::ImageReference::Registry(reference) = reference else {
-            panic!("{reference}");
-        };
-        lambent_images::registry_digest(&reference).unwrap()
-    };
+    let tag: RegistryReference = format!("{}/fn:1", registry.host()).parse().unwrap();
+    let digest = registry_digest(&tag).unwrap();
     fs::create_dir(path.join("src")).unwrap();
     let code = "import os\ndef handler(event, context): return dict(os.environ)\n";
     fs::write(path.join("src/app.py"), code).unwrap();
