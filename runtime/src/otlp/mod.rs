@@ -53,11 +53,3 @@ impl Recorder {
         self.exporter.take(spans);
     }
 }
-
-impl Drop for Recorder {
-    /// Its environment is gone; what still runs then never ends.
-    fn drop(&mut self) {
-        let story = self.story.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.exporter.take(story.lost(SystemTime::now()));
-    }
-}
