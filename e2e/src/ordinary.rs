@@ -102,7 +102,7 @@ impl Ordinary {
             .arg(program())
             .arg(fixtures::directory())
             .arg(USER.to_string())
-            .arg(self.group.as_deref().unwrap_or(Path::new("")))
+            .arg(self.group.as_deref().unwrap_or_else(|| Path::new("")))
             .args(arguments)
             .env("HOME", self.place.join("home"))
             .env_remove("LAMBENT_ROOT")

@@ -145,11 +145,21 @@ c.tag_resource(Resource=arn, Tags={"a": "1", "b": "2"})
 c.untag_resource(Resource=arn, TagKeys=["a"])
 out["tags"] = c.list_tags(Resource=arn)["Tags"]
 url = c.create_function_url_config(FunctionName="f", AuthType="NONE", Cors={"AllowOrigins": ["*"]})
-out["url"] = url["FunctionUrl"].endswith(".lambda-url.us-east-1.on.aws/")
+out["url"] = url["FunctionUrl"].startswith(c.meta.endpoint_url + "/lambda-url/")
+# The event of a URL has no action, which fails: the URL leads to the function.
+import urllib.request, urllib.error
+def called(url):
+    try: return urllib.request.urlopen(url).status
+    except urllib.error.HTTPError as e: return e.code
+out["called"] = called(url["FunctionUrl"] + "a/b?c=d")
 out["url again"] = error(c.create_function_url_config, FunctionName="f", AuthType="NONE")[0]
 out["urls"] = [u["Cors"] for u in c.list_function_url_configs(FunctionName="f")["FunctionUrlConfigs"]]
 c.delete_function_url_config(FunctionName="f")
 out["no url"] = error(c.get_function_url_config, FunctionName="f")
+out["nobody"] = called(url["FunctionUrl"])
+of_alias = c.create_function_url_config(FunctionName="f", Qualifier="live", AuthType="NONE")["FunctionUrl"]
+out["called alias"] = [of_alias != url["FunctionUrl"], called(of_alias)]
+c.delete_function_url_config(FunctionName="f", Qualifier="live")
 c.delete_alias(FunctionName="f", Name="live")
 c.delete_alias(FunctionName="f", Name="live")
 out["no alias"] = error(c.get_alias, FunctionName="f", Name="live")
@@ -202,6 +212,9 @@ out["account"] = c.get_account_settings()["AccountUsage"]["FunctionCount"]
         ("again", json!("2")),
         ("tags", json!({"b": "2"})),
         ("url", json!(true)),
+        ("called", json!(502)),
+        ("nobody", json!(403)),
+        ("called alias", json!([true, 502])),
         ("url again", json!("ResourceConflictException")),
         ("urls", json!([{"AllowOrigins": ["*"]}])),
         (

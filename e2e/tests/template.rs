@@ -427,3 +427,88 @@ fn what_cannot_be_served_is_said_with_its_place() {
         assert!(run.stderr.contains(part), "{part}: {run:?}");
     }
 }
+
+/// Functions, a layer and a URL as `CloudFormation` has them, without SAM.
+const PLAIN: &str = r#"
+Resources:
+  Common:
+    Type: AWS::Lambda::LayerVersion
+    Properties: {LayerName: common, Content: layer}
+  Inline:
+    Type: AWS::Lambda::Function
+    Properties:
+      FunctionName: inline
+      Runtime: python3.12
+      Handler: index.handler
+      MemorySize: 1024
+      Timeout: 60
+      Layers: [!Ref Common]
+      Environment: {Variables: {OTHER: !GetAtt Image.Arn}}
+      Code:
+        ZipFile: |
+          import os, shared
+          def handler(event, context):
+              return {"word": shared.WORD, "other": os.environ["OTHER"], "version": "one"}
+  Image:
+    Type: AWS::Lambda::Function
+    Properties: {PackageType: Image, Code: {ImageUri: image.tar}, MemorySize: 1024, Timeout: 60}
+  Files:
+    Type: AWS::Lambda::Function
+    Properties: {Code: src, Runtime: python3.12, Handler: app.handler, MemorySize: 1024, Timeout: 60,
+        Layers: [!Ref Common], Environment: {Variables: {STAGE: none}}}
+  Url:
+    Type: AWS::Lambda::Url
+    Properties: {TargetFunctionArn: !Ref Inline, AuthType: NONE, Cors: {AllowOrigins: ["https://page"]}}
+"#;
+
+#[test]
+fn privileged_a_template_without_sam_is_served() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    project(directory.path());
+    fs::write(path("template.yaml"), PLAIN).unwrap();
+    let runtime = format!("python3.12={}", fixtures::python_runtime_reference());
+    let template = path("template.yaml");
+    let arguments = [
+        "--template",
+        template.to_str().unwrap(),
+        "--runtime-image",
+        &runtime,
+    ];
+    let served = Served::start(&lambent, &arguments);
+    let out = client(
+        &served,
+        r#"
+out["inline"] = invoke("inline")[1]
+out["image"] = invoke("Image", {"action": "echo"})[1]
+out["files"] = seen("Files")["code"]
+url = c.get_function_url_config(FunctionName="inline")["FunctionUrl"]
+answer = call(endpoint, "GET", urlsplit(url).path, headers={"Origin": "https://page"})
+out["url"] = [answer[0], answer[1].get("access-control-allow-origin"), json.loads(answer[2])["word"]]
+"#,
+    );
+    let arn = "arn:aws:lambda:us-east-1:123456789012:function:Image";
+    assert_eq!(
+        out,
+        json!({
+            "inline": {"word": "one", "other": arn, "version": "one"},
+            "image": {"event": {"action": "echo"}},
+            "files": "one",
+            "url": [200, "https://page", "one"],
+        }),
+        "{}",
+        served.log()
+    );
+    let changed = PLAIN.replace("\"version\": \"one\"", "\"version\": \"two\"");
+    fs::write(&template, changed).unwrap();
+    said(&served, "template.yaml: updated inline.");
+    let out = client(
+        &served,
+        r#"out["version"] = invoke("inline")[1]["version"]"#,
+    );
+    assert_eq!(out["version"], "two", "{}", served.log());
+}

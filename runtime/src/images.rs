@@ -220,7 +220,7 @@ pub fn find_or_import_if(
 
 /// The image in a registry that a bare `HOST/NAME` stands for, unless there is
 /// such a file.
-fn registry_path(reference: &ImageReference) -> Option<RegistryReference> {
+pub(crate) fn registry_path(reference: &ImageReference) -> Option<RegistryReference> {
     let ImageReference::Path { path } = reference else {
         return None;
     };

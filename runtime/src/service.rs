@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lambent_images::{Attachment, ErrorKind, FileKind, Image, PackageLease, PackageStore, Rootfs};
+use lambent_images::{
+    Attachment, Digest, ErrorKind, FileKind, Image, PackageLease, PackageStore, Rootfs,
+};
 
 use tokio::sync::watch;
 
@@ -144,7 +146,16 @@ impl PreparedImage {
         )))
     }
 
-    fn require_directory(&self, path: &str) -> Result<(), ServiceError> {
+    /// The digest of its manifest.
+    pub(crate) fn digest(&self) -> Digest {
+        self.image.manifest_digest
+    }
+
+    /// Checks that something can be mounted there.
+    ///
+    /// # Errors
+    /// The image has no such directory.
+    pub(crate) fn require_directory(&self, path: &str) -> Result<(), ServiceError> {
         match self.rootfs.lookup(path)? {
             Some(FileKind::Directory { .. }) => Ok(()),
             _ => Err(ServiceError::Image(format!(
@@ -345,7 +356,6 @@ impl Service {
 
     /// `ENTRYPOINT` and `CMD` of a function, if it has any, as its user would type them.
     pub(crate) fn entry_point(
-        &self,
         code: &PreparedCode,
         function: &FunctionConfiguration,
     ) -> Option<String> {

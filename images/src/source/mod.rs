@@ -23,7 +23,7 @@ use crate::manifest::{
     too_large,
 };
 use crate::platform::choose;
-use crate::reference::registry_reference;
+use crate::reference::{RegistryReference, registry_reference};
 use crate::{Digest, ImageIndex, ImageReference, Platform, config};
 
 /// Deepest nesting of indexes; real images have two levels.
@@ -102,6 +102,15 @@ pub(crate) fn open(reference: &ImageReference) -> Result<Box<dyn Source>> {
         ImageReference::Path { path } => return open_path(path),
     };
     Ok(opened)
+}
+
+/// The digest of the manifest or index that a registry has under a name now, for one
+/// small request: tags move. Blocks.
+///
+/// # Errors
+/// The registry cannot be reached, refuses, or has nothing of that name.
+pub fn registry_digest(reference: &RegistryReference) -> Result<Digest> {
+    registry::digest(reference)
 }
 
 /// Opens what is at a path, or, if nothing is there, the image in a registry that

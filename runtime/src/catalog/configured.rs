@@ -117,13 +117,21 @@ impl Catalog {
         }
     }
 
-    /// The URL of a function, or of its alias, with the qualifier that it leads to;
-    /// `None` if none was configured.
-    pub(crate) fn url_of(&self, name: &FunctionName) -> Option<(Option<&str>, &UrlRecord)> {
-        let urls = &self.functions.get(name)?.urls;
-        // The function's own has the empty key, which is the first.
-        let (key, url) = urls.iter().next()?;
-        Some((Some(key.as_str()).filter(|key| !key.is_empty()), url))
+    /// The URL that has this ID, else that of the function of this name, or of its
+    /// alias, with what it leads to; `None` if none was configured.
+    pub(crate) fn url_of(&self, text: &FunctionName) -> Option<(FunctionReference, &UrlRecord)> {
+        let all = self.functions.iter().flat_map(|(name, record)| {
+            // The function's own has the empty key, which is the first.
+            let urls = record.urls.iter();
+            urls.map(move |(key, url)| (name, key, url))
+        });
+        let by_id = all.clone().find(|(_, _, url)| url.id == text.as_str());
+        let (name, key, url) = by_id.or_else(|| all.clone().find(|(name, ..)| *name == text))?;
+        let reference = FunctionReference {
+            name: name.clone(),
+            qualifier: Some(key.clone()).filter(|key| !key.is_empty()),
+        };
+        Some((reference, url))
     }
 }
 
@@ -173,8 +181,11 @@ mod tests {
             let record = &catalog.functions[&name];
             let versions: Vec<u64> = record.versions.keys().copied().collect();
             let leads = alias.map(|alias| record.aliases[alias].route.version);
-            let (qualifier, url) = catalog.url_of(&name).unwrap();
-            let url = (qualifier.map(str::to_owned), url.id.clone());
+            let (reference, url) = catalog.url_of(&name).unwrap();
+            assert_eq!(reference.name, name);
+            let by_id = catalog.url_of(&url.id.parse().unwrap());
+            assert_eq!(by_id.as_ref(), Some(&(reference.clone(), url)));
+            let url = (reference.qualifier, url.id.clone());
             (published, versions, leads, url)
         };
         let live = |id: &str| (Some("live".to_owned()), id.to_owned());

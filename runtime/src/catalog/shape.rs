@@ -259,10 +259,18 @@ impl AliasRecord {
 }
 
 impl UrlRecord {
-    /// `FunctionUrlConfig`; `created` is the answer to its creation.
-    pub(crate) fn shape(&self, arns: &Arns, reference: &FunctionReference, created: bool) -> Value {
+    /// `FunctionUrlConfig`, for a client that knows this service as `endpoint`; `created`
+    /// is the answer to its creation. The URL is a path there and not a host of its own,
+    /// which the C library finds only with a module of systemd's.
+    pub(crate) fn shape(
+        &self,
+        arns: &Arns,
+        reference: &FunctionReference,
+        endpoint: &str,
+        created: bool,
+    ) -> Value {
         let mut shape = json!({
-            "FunctionUrl": format!("https://{}.lambda-url.{}.on.aws/", self.id, arns.region),
+            "FunctionUrl": format!("http://{endpoint}/lambda-url/{}/", self.id),
             "FunctionArn": arns.reference(reference),
             "AuthType": self.auth_type,
             "InvokeMode": self.invoke_mode,

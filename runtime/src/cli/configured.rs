@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::Endpoint;
 use super::exit_status::CommandError;
@@ -58,6 +59,8 @@ pub(super) struct Settings {
     pub(super) idle: u32,
     /// Seconds.
     pub(super) grace: u32,
+    /// Between two looks at registries; `None` is never.
+    pub(super) image_poll: Option<Duration>,
 }
 
 impl Settings {
@@ -81,6 +84,9 @@ impl Settings {
                 .unwrap_or_else(|| local(3000)),
             idle: command.idle.or(file.idle).unwrap_or(300),
             grace: command.grace.or(file.grace).unwrap_or(2),
+            image_poll: Some(command.image_poll.or(file.image_poll).unwrap_or(60))
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| Duration::from_secs(seconds.into())),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{extra_layers, interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
 use crate::asynchronous::{EventInvokeConfig, EventQueue, Pace, QueueSettings, check_destination};
-use crate::configured::{Configured, Start};
+use crate::configured::{Configured, RuntimeFollower, Start};
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::images::{Display, ImageRequest};
@@ -114,6 +114,7 @@ impl Opening<'_> {
         let runtimes = configured::runtime_images(command, chosen.as_ref())?;
         check_destinations(&self.events.config())?;
         let control = ControlPlane::open(self.directories, pools, &functions, sink, runtimes)?;
+        let runtimes = self.runtimes(&control).await?;
         for lost in control.restore().await {
             output::diagnostic(&format!("warning: {lost}"));
         }
@@ -206,7 +207,22 @@ impl Opening<'_> {
             log,
             fronts,
             configured,
+            runtimes,
+            image_poll: self.settings.image_poll,
         })
+    }
+
+    /// Fetches the images of runtimes, and is to follow them.
+    async fn runtimes(&self, control: &Arc<ControlPlane>) -> Result<RuntimeFollower, CommandError> {
+        let log = Arc::clone(&self.log);
+        let say = Arc::new(move |line: &str| log.say(line));
+        let follower = RuntimeFollower::new(Arc::clone(control), Arc::clone(self.pools), say).await;
+        let progress = Arc::new(ProgressDisplay::beside_a_log(self.command.choice.quiet));
+        let display = Arc::clone(&progress) as Display;
+        let prepared = control.prepare_runtimes(&display).await;
+        progress.finish();
+        prepared?;
+        Ok(follower)
     }
 
     fn queue_settings(&self) -> QueueSettings {

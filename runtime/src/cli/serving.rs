@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::configured::Fronts;
 use super::exit_status::CommandError;
 use super::interrupted;
 use super::sink::StandardError;
 use crate::admin::server::AdminServer;
-use crate::configured::Configured;
+use crate::configured::{Configured, RuntimeFollower};
 use crate::server::{Context, Server};
 
 /// How long answers may take to reach those who wait for them, when there is
@@ -28,6 +30,9 @@ pub(super) struct Serving {
     pub(super) fronts: Arc<Fronts>,
     /// The configuration file, if it has one.
     pub(super) configured: Option<Configured>,
+    pub(super) runtimes: RuntimeFollower,
+    /// Between two looks at registries, if anybody wants them.
+    pub(super) image_poll: Option<Duration>,
 }
 
 impl Serving {
@@ -42,10 +47,20 @@ impl Serving {
             let admin = Arc::clone(&self.admin);
             async move { admin.serve().await }
         });
-        let front = Arc::clone(&self.fronts);
-        let following = self
-            .configured
-            .map(|configured| tokio::spawn(configured.follow(front)));
+        let mut following = JoinSet::new();
+        if let Some(configured) = self.configured {
+            let fronts: Arc<Fronts> = Arc::clone(&self.fronts);
+            following.spawn(configured.follow(fronts));
+        }
+        following.spawn(self.runtimes.follow());
+        if let Some(interval) = self.image_poll {
+            let control = Arc::clone(&self.server.context().control);
+            let log = Arc::clone(&self.log);
+            following.spawn(async move {
+                let say = |line: &str| log.say(line);
+                control.registries().follow(interval, &say).await;
+            });
+        }
         let pools = Arc::clone(&self.server.context().pools);
         let mut lost = false;
         tokio::select! {
@@ -54,9 +69,7 @@ impl Serving {
             () = self.admin.stop_requested() => {}
             () = pools.service().lost() => lost = true,
         }
-        if let Some(following) = following {
-            following.abort();
-        }
+        following.abort_all();
         let context = Arc::clone(self.server.context());
         let http_api = &self.fronts.http_api;
         let connections = self.server.close().await;

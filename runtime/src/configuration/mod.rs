@@ -46,6 +46,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) idle: Option<u32>,
     /// Seconds.
     pub(crate) grace: Option<u32>,
+    /// Seconds; 0 is never.
+    pub(crate) image_poll: Option<u32>,
     /// Where traces go, as text.
     pub(crate) otlp_endpoint: Option<String>,
 }
@@ -76,6 +78,13 @@ pub(crate) enum CodeSource {
     Image(String),
     /// A directory, or a zip archive.
     Files(String),
+    /// A program in the file itself.
+    Inline {
+        /// The name of its file in the code, without a directory.
+        file: String,
+        /// What is in it.
+        text: String,
+    },
 }
 
 /// A layer of a function.

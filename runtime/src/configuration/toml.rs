@@ -18,11 +18,12 @@ type Result<T> = std::result::Result<T, ConfigurationError>;
 
 /// Keys of the file.
 const FILE: [&str; 4] = ["endpoint", "functions", "layers", "runtime_images"];
-const ENDPOINT: [&str; 6] = [
+const ENDPOINT: [&str; 7] = [
     "cors",
     "grace",
     "http_api",
     "idle",
+    "image_poll",
     "listen",
     "otlp_endpoint",
 ];
@@ -352,6 +353,7 @@ fn endpoint(value: Option<&Value>, place: &Place) -> Result<EndpointSettings> {
         http_api: address("http_api")?,
         idle: seconds("idle")?,
         grace: seconds("grace")?,
+        image_poll: seconds("image_poll")?,
         otlp_endpoint: text("otlp_endpoint")?,
     })
 }
@@ -468,6 +470,7 @@ mod tests {
             [endpoint]
             listen = "127.0.0.1:9001"
             idle = 60
+            image_poll = 0
             otlp_endpoint = "http://127.0.0.1:4318"
             cors = { allow_origins = ["https://page"] }
             [runtime_images]
@@ -496,6 +499,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(configuration.endpoint.idle, Some(60));
+        assert_eq!(configuration.endpoint.image_poll, Some(0));
         let collector = configuration.endpoint.otlp_endpoint.as_deref();
         assert_eq!(collector, Some("http://127.0.0.1:4318"));
         let cors = configuration.api.cors.as_ref().unwrap();

@@ -2,14 +2,16 @@
 //! served at once.
 
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lambent_images::PackageLease;
 
-use super::source::{Identity, Source};
+use super::source::{self, Identity, Source};
 use crate::catalog::{Code, LayerUse, Refusal, Wanted};
-use crate::configuration::{Configuration, ConfiguredFunction, LayerSource};
+use crate::configuration::{CodeSource, Configuration, ConfiguredFunction, LayerSource};
 use crate::control_plane::{ControlPlane, Ready, Request};
 use crate::model::FunctionName;
 use crate::pool::Pools;
@@ -82,7 +84,7 @@ impl Deployer {
         &mut self,
         configuration: &Configuration,
     ) -> Result<Changes, ServiceError> {
-        let mut packed = BTreeMap::new();
+        let mut packed = Packed::default();
         let mut ready = vec![];
         let mut served = vec![];
         for function in &configuration.functions {
@@ -157,10 +159,11 @@ impl Deployer {
     ) -> Result<Vec<Identity>, ServiceError> {
         let sources = Source::of(function, &self.base);
         let pools = Arc::clone(&self.pools);
+        let control = Arc::clone(&self.control);
         blocking(move || {
             let images = pools.service().images().content();
-            let identities = sources.iter().map(|source| source.identity(images));
-            Ok(identities.collect())
+            let identify = |source: &Source| source.identity(images, control.registries());
+            Ok(sources.iter().map(identify).collect())
         })
         .await
     }
@@ -183,8 +186,13 @@ impl Deployer {
     }
 }
 
-/// Archives by their paths, which stay in the store for as long as this lives.
-type Packed = BTreeMap<PathBuf, Arc<PackageLease>>;
+/// Archives, which stay in the store for as long as this lives.
+#[derive(Debug, Default)]
+struct Packed {
+    by_path: BTreeMap<PathBuf, Arc<PackageLease>>,
+    /// Of programs that are in the file itself.
+    inline: Vec<PackageLease>,
+}
 
 fn gather(
     control: &ControlPlane,
@@ -202,15 +210,20 @@ fn gather(
             LayerSource::Arn(arn) => published(control, arn)?,
         });
     }
-    let code = match Source::of_code(&function.code, base) {
-        Source::Image(uri) => Code::Image { uri, digest: None },
-        Source::Files(path) => {
-            let package = pack(control, &path, packed)?.package();
-            Code::Zip {
-                digest: package.digest.hex(),
-                size: package.size,
-                unpacked_size: package.unpacked_size,
-            }
+    let code = match &function.code {
+        CodeSource::Image(uri) => Code::Image {
+            uri: source::image(uri, base),
+            digest: None,
+        },
+        CodeSource::Files(path) => {
+            let lease = pack(control, &base.join(path), packed)?;
+            zip(&lease)
+        }
+        CodeSource::Inline { file, text } => {
+            let lease = pack_text(control, file, text)?;
+            let code = zip(&lease);
+            packed.inline.push(lease);
+            code
         }
     };
     let request = Request {
@@ -221,6 +234,26 @@ fn gather(
         url: function.url.as_ref(),
     };
     ControlPlane::want(request, code, layers).map_err(refused)
+}
+
+fn zip(lease: &PackageLease) -> Code {
+    let package = lease.package();
+    Code::Zip {
+        digest: package.digest.hex(),
+        size: package.size,
+        unpacked_size: package.unpacked_size,
+    }
+}
+
+/// An archive of one file.
+fn pack_text(control: &ControlPlane, file: &str, text: &str) -> Result<PackageLease, ServiceError> {
+    let failed = |error: std::io::Error| ServiceError::Host(format!("write {file}: {error}"));
+    let directory = tempfile::tempdir().map_err(failed)?;
+    let path = directory.path().join(file);
+    fs::write(&path, text).map_err(failed)?;
+    // Functions have another user.
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).map_err(failed)?;
+    control.pack(directory.path())
 }
 
 fn published(control: &ControlPlane, arn: &str) -> Result<LayerUse, ServiceError> {
@@ -234,11 +267,11 @@ fn pack(
     path: &Path,
     packed: &mut Packed,
 ) -> Result<Arc<PackageLease>, ServiceError> {
-    if let Some(lease) = packed.get(path) {
+    if let Some(lease) = packed.by_path.get(path) {
         return Ok(Arc::clone(lease));
     }
     let lease = Arc::new(control.pack(path)?);
-    packed.insert(path.to_owned(), Arc::clone(&lease));
+    packed.by_path.insert(path.to_owned(), Arc::clone(&lease));
     Ok(lease)
 }
 

@@ -1,31 +1,20 @@
-//! Looks again and again, and serves what has changed.
+//! Follows a file, and serves what has changed.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::deployer::{Changes, Deployer};
 use super::file::ConfigurationFile;
+use super::look::changed;
 use super::source::{Identity, Source};
 use crate::configuration::{Api, Configuration};
 use crate::control_plane::ControlPlane;
 use crate::model::FunctionName;
 use crate::pool::Pools;
 use crate::service_error::ServiceError;
-
-/// The shortest time between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest part of the time that looking may take, as one of so many: large
-/// directories are looked at less often.
-const SHARE: u32 = 20;
-
-/// How long everything has to be as it is, before it is taken: whoever writes is
-/// done then, in most cases.
-const QUIET: Duration = Duration::from_millis(300);
 
 /// What follows a file beside its functions.
 pub(crate) trait Listener: Send + Sync {
@@ -52,6 +41,7 @@ pub(crate) struct Start {
 pub(crate) struct Configured {
     file: ConfigurationFile,
     deployer: Deployer,
+    control: Arc<ControlPlane>,
     pools: Arc<Pools>,
     say: Arc<dyn Fn(&str) + Send + Sync>,
     /// What was read last, if only because it could not be served.
@@ -90,9 +80,11 @@ impl Configured {
         configuration: Configuration,
     ) -> Result<Self, ServiceError> {
         let base = start.file.base().to_owned();
-        let deployer = Deployer::new(start.control, Arc::clone(&start.pools), base);
+        let control = Arc::clone(&start.control);
+        let deployer = Deployer::new(control, Arc::clone(&start.pools), base);
         let mut configured = Self {
             deployer,
+            control: start.control,
             pools: start.pools,
             say: start.say,
             seen: Seen {
@@ -128,21 +120,7 @@ impl Configured {
     /// Follows the file until it is dropped.
     pub(crate) async fn follow(mut self, listener: Arc<dyn Listener>) {
         loop {
-            let begun = Instant::now();
-            let mut now = self.look().await;
-            let cost = begun.elapsed();
-            if now == self.seen {
-                tokio::time::sleep(PAUSE.max(cost * SHARE)).await;
-                continue;
-            }
-            loop {
-                tokio::time::sleep(QUIET.max(cost)).await;
-                let again = self.look().await;
-                if again == now {
-                    break;
-                }
-                now = again;
-            }
+            let now = changed(&self.seen, || self.look()).await;
             self.take(now, &*listener).await;
         }
     }
@@ -216,10 +194,11 @@ impl Configured {
             .flat_map(|function| Source::of(function, base))
             .collect();
         let pools = Arc::clone(&self.pools);
+        let control = Arc::clone(&self.control);
         let work = move || {
             let images = pools.service().images().content();
             let identified = |source: Source| {
-                let identity = source.identity(images);
+                let identity = source.identity(images, control.registries());
                 (source, identity)
             };
             Seen {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use lambent_images::{ContentStore, ImageReference};
 
 use crate::configuration::{CodeSource, ConfiguredFunction, LayerSource};
+use crate::control_plane::Registries;
 
 /// A directory, an archive, or an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,16 +26,17 @@ pub(super) enum Source {
 pub(crate) struct Identity(u64);
 
 impl Source {
-    /// The code of a function.
-    pub(super) fn of_code(code: &CodeSource, base: &Path) -> Self {
+    /// The code of a function; `None` for what is in the configuration file itself.
+    fn of_code(code: &CodeSource, base: &Path) -> Option<Self> {
         match code {
-            CodeSource::Files(path) => Self::Files(base.join(path)),
-            CodeSource::Image(uri) => Self::Image(image(uri, base)),
+            CodeSource::Files(path) => Some(Self::Files(base.join(path))),
+            CodeSource::Image(uri) => Some(Self::Image(image(uri, base))),
+            CodeSource::Inline { .. } => None,
         }
     }
 
     /// A layer; `None` for those that are published, which never change.
-    pub(super) fn of_layer(layer: &LayerSource, base: &Path) -> Option<Self> {
+    fn of_layer(layer: &LayerSource, base: &Path) -> Option<Self> {
         match layer {
             LayerSource::Files { content, .. } => Some(Self::Files(base.join(content))),
             LayerSource::Arn(_) => None,
@@ -45,33 +47,58 @@ impl Source {
     pub(super) fn of(function: &ConfiguredFunction, base: &Path) -> Vec<Self> {
         let layers = function.layers.iter();
         let layers = layers.filter_map(|layer| Self::of_layer(layer, base));
-        std::iter::once(Self::of_code(&function.code, base))
+        Self::of_code(&function.code, base)
+            .into_iter()
             .chain(layers)
             .collect()
     }
 
-    /// What it is now. Images of registries and daemons are not looked at: that
-    /// would be a request a second.
-    pub(super) fn identity(&self, images: &ContentStore) -> Identity {
+    /// What it is now. Images of daemons are not looked at.
+    pub(super) fn identity(&self, images: &ContentStore, registries: &Registries) -> Identity {
         let mut hasher = DefaultHasher::new();
         match self {
             Self::Files(path) => tree(path, &mut hasher),
-            Self::Image(text) => match text.parse() {
-                Ok(ImageReference::OciLayout { path, .. }) => index(&path, &mut hasher),
-                Ok(
-                    ImageReference::OciArchive { path, .. }
-                    | ImageReference::DockerArchive { path, .. },
-                ) => one(&path, &mut hasher),
-                Ok(ImageReference::Path { path }) if path.is_dir() => index(&path, &mut hasher),
-                Ok(ImageReference::Path { path }) if path.exists() => one(&path, &mut hasher),
-                Ok(ImageReference::Path { .. }) => {
-                    let found = images.find(text).ok().flatten();
-                    found.map(|image| image.manifest_digest).hash(&mut hasher);
+            Self::Image(text) => {
+                // What is none is said when it is to be fetched.
+                if let Ok(reference) = text.parse() {
+                    image_of(&reference, images, registries, &mut hasher);
                 }
-                _ => {}
-            },
+            }
         }
         Identity(hasher.finish())
+    }
+}
+
+/// What an image is now; of one in a registry, what was last seen of it.
+pub(super) fn image_identity(
+    reference: &ImageReference,
+    images: &ContentStore,
+    registries: &Registries,
+) -> Identity {
+    let mut hasher = DefaultHasher::new();
+    image_of(reference, images, registries, &mut hasher);
+    Identity(hasher.finish())
+}
+
+fn image_of(
+    reference: &ImageReference,
+    images: &ContentStore,
+    registries: &Registries,
+    hasher: &mut DefaultHasher,
+) {
+    match reference {
+        ImageReference::OciLayout { path, .. } => index(path, hasher),
+        ImageReference::OciArchive { path, .. } | ImageReference::DockerArchive { path, .. } => {
+            one(path, hasher);
+        }
+        ImageReference::Path { path } if path.is_dir() => index(path, hasher),
+        ImageReference::Path { path } if path.exists() => one(path, hasher),
+        ImageReference::Path { path } => {
+            let found = images.find(&path.to_string_lossy()).ok().flatten();
+            found.map(|image| image.manifest_digest).hash(hasher);
+            registries.seen(reference).hash(hasher);
+        }
+        _ => registries.seen(reference).hash(hasher),
     }
 }
 

@@ -217,7 +217,7 @@ impl ControlPlane {
             | O::GetFunctionUrlConfig(_)
             | O::UpdateFunctionUrlConfig(_)
             | O::DeleteFunctionUrlConfig(_)
-            | O::ListFunctionUrlConfigs(..) => self.url(operation, body),
+            | O::ListFunctionUrlConfigs(..) => self.url(operation, body, endpoint),
             O::ListTags(function) => {
                 unqualified(function)?;
                 let held = self.lock();

@@ -6,12 +6,19 @@ use crate::catalog::{Moment, Refusal, UrlRequest};
 use crate::model::FunctionReference;
 
 impl ControlPlane {
-    pub(super) fn url(&self, operation: &Operation, body: &[u8]) -> Result<Answer, Refusal> {
+    pub(super) fn url(
+        &self,
+        operation: &Operation,
+        body: &[u8],
+        endpoint: Option<&str>,
+    ) -> Result<Answer, Refusal> {
         use Operation as O;
+        // All of HTTP 1.1's requests say it.
+        let endpoint = endpoint.unwrap_or("localhost");
         let shape = |function: &FunctionReference, created| {
             let held = self.lock();
             let url = held.catalog.url(function, self.arns())?;
-            Ok::<_, Refusal>(url.shape(self.arns(), function, created))
+            Ok::<_, Refusal>(url.shape(self.arns(), function, endpoint, created))
         };
         match operation {
             O::CreateFunctionUrlConfig(function) => {
@@ -41,7 +48,7 @@ impl ControlPlane {
                         name: function.name.clone(),
                         qualifier: Some(qualifier.clone()).filter(|text| !text.is_empty()),
                     };
-                    let shape = url.shape(self.arns(), &reference, false);
+                    let shape = url.shape(self.arns(), &reference, endpoint, false);
                     (qualifier.clone(), shape)
                 });
                 Ok(listed("FunctionUrlConfigs", page.of(all)))

@@ -182,18 +182,14 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Where the URL of a function leads, and how it is configured; `None` if it is
-    /// not.
+    /// Where a URL leads, by its ID or by the name of its function, and how it is
+    /// configured; `None` if it is not.
     pub(crate) fn function_url(
         &self,
         name: &FunctionName,
     ) -> Option<(FunctionReference, UrlRecord)> {
         let held = self.lock();
-        let (qualifier, url) = held.catalog.url_of(name)?;
-        let reference = FunctionReference {
-            name: name.clone(),
-            qualifier: qualifier.map(str::to_owned),
-        };
+        let (reference, url) = held.catalog.url_of(name)?;
         Some((reference, url.clone()))
     }
 }

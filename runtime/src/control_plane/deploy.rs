@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use lambent_images::{ImageReference, NoProgress, Platform};
+use lambent_images::{ImageReference, PackageLease, Platform};
 
 use super::ControlPlane;
 use crate::catalog::{
     Code, Failed, FunctionRecord, LayerUse, Moment, PackageSettings, Refusal, Settings, State,
     VersionRecord,
 };
-use crate::images::ImageRequest;
+use crate::images::{Display, ImageRequest};
 use crate::model::{EventInvokeConfig, FunctionConfiguration, FunctionName, Package, Version};
 use crate::service::{PreparedCode, PreparedImage};
 use crate::service_error::ServiceError;
@@ -232,7 +232,7 @@ impl ControlPlane {
     ) -> Result<Arc<PreparedCode>, ServiceError> {
         let settings = &record.settings;
         let service = self.pools.service();
-        let (image, task) = match (&record.code, &settings.package) {
+        let image = match (&record.code, &settings.package) {
             (Code::Image { uri, digest }, _) => {
                 let kept = digest.as_deref().map(|digest| service.stored(digest));
                 let image = match kept.transpose()?.flatten() {
@@ -246,11 +246,11 @@ impl ControlPlane {
                          by now ({found}): update the function's code"
                     )));
                 }
-                (Arc::new(image), None)
+                Arc::new(image)
             }
-            (Code::Zip { digest, .. }, PackageSettings::Zip { runtime, .. }) => {
+            (Code::Zip { .. }, PackageSettings::Zip { runtime, .. }) => {
                 let image = self.runtime(runtime, &settings.architecture).await?;
-                (image, Some(self.layers.lease(digest)?))
+                return self.zip_code(record, image);
             }
             (Code::Zip { .. }, PackageSettings::Image { .. }) => {
                 return Err(ServiceError::Host(
@@ -258,8 +258,30 @@ impl ControlPlane {
                 ));
             }
         };
+        self.code_on(record, image, None)
+    }
+
+    /// The code of a zip function on this image.
+    pub(super) fn zip_code(
+        &self,
+        record: &VersionRecord,
+        image: Arc<PreparedImage>,
+    ) -> Result<Arc<PreparedCode>, ServiceError> {
+        let task = match &record.code {
+            Code::Zip { digest, .. } => Some(self.layers.lease(digest)?),
+            Code::Image { .. } => None,
+        };
+        self.code_on(record, image, task)
+    }
+
+    fn code_on(
+        &self,
+        record: &VersionRecord,
+        image: Arc<PreparedImage>,
+        task: Option<PackageLease>,
+    ) -> Result<Arc<PreparedCode>, ServiceError> {
         let lease = |layer: &LayerUse| self.layers.lease(&layer.digest);
-        let layers = settings.layers.iter().map(lease);
+        let layers = record.settings.layers.iter().map(lease);
         let layers = layers.collect::<Result<_, _>>()?;
         let code = PreparedCode::new(self.layers.packages(), image, task, layers)?;
         Ok(Arc::new(code))
@@ -269,43 +291,23 @@ impl ControlPlane {
         let reference = uri
             .parse()
             .map_err(|error| ServiceError::Image(format!("ImageUri: {error}")))?;
-        self.import(reference, architecture).await
+        self.import(reference, architecture, &super::no_display())
+            .await
     }
 
-    async fn import(
+    pub(super) async fn import(
         &self,
         reference: ImageReference,
         architecture: &str,
+        display: &Display,
     ) -> Result<PreparedImage, ServiceError> {
         let request = ImageRequest {
-            reference,
+            reference: self.registries.current(reference),
             platform: platform(architecture)?,
             name: None,
         };
         let service = self.pools.service();
-        service.prepare(request, Arc::new(NoProgress)).await
-    }
-
-    /// The image of a runtime, which is looked at once for each service.
-    async fn runtime(
-        &self,
-        runtime: &str,
-        architecture: &str,
-    ) -> Result<Arc<PreparedImage>, ServiceError> {
-        let mut prepared = self.prepared_runtimes.lock().await;
-        if let Some(image) = prepared.get(runtime) {
-            return Ok(Arc::clone(image));
-        }
-        let reference = self.runtimes.get(runtime).cloned().ok_or_else(|| {
-            ServiceError::Image(format!(
-                "there is no image for the runtime {runtime}: start `lambent serve` with \
-                 --runtime-image {runtime}=IMAGE"
-            ))
-        })?;
-        let image = self.import(reference, architecture).await?;
-        let image = Arc::new(image);
-        prepared.insert(runtime.to_owned(), Arc::clone(&image));
-        Ok(image)
+        service.prepare(request, Arc::clone(display)).await
     }
 }
 

@@ -16,11 +16,12 @@ mod deploy;
 mod functions_file;
 mod layers;
 mod operation;
+mod registries;
+mod runtimes;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lambent_images::ImageReference;
+use lambent_images::NoProgress;
 
 pub(crate) use self::answer::Answer;
 pub(crate) use self::archives::ARCHIVES;
@@ -29,17 +30,17 @@ pub(crate) use self::deploy::ROLE;
 use self::functions_file::FunctionsFile;
 pub(crate) use self::layers::LayerStore;
 pub(crate) use self::operation::{Operation, parse};
+pub(crate) use self::registries::Registries;
+pub use self::runtimes::RuntimeImages;
+use self::runtimes::Runtimes;
 use crate::catalog::{Arns, Catalog, Refusal, RefusalKind, State};
 use crate::functions::{Bindings, Functions};
+use crate::images::Display;
 use crate::model::{FunctionName, FunctionReference};
 use crate::pool::Pools;
-use crate::service::PreparedImage;
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::telemetry::Sink;
-
-/// Images that have the runtimes of zip functions, by `Runtime`.
-pub type RuntimeImages = BTreeMap<String, ImageReference>;
 
 /// All functions of a service, by decision and in fact.
 #[derive(Debug)]
@@ -48,13 +49,17 @@ pub struct ControlPlane {
     functions: Arc<Functions>,
     sink: Arc<dyn Sink>,
     layers: LayerStore,
-    runtimes: RuntimeImages,
-    /// Those that are in use already.
-    prepared_runtimes: tokio::sync::Mutex<BTreeMap<String, Arc<PreparedImage>>>,
+    runtimes: Runtimes,
+    registries: Registries,
     state: Mutex<Held>,
     /// Held from a change of the catalog until what can be invoked has followed it,
     /// so that changes are followed in their order.
     following: Mutex<()>,
+}
+
+/// For what is fetched in the background.
+fn no_display() -> Display {
+    Arc::new(NoProgress)
 }
 
 /// The catalog and its file, which change together.
@@ -87,8 +92,8 @@ impl ControlPlane {
             functions: Arc::clone(functions),
             sink,
             layers,
-            runtimes,
-            prepared_runtimes: tokio::sync::Mutex::default(),
+            runtimes: Runtimes::new(runtimes),
+            registries: Registries::default(),
             state: Mutex::new(Held { catalog, file }),
             following: Mutex::new(()),
         }))
@@ -102,6 +107,11 @@ impl ControlPlane {
     /// The layers of the installation.
     pub(crate) fn layers(&self) -> &LayerStore {
         &self.layers
+    }
+
+    /// What registries have.
+    pub(crate) fn registries(&self) -> &Registries {
+        &self.registries
     }
 
     /// An archive as it came, by the name in its URL.

@@ -57,8 +57,13 @@ pub enum Package {
 impl Package {
     /// Whether the runtime is the function's own program, called `bootstrap`.
     pub fn brings_bootstrap(&self) -> bool {
-        matches!(self, Self::Zip { runtime, .. } if runtime.starts_with("provided"))
+        matches!(self, Self::Zip { runtime, .. } if brings_bootstrap(runtime))
     }
+}
+
+/// Whether functions of this `Runtime` are programs of their own.
+pub fn brings_bootstrap(runtime: &str) -> bool {
+    runtime.starts_with("provided")
 }
 
 /// One version of a function.

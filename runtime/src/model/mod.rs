@@ -34,7 +34,8 @@ pub use extensions::{
 };
 pub use failure::{ExitStatus, ExtensionFault, Failure};
 pub use function::{
-    ACCOUNT_ID, FunctionConfiguration, ImageConfig, Package, TASK_ROOT, function_arn,
+    ACCOUNT_ID, FunctionConfiguration, ImageConfig, Package, TASK_ROOT, brings_bootstrap,
+    function_arn,
 };
 pub use function_reference::{
     FunctionReference, FunctionReferenceError, NAMESPACED_FUNCTION_NAME_PATTERN,

@@ -2,7 +2,8 @@
 //!
 //! On AWS a function URL is a host name. Here it is one too,
 //! `NAME.lambda-url.REGION.localhost`, which browsers and curl take to be this
-//! machine, and a path for everybody else: `/lambda-url/NAME/…`.
+//! machine, and a path for everybody else: `/lambda-url/NAME/…`. `NAME` is a function's,
+//! or the ID of a URL that was configured.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

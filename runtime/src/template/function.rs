@@ -1,129 +1,31 @@
-//! `AWS::Serverless::Function`: its properties as members of `CreateFunction`.
-
-use std::collections::BTreeMap;
+//! Functions of a template: their properties as members of `CreateFunction`.
 
 use serde_json::{Map, Value, json};
 
 use super::globals::merged;
-use super::resolve::{Scope, as_text};
+use super::kind::FunctionKind;
+use super::layers::Layers;
+use super::properties::OWN;
+use super::resolve::{Result, Scope, as_text};
 use super::tree::{Kind, Node};
-use crate::configuration::{
-    CodeSource, ConfigurationError, ConfiguredFunction, Cors, LayerSource, Place,
-};
-
-type Result<T> = std::result::Result<T, ConfigurationError>;
-
-/// Properties that have an effect.
-const EFFECTIVE: [&str; 23] = [
-    "Architectures",
-    "AutoPublishAlias",
-    "CodeUri",
-    "Description",
-    "Environment",
-    "EphemeralStorage",
-    "Events",
-    "FunctionName",
-    "FunctionUrlConfig",
-    "Handler",
-    "ImageConfig",
-    "ImageUri",
-    "InlineCode",
-    "Layers",
-    "LoggingConfig",
-    "MemorySize",
-    "PackageType",
-    "ProvisionedConcurrencyConfig",
-    "ReservedConcurrentExecutions",
-    "Role",
-    "Runtime",
-    "Tags",
-    "Timeout",
-];
-
-/// Properties that SAM knows and that have none: without IAM, a network, tracing,
-/// deployments.
-const INEFFECTIVE: [&str; 26] = [
-    "AssumeRolePolicyDocument",
-    "AutoPublishAliasAllProperties",
-    "AutoPublishCodeSha256",
-    "CapacityProviderConfig",
-    "CodeSigningConfigArn",
-    "DeadLetterQueue",
-    "DeploymentPreference",
-    "DurableConfig",
-    "EventInvokeConfig",
-    "FileSystemConfigs",
-    "FunctionScalingConfig",
-    "KmsKeyArn",
-    "PermissionsBoundary",
-    "Policies",
-    "PropagateTags",
-    "PublishToLatestPublished",
-    "RecursiveLoop",
-    "RolePath",
-    "RuntimeManagementConfig",
-    "SnapStart",
-    "SourceKMSKeyArn",
-    "TenancyConfig",
-    "Tracing",
-    "VersionDeletionPolicy",
-    "VersionDescription",
-    "VpcConfig",
-];
-
-/// What SAM does not take from `Globals`.
-const OWN: [&str; 3] = ["Events", "FunctionName", "InlineCode"];
+use crate::configuration::{ConfiguredFunction, Place};
 
 /// A function of a template.
 pub(super) struct Function<'a> {
     pub(super) scope: &'a Scope<'a>,
+    pub(super) kind: FunctionKind,
     role: &'a str,
     logical: &'a str,
-    metadata: Option<&'a Node>,
+    pub(super) metadata: Option<&'a Node>,
     pub(super) properties: Node,
     /// Of the properties.
     pub(super) place: Place,
 }
 
-/// The layers of a template: name and content by the ARN that refers to them.
-#[derive(Debug, Default)]
-pub(super) struct Layers(BTreeMap<String, (String, Place, Option<Value>)>);
-
-impl Layers {
-    pub(super) fn of(scope: &Scope<'_>, resources: &[(&str, &Node, Place)]) -> Result<Self> {
-        let mut layers = BTreeMap::new();
-        for (logical, resource, place) in resources {
-            if resource.get("Type").and_then(Node::text) != Some("AWS::Serverless::LayerVersion") {
-                continue;
-            }
-            let name = scope.layer_name(logical)?;
-            let place = place.part("Properties").part("ContentUri");
-            let content = resource
-                .get("Properties")
-                .and_then(|properties| properties.get("ContentUri"));
-            let content = match content {
-                Some(node) => scope.resolve(node, &place)?,
-                None => None,
-            };
-            layers.insert(scope.layer_arn(&name), (name, place, content));
-        }
-        Ok(Self(layers))
-    }
-
-    fn source(&self, arn: String) -> Result<LayerSource> {
-        match self.0.get(&arn) {
-            None => Ok(LayerSource::Arn(arn)),
-            Some((name, place, content)) => Ok(LayerSource::Files {
-                name: name.clone(),
-                content: local(content.as_ref(), place)?,
-            }),
-        }
-    }
-}
-
 impl<'a> Function<'a> {
     pub(super) fn new(
         scope: &'a Scope<'a>,
+        kind: FunctionKind,
         role: &'a str,
         logical: &'a str,
         resource: &'a Node,
@@ -138,7 +40,8 @@ impl<'a> Function<'a> {
         let globals = scope
             .root
             .get("Globals")
-            .and_then(|all| all.get("Function"));
+            .and_then(|all| all.get("Function"))
+            .filter(|_| kind == FunctionKind::Serverless);
         if let Some(globals) = globals
             && let Some((key, node)) = globals
                 .members()
@@ -152,6 +55,7 @@ impl<'a> Function<'a> {
         }
         Ok(Self {
             scope,
+            kind,
             role,
             logical,
             metadata: resource.get("Metadata"),
@@ -198,10 +102,13 @@ impl<'a> Function<'a> {
             let place = self.at("LoggingConfig").part("LogGroup");
             self.scope.warn(&place, message);
         }
-        for property in ["Architectures", "ImageConfig", "LoggingConfig", "Tags"] {
+        for property in ["Architectures", "ImageConfig", "LoggingConfig"] {
             if let Some(value) = self.value(property)? {
                 request.insert(property.to_owned(), value);
             }
+        }
+        if let Some(tags) = self.tags()? {
+            request.insert("Tags".to_owned(), tags);
         }
         Ok(ConfiguredFunction {
             name,
@@ -216,47 +123,28 @@ impl<'a> Function<'a> {
         })
     }
 
-    /// The package type, and where the code is.
-    fn code(&self, request: &mut Map<String, Value>) -> Result<CodeSource> {
-        let package = self.text("PackageType")?;
-        let package = package.unwrap_or_else(|| "Zip".to_owned());
-        request.insert("PackageType".to_owned(), json!(package));
-        if package == "Image" {
-            if let Some(uri) = self.text("ImageUri")? {
-                return Ok(CodeSource::Image(uri));
-            }
-            let dockerfile = self.metadata.and_then(|metadata| {
-                let file = metadata.get("Dockerfile")?.text()?;
-                Some(format!("Metadata names {file}, but "))
-            });
-            return Err(self.place.error(format!(
-                "there is no ImageUri: {}Lambent does not build images. Build it, and name it: \
-                 ImageUri: docker-daemon:NAME:TAG, oci-archive:FILE, or the name of a stored image \
-                 (`lambent image ls`)",
-                dockerfile.unwrap_or_default()
-            )));
-        }
-        if let Some(node) = self.properties.get("InlineCode") {
-            let place = self.place.part("InlineCode").at(node.line);
-            return Err(place.error(
-                "code in a template is not read: write it into a file, and name its directory as \
-                 CodeUri",
-            ));
-        }
-        let code = self.value("CodeUri")?;
-        if code.is_none() {
-            return Err(self
-                .place
-                .error("there is no CodeUri: name the directory or zip archive of the code"));
-        }
-        local(code.as_ref(), &self.at("CodeUri")).map(CodeSource::Files)
-    }
-
     /// Roles mean nothing here; one that is written out is given back.
     fn role(&self) -> &str {
         let role = self.properties.get("Role").and_then(Node::text);
         role.filter(|role| role.starts_with("arn:"))
             .unwrap_or(self.role)
+    }
+
+    /// A map in SAM, and a list in `CloudFormation`.
+    fn tags(&self) -> Result<Option<Value>> {
+        let Some(value) = self.value("Tags")? else {
+            return Ok(None);
+        };
+        if self.kind == FunctionKind::Serverless {
+            return Ok(Some(value));
+        }
+        let wrong = || self.at("Tags").error("is not a list of Key and Value");
+        let mut tags = Map::new();
+        for tag in value.as_array().ok_or_else(wrong)? {
+            let member = |name: &str| as_text(tag.get(name)).ok_or_else(wrong);
+            tags.insert(member("Key")?, member("Value")?.into());
+        }
+        Ok(Some(Value::Object(tags)))
     }
 
     /// Provisioned concurrency is the alias's, as SAM has it.
@@ -304,68 +192,6 @@ impl<'a> Function<'a> {
         Ok(Some(map))
     }
 
-    fn layers(&self, layers: &Layers) -> Result<Vec<LayerSource>> {
-        let Some(value) = self.value("Layers")? else {
-            return Ok(vec![]);
-        };
-        let place = self.at("Layers");
-        let wrong = || place.error("is not a list of layer versions");
-        let items = value.as_array().ok_or_else(wrong)?;
-        items
-            .iter()
-            .map(|item| {
-                let arn = as_text(Some(item)).ok_or_else(wrong)?;
-                layers.source(arn)
-            })
-            .collect()
-    }
-
-    fn url(&self) -> Result<Option<Value>> {
-        let Some(value) = self.value("FunctionUrlConfig")? else {
-            return Ok(None);
-        };
-        let place = self.at("FunctionUrlConfig");
-        let members = value
-            .as_object()
-            .ok_or_else(|| place.error("is not a map of AuthType, Cors and InvokeMode"))?;
-        for (member, value) in members {
-            match (member.as_str(), value) {
-                ("Cors", Value::Object(cors)) => {
-                    Cors::from_members(cors).map_err(|error| place.part("Cors").error(error))?;
-                }
-                ("AuthType", Value::String(kind)) if kind == "AWS_IAM" => {
-                    let message = "signatures are not checked here: everybody may call the URL";
-                    self.scope.warn(&place.part("AuthType"), message);
-                }
-                ("AuthType" | "InvokeMode", Value::String(_)) => {}
-                _ => return Err(place.part(member).error("is not what a URL has there")),
-            }
-        }
-        Ok(Some(value))
-    }
-
-    fn warn_of_properties(&self) {
-        let mut without = vec![];
-        for (name, node) in self.properties.members() {
-            let name = name.as_str();
-            if EFFECTIVE.contains(&name) {
-                continue;
-            }
-            if INEFFECTIVE.contains(&name) {
-                without.push(name);
-            } else {
-                let place = self.place.part(name).at(node.line);
-                self.scope
-                    .warn(&place, "SAM has no such property, and nor does Lambent");
-            }
-        }
-        if !without.is_empty() {
-            let list = without.join(", ");
-            self.scope
-                .warn(&self.place, &format!("without effect here: {list}"));
-        }
-    }
-
     /// Where a property is.
     pub(super) fn at(&self, property: &str) -> Place {
         let place = self.place.part(property);
@@ -376,14 +202,14 @@ impl<'a> Function<'a> {
     }
 
     /// A property; nothing, if it is not there or is `AWS::NoValue`.
-    fn value(&self, property: &str) -> Result<Option<Value>> {
+    pub(super) fn value(&self, property: &str) -> Result<Option<Value>> {
         match self.properties.get(property) {
             Some(node) if !node.is_null() => self.scope.resolve(node, &self.at(property)),
             _ => Ok(None),
         }
     }
 
-    fn text(&self, property: &str) -> Result<Option<String>> {
+    pub(super) fn text(&self, property: &str) -> Result<Option<String>> {
         let value = self.value(property)?;
         let wrong = || self.at(property).error("is not a text");
         value
@@ -405,21 +231,5 @@ fn integer_of(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) => text.parse().ok(),
         other => other.as_i64(),
-    }
-}
-
-/// A path of this machine.
-fn local(value: Option<&Value>, place: &Place) -> Result<String> {
-    let s3 = || {
-        place.error(
-            "there is no S3 here: name a directory or zip archive of this machine (such as what \
-             `sam build` writes)",
-        )
-    };
-    match value {
-        Some(Value::String(text)) if text.starts_with("s3://") => Err(s3()),
-        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
-        Some(Value::Object(_)) => Err(s3()),
-        _ => Err(place.error("names neither a directory nor a zip archive")),
     }
 }

@@ -1,4 +1,4 @@
-//! SAM templates: text in, a [`Configuration`] out. Pure.
+//! SAM and `CloudFormation` templates: text in, a [`Configuration`] out. Pure.
 //!
 //! ```text
 //! text ─► tree ─► globals ─► resolve ─► function, events ─► Configuration
@@ -10,22 +10,32 @@
 //! | `resolve.rs` | intrinsic functions |
 //! | `names.rs` | what names refer to |
 //! | `condition.rs` | conditions |
+//! | `kind.rs` | types of resources |
 //! | `globals.rs` | what `Globals` adds to a resource |
 //! | `function.rs` | the properties of a function |
+//! | `properties.rs` | which of them mean something here |
+//! | `code.rs`, `layers.rs`, `urls.rs` | its code, its layers, its URL |
 //! | `events.rs` | its HTTP events, and the CORS of HTTP APIs |
 
+mod code;
 mod condition;
 mod events;
 mod function;
 mod globals;
+mod kind;
+mod layers;
 mod names;
+mod properties;
 mod resolve;
 mod tree;
+mod urls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::events::cors;
-use self::function::{Function, Layers};
+use self::function::Function;
+use self::kind::{FUNCTION, FunctionKind, PLAIN_FUNCTION, is_served};
+use self::layers::Layers;
 use self::resolve::Scope;
 use self::tree::Node;
 use crate::configuration::{Configuration, ConfigurationError, Place};
@@ -39,16 +49,6 @@ pub(crate) struct Context<'a> {
     /// Of functions whose role is not a plain ARN.
     pub(crate) role: &'a str,
 }
-
-const FUNCTION: &str = "AWS::Serverless::Function";
-
-/// Types of resources that are served, or of which nothing has to be made.
-const SERVED: [&str; 4] = [
-    FUNCTION,
-    "AWS::Serverless::Api",
-    "AWS::Serverless::HttpApi",
-    "AWS::Serverless::LayerVersion",
-];
 
 /// Reads a template.
 ///
@@ -69,22 +69,27 @@ pub(crate) fn read(text: &str, context: Context<'_>) -> Result<Configuration, Co
         }
         resources.push((logical.as_str(), resource, place));
     }
-    let is_function = |resource: &Node| resource.get("Type").and_then(Node::text) == Some(FUNCTION);
+    let kind_of = |resource: &Node| {
+        let kind = resource.get("Type").and_then(Node::text);
+        kind.and_then(FunctionKind::of)
+    };
     if !resources
         .iter()
-        .any(|(_, resource, _)| is_function(resource))
+        .any(|(_, resource, _)| kind_of(resource).is_some())
     {
-        return Err(place.error(format!("there is no {FUNCTION} in the template")));
+        return Err(place.error(format!(
+            "there is no {FUNCTION} and no {PLAIN_FUNCTION} in the template"
+        )));
     }
     warn_of_others(&scope, &resources);
     let layers = Layers::of(&scope, &resources)?;
     let mut configuration = Configuration::default();
     let mut names = BTreeSet::new();
     for (logical, resource, place) in &resources {
-        if !is_function(resource) {
+        let Some(kind) = kind_of(resource) else {
             continue;
-        }
-        let function = Function::new(&scope, context.role, logical, resource, place)?;
+        };
+        let function = Function::new(&scope, kind, context.role, logical, resource, place)?;
         let configured = function.configured(&layers)?;
         if !names.insert(configured.name.clone()) {
             return Err(place.error(format!(
@@ -92,9 +97,12 @@ pub(crate) fn read(text: &str, context: Context<'_>) -> Result<Configuration, Co
                 configured.name
             )));
         }
-        function.routes(&configured, &mut configuration.api)?;
+        if kind == FunctionKind::Serverless {
+            function.routes(&configured, &mut configuration.api)?;
+        }
         configuration.functions.push(configured);
     }
+    urls::add(&scope, &resources, &mut configuration.functions)?;
     configuration.api.cors = cors(&scope, &resources)?;
     configuration.warnings = scope.warnings();
     Ok(configuration)
@@ -121,11 +129,7 @@ fn warn_of_others(scope: &Scope<'_>, resources: &[(&str, &Node, Place)]) {
     let mut others = vec![];
     for (logical, resource, place) in resources {
         match resource.get("Type").and_then(Node::text) {
-            Some(served) if SERVED.contains(&served) => {}
-            Some("AWS::Lambda::Function") => scope.warn(
-                place,
-                "an AWS::Lambda::Function is not served: write it as AWS::Serverless::Function",
-            ),
+            Some(kind) if is_served(kind) => {}
             Some(other) => others.push(format!("{logical} ({other})")),
             None => scope.warn(place, "it has no Type"),
         }

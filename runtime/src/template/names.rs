@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::kind::{FUNCTION, FunctionKind, layer_content};
 use super::resolve::{Result, Scope, as_text};
 use super::tree::{Kind, Node};
 use crate::configuration::Place;
@@ -9,10 +10,6 @@ use crate::model::{ACCOUNT_ID, FunctionName, function_arn};
 
 /// `AWS::StackName`: what `sam local` says, too.
 const STACK: &str = "local";
-
-/// Types of resources that have names of their own.
-const FUNCTION: &str = "AWS::Serverless::Function";
-const LAYER: &str = "AWS::Serverless::LayerVersion";
 
 impl<'a> Scope<'a> {
     /// The name of a function: `FunctionName`, else the resource's.
@@ -74,8 +71,12 @@ impl<'a> Scope<'a> {
             return self.parameter(name, parameter, place);
         }
         match self.resource_type(name) {
-            Some(FUNCTION) => Ok(self.name_of_function(name, depth)?.as_str().into()),
-            Some(LAYER) => Ok(self.layer_arn(&self.name_of_layer(name, depth)?).into()),
+            Some(kind) if FunctionKind::of(kind).is_some() => {
+                Ok(self.name_of_function(name, depth)?.as_str().into())
+            }
+            Some(kind) if layer_content(kind).is_some() => {
+                Ok(self.layer_arn(&self.name_of_layer(name, depth)?).into())
+            }
             Some(other) => {
                 self.warn(
                     place,
@@ -124,11 +125,11 @@ impl<'a> Scope<'a> {
         depth: usize,
     ) -> Result<Value> {
         match (self.resource_type(resource), attribute) {
-            (Some(FUNCTION), "Arn") => {
+            (Some(kind), "Arn") if FunctionKind::of(kind).is_some() => {
                 let name = self.name_of_function(resource, depth)?;
                 Ok(function_arn(self.region, &name).into())
             }
-            (Some(LAYER), "LayerVersionArn" | "Arn") => {
+            (Some(kind), "LayerVersionArn" | "Arn") if layer_content(kind).is_some() => {
                 Ok(self.layer_arn(&self.name_of_layer(resource, depth)?).into())
             }
             (Some(other), _) => {

@@ -213,8 +213,15 @@ fn what_cannot_run_is_an_error_with_its_place() {
             "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      {properties}"
         )
     };
+    let plain = |properties: &str| {
+        let text = function(properties);
+        text.replace("AWS::Serverless::Function", "AWS::Lambda::Function")
+    };
     for (text, part) in [
-        ("Resources: {}".to_owned(), "no AWS::Serverless::Function"),
+        (
+            "Resources: {}".to_owned(),
+            "no AWS::Serverless::Function and no AWS::Lambda::Function",
+        ),
         (function("PackageType: Image"), "does not build images"),
         (function("Handler: a.b"), "there is no CodeUri"),
         (
@@ -223,8 +230,40 @@ fn what_cannot_run_is_an_error_with_its_place() {
         ),
         (function("CodeUri: {Bucket: b, Key: k}"), "there is no S3"),
         (
-            function("InlineCode: x"),
-            "InlineCode (line 5): code in a template",
+            function("{InlineCode: x, Runtime: ruby3.4}"),
+            "InlineCode (line 5): code in a template is for Node.js and Python only",
+        ),
+        (
+            plain("Code: {S3Bucket: b, S3Key: k}"),
+            "Code (line 5): there is no S3",
+        ),
+        (plain("Handler: a.b"), "there is no Code: name"),
+        (
+            plain("{PackageType: Image, Code: {ZipFile: x}}"),
+            "there is no Code.ImageUri: Lambent does not build images",
+        ),
+        (
+            plain("{Code: {ImageUri: x}}"),
+            "Code (line 5): has an ImageUri, but PackageType is not Image",
+        ),
+        (
+            plain("{Code: {ZipFile: x}, Runtime: java21}"),
+            "Code.ZipFile (line 5): code in a template is for Node.js",
+        ),
+        (
+            plain("{Code: a, Tags: {a: b}}"),
+            "Tags (line 5): is not a list of Key and Value",
+        ),
+        (
+            format!("{}\n  U: {{Type: AWS::Lambda::Url}}", plain("Code: a")),
+            "Resources.U.Properties (line 6): there is no TargetFunctionArn",
+        ),
+        (
+            format!(
+                "{}\n  U: &u {{Type: AWS::Lambda::Url, Properties: {{TargetFunctionArn: F, AuthType: NONE}}}}\n  V: *u",
+                plain("Code: a")
+            ),
+            "TargetFunctionArn (line 6): F has another URL already",
         ),
         (
             function("{CodeUri: a, MemorySize: much}"),
@@ -270,4 +309,102 @@ fn what_cannot_run_is_an_error_with_its_place() {
     );
     let error = read_with(WHOLE, &[("Stage", "prod")]).unwrap_err();
     assert!(error.contains("Resources.OnlyThere"), "{error}");
+}
+
+const PLAIN: &str = r#"
+Globals:
+  Function: {Timeout: 10}
+Resources:
+  Common:
+    Type: AWS::Lambda::LayerVersion
+    Properties: {LayerName: common, Content: layer}
+  Inline:
+    Type: AWS::Lambda::Function
+    Properties:
+      FunctionName: inline
+      Role: !GetAtt Role.Arn
+      Runtime: python3.12
+      Handler: index.handler
+      Code:
+        ZipFile: |
+          def handler(event, context):
+              return event
+      Layers: [!Ref Common]
+      ReservedConcurrentExecutions: 3
+      Environment: {Variables: {A: !Ref Image}}
+      TracingConfig: {Mode: Active}
+      Tags: [{Key: k, Value: v}]
+  Image:
+    Type: AWS::Lambda::Function
+    Properties:
+      PackageType: Image
+      Code: {ImageUri: oci-archive:image.tar}
+      ImageConfig: {Command: [app.other]}
+      LoggingConfig: {LogFormat: JSON}
+      EphemeralStorage: {Size: 1024}
+      Events: {E: {Type: HttpApi}}
+  Files:
+    Type: AWS::Lambda::Function
+    Properties: {Code: src, Runtime: nodejs22.x, Handler: index.handler}
+  Url:
+    Type: AWS::Lambda::Url
+    Properties: {TargetFunctionArn: !GetAtt Inline.Arn, AuthType: NONE, Cors: {AllowOrigins: ["*"]}}
+  Elsewhere:
+    Type: AWS::Lambda::Url
+    Properties: {TargetFunctionArn: other, AuthType: AWS_IAM}
+  Role: {Type: AWS::IAM::Role}
+"#;
+
+#[test]
+fn functions_without_sam_are_the_same() {
+    let configuration = read_with(PLAIN, &[]).unwrap();
+    let [inline, image, files] = configuration.functions.as_slice() else {
+        panic!("{configuration:?}");
+    };
+    // `Globals` are SAM's.
+    assert_eq!(
+        inline.request,
+        json!({
+            "FunctionName": "inline", "PackageType": "Zip", "Role": ROLE, "Runtime": "python3.12",
+            "Handler": "index.handler", "Environment": {"Variables": {"A": "Image"}},
+            "Tags": {"k": "v"},
+        })
+    );
+    assert_eq!(
+        inline.code,
+        CodeSource::Inline {
+            file: "index.py".to_owned(),
+            text: "def handler(event, context):\n    return event\n".to_owned(),
+        }
+    );
+    let layer = LayerSource::Files {
+        name: "common".to_owned(),
+        content: "layer".to_owned(),
+    };
+    assert_eq!((&inline.layers, inline.reserved), (&vec![layer], Some(3)));
+    assert_eq!(
+        inline.url,
+        Some(json!({"AuthType": "NONE", "Cors": {"AllowOrigins": ["*"]}}))
+    );
+    assert_eq!(
+        image.code,
+        CodeSource::Image("oci-archive:image.tar".to_owned())
+    );
+    assert_eq!(image.request["LoggingConfig"], json!({"LogFormat": "JSON"}));
+    assert_eq!(image.request["EphemeralStorage"], json!({"Size": 1024}));
+    assert_eq!(files.code, CodeSource::Files("src".to_owned()));
+    assert_eq!(configuration.api.routes, []);
+    let warnings = &configuration.warnings;
+    for part in [
+        "Resources.Inline.Properties (line 11): without effect here: TracingConfig",
+        "Resources.Image.Properties.Events (line 32): CloudFormation has no such property",
+        "Resources.Elsewhere.Properties.TargetFunctionArn (line 40): no function of this template \
+         is other",
+        "Resources.Elsewhere.Properties.AuthType (line 40): signatures are not checked",
+        "Resources: not made here: Role (AWS::IAM::Role)",
+    ] {
+        let found = warnings.iter().filter(|text| text.contains(part)).count();
+        assert_eq!(found, 1, "{part}: {warnings:#?}");
+    }
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
 }

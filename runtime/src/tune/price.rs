@@ -1,9 +1,14 @@
 //! What Lambda asks for, in US dollars.
 //!
-//! From AWS's public price list, as of August 2025, when INIT came to be billed for
-//! every function. The first tier of duration (up to six billion GB-seconds a month
-//! for x86), without the free tier. Only regions that are known to have
-//! these prices are here; for others the user has to say them.
+//! The first tier of duration (up to six billion GB-seconds a month for x86), without
+//! the free tier. Only regions that are known to have these prices are here; for others
+//! the user has to say them.
+//!
+//! | what | from |
+//! |---|---|
+//! | all prices of us-east-1 | AWS's price list of `AWSLambda`, version 20260831 |
+//! | x86 of us-east-2, us-west-2, ap-northeast-1; `/tmp` of us-east-2 | the same, 20260819, 20260831, 20260717 |
+//! | that the other regions have the price of us-east-1 | AWS Lambda Power Tuning 4.3.4, whose table has those that differ |
 
 use std::str::FromStr;
 
@@ -11,8 +16,8 @@ use serde::Serialize;
 
 use crate::model::EphemeralStorage;
 
-/// When the table was read.
-const AS_OF: &str = "2025-08";
+/// When the price list was published that the table is from.
+const AS_OF: &str = "2026-08";
 const SOURCE: &str = "https://aws.amazon.com/lambda/pricing/";
 
 /// Regions with the prices below.
@@ -34,7 +39,7 @@ const ARM_GB_SECOND: f64 = 0.000_013_333_4;
 const MILLION_REQUESTS: f64 = 0.20;
 
 /// Those of them with the price of `/tmp` beyond what is free.
-const STORAGE_REGIONS: [&str; 3] = ["us-east-1", "us-east-2", "us-west-2"];
+const STORAGE_REGIONS: [&str; 2] = ["us-east-1", "us-east-2"];
 const STORAGE_GB_SECOND: f64 = 0.000_000_030_9;
 
 /// MB of `/tmp` that cost nothing.

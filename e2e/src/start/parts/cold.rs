@@ -123,13 +123,13 @@ impl<'a> Peers<'a> {
             let id = format!("cold-{round}");
             let state = self.scene.work().join("state");
             let run = runtime.run(self.bundle.directory(), &state, &id)?;
-            let took = milliseconds(run.asked_ns, run.first_instruction_ns);
+            let took = milliseconds(run.asked, run.first_instruction);
             results.add(COLD, runtime.name, took);
-            let whole = milliseconds(run.asked_ns, run.ended_ns);
+            let whole = milliseconds(run.asked, run.ended);
             results.add(COLD, &format!("{}, to its end", runtime.name), whole);
         }
         let run = floor::run(&self.scene.files.stopwatch, &self.bundle.rootfs())?;
-        let took = milliseconds(run.asked_ns, run.first_instruction_ns);
+        let took = milliseconds(run.asked, run.first_instruction);
         results.add(COLD, "floor (system calls alone)", took);
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(in super::super) fn run(scene: &Scene, results: &mut Results) -> Result<(), 
         if let Some(podman) = &podman {
             sleep(QUIET);
             let run = podman.run()?;
-            let took = milliseconds(run.asked_ns, run.ended_ns);
+            let took = milliseconds(run.asked, run.ended);
             results.add(COMMAND, "podman run, of a program that ends", took);
         }
     }

@@ -23,7 +23,7 @@ pub(in super::super) fn run(scene: &Scene, results: &mut Results) -> Result<(), 
     let mut service = Service::start()?;
     let image = Fixture::RustOciArchive.reference();
     start(&mut service, &image)?;
-    let bundle = scene.emulator(results)?.map(|program| {
+    let bundle = scene.emulator(results).map(|program| {
         let bundle = Bundle::unpack(service.lambent(), &image, scene.work(), "invoke")?;
         emulator::install(program, &bundle)?;
         let words = bundle.words()?;

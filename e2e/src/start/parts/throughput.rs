@@ -37,7 +37,7 @@ pub(in super::super) fn run(scene: &Scene, results: &mut Results) -> Result<(), 
             .json()
             .map(drop)
     })?;
-    let bundles = scene.emulator(results)?.map(|program| {
+    let bundles = scene.emulator(results).map(|program| {
         let unpack = |number| {
             let name = format!("throughput-{number}");
             let bundle = Bundle::unpack(service.lambent(), &image, scene.work(), &name)?;

@@ -62,7 +62,7 @@ fn measure(
     let mut service = Service::start()?;
     service.create("warm", image, FULL_CPU_MB)?;
     service.invoke("warm", EVENT)?.json()?;
-    let peer = scene.emulator(results)?.map(|program| {
+    let peer = scene.emulator(results).map(|program| {
         let bundle = Bundle::unpack(service.lambent(), image, scene.work(), name)?;
         let words = bundle.words()?;
         emulator::install(program, &bundle)?;

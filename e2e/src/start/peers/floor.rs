@@ -24,17 +24,17 @@ pub(in super::super) fn run(stopwatch: &Path, root: &Path) -> Result<Run, Error>
     let mut input = child.stdin.take().ok_or("no pipe")?;
     let mut output = child.stdout.take().ok_or("no pipe")?;
     sleep(QUIET);
-    let asked_ns = now_ns();
+    let asked = now_ns();
     input.write_all(b"1")?;
     let mut text = String::new();
     output.read_to_string(&mut text)?;
     let status = child.wait()?;
-    let ended_ns = now_ns();
+    let ended = now_ns();
     match text.trim().parse() {
-        Ok(first_instruction_ns) if status.success() => Ok(Run {
-            asked_ns,
-            first_instruction_ns,
-            ended_ns,
+        Ok(first_instruction) if status.success() => Ok(Run {
+            asked,
+            first_instruction,
+            ended,
         }),
         _ => Err(format!("the floor: {status}, {text:?}").into()),
     }

@@ -41,12 +41,13 @@ pub(in super::super) const ALL: [OciRuntime; 3] = [
     },
 ];
 
-/// One `run` of a program that prints when it was started.
+/// One `run` of a program that prints when it was started: moments on the monotonic
+/// clock, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Run {
-    pub(in super::super) asked_ns: i64,
-    pub(in super::super) first_instruction_ns: i64,
-    pub(in super::super) ended_ns: i64,
+    pub(in super::super) asked: i64,
+    pub(in super::super) first_instruction: i64,
+    pub(in super::super) ended: i64,
 }
 
 impl OciRuntime {
@@ -83,15 +84,15 @@ impl OciRuntime {
 /// # Errors
 /// It fails, with what it says.
 pub(in super::super) fn timed(command: &mut Command) -> Result<Run, Error> {
-    let asked_ns = now_ns();
+    let asked = now_ns();
     let output = command.output()?;
-    let ended_ns = now_ns();
+    let ended = now_ns();
     let text = String::from_utf8_lossy(&output.stdout);
     match text.trim().parse() {
-        Ok(first_instruction_ns) if output.status.success() => Ok(Run {
-            asked_ns,
-            first_instruction_ns,
-            ended_ns,
+        Ok(first_instruction) if output.status.success() => Ok(Run {
+            asked,
+            first_instruction,
+            ended,
         }),
         _ => {
             let program = command.get_program().display();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, RANGE};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::super::http::is_loopback;
 use super::auth::Authorization;
@@ -70,23 +70,33 @@ impl Client {
 
     /// Asks for a manifest or index.
     pub(super) async fn manifest(&self, path: &str) -> Result<Response> {
+        self.about_manifest(Method::GET, path).await
+    }
+
+    /// Asks for what the answer to [`Self::manifest`] would say of it, without it.
+    pub(super) async fn head_of_manifest(&self, path: &str) -> Result<Response> {
+        self.about_manifest(Method::HEAD, path).await
+    }
+
+    async fn about_manifest(&self, method: Method, path: &str) -> Result<Response> {
         let accept = DOCUMENTS.join(", ");
-        self.get(path, |request| request.header(ACCEPT, &accept))
+        self.request(method, path, |request| request.header(ACCEPT, &accept))
             .await
     }
 
     /// Asks for a blob, or for bytes `first` to `last` of it. The answer may be
     /// the whole blob all the same, or that there are no such bytes.
     pub(super) async fn blob(&self, path: &str, range: Option<(u64, u64)>) -> Result<Response> {
-        self.get(path, |request| match range {
+        self.request(Method::GET, path, |request| match range {
             Some((first, last)) => request.header(RANGE, format!("bytes={first}-{last}")),
             None => request,
         })
         .await
     }
 
-    async fn get(
+    async fn request(
         &self,
+        method: Method,
         path: &str,
         adapt: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response> {
@@ -98,7 +108,7 @@ impl Client {
             let response = self
                 .transport
                 .send(host, |http| {
-                    let request = adapt(http.get(address.clone()));
+                    let request = adapt(http.request(method.clone(), address.clone()));
                     match &header {
                         Some(header) => request.header(AUTHORIZATION, header.clone()),
                         None => request,

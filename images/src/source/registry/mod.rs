@@ -99,6 +99,11 @@ impl Default for Settings {
     }
 }
 
+/// The digest of the manifest or index that a registry has for a reference now.
+pub(super) fn digest(reference: &RegistryReference) -> Result<Digest> {
+    Registry::open(reference)?.digest()
+}
+
 /// An image in a registry.
 pub(super) struct Registry {
     client: Arc<Client>,
@@ -143,6 +148,21 @@ impl Registry {
     fn runtime(&self) -> Result<&Runtime> {
         let gone = || Error::invalid("the registry client has been shut down");
         self.runtime.as_ref().ok_or_else(gone)
+    }
+
+    /// What the reference leads to, in one request whose answer has no body.
+    fn digest(&self) -> Result<Digest> {
+        let identifier = self.client.reference().identifier();
+        let path = format!("manifests/{identifier}");
+        let response = self
+            .runtime()?
+            .block_on(self.client.head_of_manifest(&path))?;
+        let announced = header(response.headers(), "docker-content-digest");
+        match announced.and_then(|digest| digest.parse().ok()) {
+            Some(digest) => Ok(digest),
+            // The protocol leaves the header to the registry.
+            None => Ok(self.document(&identifier, None)?.0.digest),
+        }
     }
 
     /// Fetches a manifest or index, which must have `digest` if it was asked for

@@ -156,6 +156,11 @@ pub(in super::super) struct Endpoint {
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..))]
     pub(in super::super) memory_limit: Option<u64>,
 
+    /// Seconds between two looks at registries for images whose tags have moved; 0 is
+    /// never [default: 60]
+    #[arg(long, value_name = "S")]
+    pub(in super::super) image_poll: Option<u32>,
+
     /// Seconds that running invocations may go on when the service is ended, with
     /// ctrl-C or `lambent stop`; a second ctrl-C does not wait [default: 2]
     #[arg(long, value_name = "S")]

@@ -46,7 +46,7 @@ pub(super) async fn run(
         terminal,
     };
     let status = if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        if let Some(entry_point) = service.entry_point(code, &function) {
+        if let Some(entry_point) = Service::entry_point(code, &function) {
             output::diagnostic(&format!("the function's entry point is: {entry_point}"));
         }
         let (terminal, streams) = Terminal::open().map_err(host)?;

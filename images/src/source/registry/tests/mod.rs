@@ -88,6 +88,35 @@ fn a_good_registry() {
     }
 }
 
+/// In one request without a body, or in two where the registry does not say it.
+#[test]
+fn what_a_tag_leads_to() {
+    let blobs = Blobs::new(1000);
+    let expected = Digest::of(&blobs.manifest);
+    for (announces, asked) in [(true, ["HEAD"].as_slice()), (false, &["HEAD", "GET"])] {
+        let manifest = blobs.manifest.clone();
+        let server = Server::new(move |request, mut connection| {
+            let digest = format!("Docker-Content-Digest: {expected}");
+            let media_type = format!("Content-Type: {}", crate::manifest::OCI_MANIFEST);
+            let headers = [media_type.as_str(), &digest];
+            let headers = &headers[..if announces { 2 } else { 1 }];
+            if request.method == "HEAD" {
+                connection.head(200, headers, Some(manifest.len()));
+            } else {
+                connection.answer(200, headers, &manifest);
+            }
+        });
+        let registry = open(&format!("127.0.0.1:{}/fn:1", server.port)).unwrap();
+        assert_eq!(registry.digest().unwrap(), expected);
+        let seen = server.seen();
+        let manifests = seen
+            .iter()
+            .filter(|request| request.path.contains("/manifests/"));
+        let methods: Vec<&str> = manifests.map(|request| request.method.as_str()).collect();
+        assert_eq!(methods, asked);
+    }
+}
+
 #[test]
 fn readers_that_are_left_alone_block_nobody() {
     let blobs = Blobs::new(1_000_000);

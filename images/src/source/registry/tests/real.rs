@@ -59,12 +59,15 @@ fn what_skopeo_pushes_is_pulled() {
     // By digest, which is that of the archive's manifest or another image's.
     let registry = open("team/fn:1").unwrap();
     let root = crate::source::Source::root(&registry, &Platform::host()).unwrap();
+    assert_eq!(registry.digest().unwrap(), root.digest);
     let by_digest = format!("team/fn@{}", root.digest);
     pull_from(&open(&by_digest).unwrap()).unwrap();
     for missing in ["team/fn:2", "team/other:1"] {
         let error = pull_from(&open(missing).unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         assert!(error.to_string().contains("skopeo list-tags"), "{error}");
+        let error = open(missing).unwrap().digest().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }
 }
 

@@ -1,0 +1,179 @@
+//! Images in a registry, followed while a service runs: those of functions, and those
+//! of runtimes.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+#[path = "../../images/tests/support/registry.rs"]
+mod registry;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lambent_e2e::serve::Served;
+use lambent_e2e::wait::until;
+use lambent_e2e::{Lambent, boto3, fixtures, privileged};
+use lambent_images::writer::{ImageBuilder, LayerBuilder};
+use lambent_images::{Platform, RegistryReference, registry_digest};
+use serde_json::{Value, json};
+
+use self::registry::Registry;
+
+/// Writes an image of the demo function that is another one for each mark.
+fn image(directory: &Path, mark: &str) -> PathBuf {
+    let path = directory.join("image.tar");
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/var/task/bootstrap"])
+        .env("MARK", mark)
+        .layer(LayerBuilder::new().directory("var/task", 0o755).file_from(
+            "var/task/bootstrap",
+            0o755,
+            fixtures::demo_function(),
+        ))
+        .write_oci_archive(&path, "latest")
+        .unwrap();
+    path
+}
+
+/// Pushes the image of the runtime with this mark.
+fn push_runtime(registry: &Registry, directory: &Path, mark: &str) {
+    let archive = directory.join("python-runtime.tar");
+    fixtures::write_marked_python_runtime(&archive, mark);
+    registry.push(&archive, "python:1");
+}
+
+/// The marks of the images that functions run on.
+fn marks(served: &Served) -> Value {
+    let code = r#"
+def invoke(name): return json.loads(c.invoke(FunctionName=name, Payload='{"action": "env"}')["Payload"].read())
+out = {name: invoke(name).get("MARK") for name in ("full", "bare", "pinned", "zip", "kept")}
+"#;
+    boto3::out(served, code)
+}
+
+#[test]
+fn privileged_tags_that_move_are_followed() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let registry = Registry::new("");
+    registry.push(&image(path, "one"), "fn:1");
+    push_runtime(&registry, path, "one");
+    let tag: RegistryReference = format!("{}/fn:1", registry.host()).parse().unwrap();
+    let digest = registry_digest(&tag).unwrap();
+    fs::create_dir(path.join("src")).unwrap();
+    let code = "import os\ndef handler(event, context): return dict(os.environ)\n";
+    fs::write(path.join("src/app.py"), code).unwrap();
+    let host = registry.host();
+    let sizes = "memory_size = 1024\ntimeout = 60\n";
+    let functions = [
+        format!("[functions.full]\nimage = \"docker://{host}/fn:1\"\n{sizes}"),
+        format!("[functions.bare]\nimage = \"{host}/fn:1\"\n{sizes}"),
+        format!("[functions.pinned]\nimage = \"docker://{host}/fn@{digest}\"\n{sizes}"),
+        format!(
+            "[functions.zip]\ncode = \"src\"\nruntime = \"python3.12\"\nhandler = \
+             \"app.handler\"\n{sizes}"
+        ),
+        format!("[runtime_images]\n\"python3.12\" = \"docker://{host}/python:1\"\n"),
+    ];
+    fs::write(path.join("lambent.toml"), functions.concat()).unwrap();
+    let served = Served::start_in(path, &lambent, &["--image-poll", "1"]);
+    // One that a client makes, and that is kept.
+    let archive = path.join("code.zip");
+    lambent_images::zip_directory(&path.join("src"), fs::File::create(&archive).unwrap()).unwrap();
+    let out = boto3::out(
+        &served,
+        &format!(
+            r#"
+code = open({archive:?}, "rb").read()
+c.create_function(FunctionName="kept", Role="arn:aws:iam::123456789012:role/r", Runtime="python3.12",
+    Handler="app.handler", Code={{"ZipFile": code}}, MemorySize=1024, Timeout=60)
+c.get_waiter("function_active_v2").wait(FunctionName="kept", WaiterConfig={{"Delay": 1, "MaxAttempts": 90}})
+out = {{}}
+"#
+        ),
+    );
+    assert_eq!(out, json!({}));
+    let all = |mark: &str, runtime: &str| {
+        json!({
+            "full": mark, "bare": mark, "pinned": "one", "zip": runtime, "kept": runtime,
+        })
+    };
+    assert_eq!(marks(&served), all("one", "one"), "{}", served.log());
+
+    registry.push(&image(path, "two"), "fn:1");
+    until("functions of the tag are updated", || {
+        let log = served.log();
+        log.contains("updated bare, full.")
+            || log.contains("updated full.") && log.contains("updated bare.")
+    });
+    assert_eq!(marks(&served), all("two", "one"), "{}", served.log());
+
+    push_runtime(&registry, path, "two");
+    until("functions of the runtime are updated", || {
+        let log = served.log();
+        log.contains("the image of the runtime python3.12 has changed: updated kept, zip.")
+    });
+    assert_eq!(marks(&served), all("two", "two"), "{}", served.log());
+
+    // A registry that is away is said once for each image, and everything goes on.
+    drop(registry);
+    let said = |image: &str| {
+        let line = format!("warning: whether docker://{host}/{image} has changed is not known");
+        served.log().matches(&line).count()
+    };
+    until("its silence is said", || {
+        said("fn:1") == 1 && said("python:1") == 1
+    });
+    assert_eq!(marks(&served), all("two", "two"), "{}", served.log());
+    assert_eq!((said("fn:1"), said("python:1")), (1, 1));
+}
+
+/// Before anything is made with it.
+#[test]
+fn privileged_a_wrong_image_of_a_runtime_is_said_at_the_start() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let without = |name: &str, entry: &[&str], task: bool| {
+        let path = directory.path().join(name);
+        let place = if task { "var/task" } else { "var/other" };
+        ImageBuilder::new(Platform::host())
+            .entrypoint(entry.iter().copied())
+            .layer(LayerBuilder::new().directory(place, 0o755))
+            .write_oci_archive(&path, "latest")
+            .unwrap();
+        format!("oci-archive:{}", path.display())
+    };
+    let task = without("task.tar", &["/client"], false);
+    let entry = without("entry.tar", &[], true);
+    let lambent = Lambent::new();
+    for (runtime, image, reason) in [
+        ("python3.12", "missing.tar", "there is no file or directory"),
+        ("python3.12", &task, "the image has no directory /var/task"),
+        ("python3.12", &entry, "the image has no ENTRYPOINT"),
+        (
+            "provided.al2023",
+            &task,
+            "the image has no directory /var/task",
+        ),
+    ] {
+        let option = format!("{runtime}={image}");
+        let run = lambent.run([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--runtime-image",
+            &option,
+        ]);
+        assert_eq!(run.status, 3, "{run:?}");
+        let named = format!("the image of the runtime {runtime}, {image}: {reason}");
+        assert!(run.stderr.contains(&named), "{named}: {run:?}");
+    }
+    // A program of one's own needs no entry point.
+    let option = format!("provided.al2023={entry}");
+    Served::start(&lambent, &["--runtime-image", &option]);
+}
