@@ -1,8 +1,6 @@
 //! An ordinary user whose own cgroup is delegated, as by
 //! `systemd-run --user --scope -p Delegate=yes`: limits are those of root.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use lambent_e2e::client::Client;
 use lambent_e2e::delegated::{Delegated, unified};
 use lambent_e2e::fixtures::Fixture;

@@ -11,6 +11,9 @@ use lambent_e2e::{Lambent, privileged};
 use rustix::process::Signal;
 use serde_json::json;
 
+/// Picks processes.
+type Victims = fn(&Served) -> Vec<u32>;
+
 fn serve(lambent: &Lambent) -> Served {
     let image = Fixture::RustOciArchive.reference();
     Served::start(lambent, &[&image, "--name", "f", "--memory", "512"])
@@ -28,7 +31,7 @@ fn standing_by(served: &Served) -> Vec<u32> {
 
 /// The process 1, which has gone to sleep in a root of its own.
 fn waiting_init(served: &Served) -> Option<u32> {
-    let ours = fs::read_link("/proc/self/ns/pid").unwrap();
+    let ours = fs::read_link("/proc/self/ns/pid").expect("a namespace");
     standing_by(served).into_iter().find(|pid| {
         let namespace = fs::read_link(format!("/proc/{pid}/ns/pid"));
         namespace.is_ok_and(|namespace| namespace != ours)
@@ -71,7 +74,6 @@ fn privileged_a_start_works_whatever_was_killed_that_stood_by() {
         return;
     }
     let lambent = Lambent::new();
-    type Victims = fn(&Served) -> Vec<u32>;
     let kinds: [Victims; 3] = [
         |served| waiting_init(served).into_iter().collect(),
         |served| {
