@@ -348,7 +348,7 @@ pub(super) const HOSTS: &[Host] = &[
             (
                 Check::MemoryLimit,
                 Status::Degraded,
-                "RLIMIT_AS",
+                "what its children use",
                 "systemd-run --user",
             ),
             (
