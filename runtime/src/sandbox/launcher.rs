@@ -86,7 +86,8 @@ struct Launcher {
 }
 
 /// What an environment begins.
-type Begin = fn(&mut Environment, &Host<'_>, &StartRequest, Streams) -> Result<(), StartError>;
+type Begin =
+    fn(&mut Environment, &Host<'_>, &StartRequest, Streams, &mut OwnedFd) -> Result<(), StartError>;
 
 /// Which descriptor [`Launcher::wait`] woke up for.
 enum Ready {
@@ -225,7 +226,7 @@ impl Launcher {
             cpus: &self.cpus,
             seccomp: &self.seccomp,
         };
-        begin(environment, &host, request, streams)
+        begin(environment, &host, request, streams, &mut self.control)
     }
 
     /// A worker has reported, or has ended without a word.

@@ -14,7 +14,9 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::DupFlags;
 use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
 use super::cgroup::{self, Hierarchies};
@@ -42,6 +44,10 @@ pub(super) struct Host<'a> {
 /// What a worker is given.
 #[derive(Debug)]
 pub(super) struct Assignment<'a> {
+    /// Who has forked it.
+    pub(super) launcher: Pid,
+    /// The launcher's end of its socket to the service, which a worker has no use for.
+    pub(super) service: &'a mut OwnedFd,
     pub(super) host: &'a Host<'a>,
     pub(super) request: &'a StartRequest,
     /// Absolute path below the root of each cgroup hierarchy.
@@ -90,6 +96,10 @@ fn start(
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(io::Error::from)
         .map_err(step("set the parent death signal"))?;
+    if rustix::process::getppid() != Some(assignment.launcher) {
+        return Err(StartError::Killed);
+    }
+    leave_service(assignment.service).map_err(step("let go of the service's socket"))?;
     sys::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET)
         .map_err(step("create a mount and a network namespace"))?;
     rustix::mount::mount_change(
@@ -222,6 +232,24 @@ fn start(
     Ok((started, listener, tmp))
 }
 
+/// Closes the launcher's socket to the service in this process, and so in all that it
+/// starts: the service has to see the launcher's end as that of the socket, also if a
+/// container's first process outlives it by a moment.
+fn leave_service(socket: &mut OwnedFd) -> io::Result<()> {
+    let null = open_null()?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(rustix::io::dup3(&null, socket, DupFlags::CLOEXEC)?)
+}
+
+fn open_null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(
+        CWD,
+        "/dev/null",
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
 /// That of the network namespace, read-only from the start.
 fn mount_sysfs(target: &Path) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
@@ -307,14 +335,7 @@ fn stdio(streams: Streams) -> Result<([OwnedFd; 3], Option<OwnedFd>), StartError
             error,
         } => return Ok(([input, output, error], None)),
     };
-    let null = rustix::fs::openat(
-        CWD,
-        "/dev/null",
-        OFlags::RDWR | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(io::Error::from)
-    .map_err(step("open /dev/null"))?;
+    let null = open_null().map_err(step("open /dev/null"))?;
     let log_again = log.try_clone().map_err(step("duplicate the log"))?;
     Ok(([null, log, log_again], Some(extension_log)))
 }

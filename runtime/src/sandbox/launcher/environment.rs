@@ -73,8 +73,9 @@ impl Environment {
         host: &Host<'_>,
         request: &StartRequest,
         streams: Streams,
+        service: &mut OwnedFd,
     ) -> Result<(), StartError> {
-        self.fork_worker(host, request, streams, true)
+        self.fork_worker(host, request, streams, service, true)
     }
 
     /// Starts the environment's processes: by the worker that has everything ready, or
@@ -84,11 +85,12 @@ impl Environment {
         host: &Host<'_>,
         request: &StartRequest,
         streams: Streams,
+        service: &mut OwnedFd,
     ) -> Result<(), StartError> {
         if self.let_go(host.hierarchies) {
             return Ok(());
         }
-        self.fork_worker(host, request, streams, false)
+        self.fork_worker(host, request, streams, service, false)
     }
 
     /// Lets the worker go that waits, if there is one. One that has failed is forgotten,
@@ -116,6 +118,7 @@ impl Environment {
         host: &Host<'_>,
         request: &StartRequest,
         streams: Streams,
+        service: &mut OwnedFd,
         held: bool,
     ) -> Result<(), StartError> {
         if self.worker.is_some() || self.init.is_some() || self.removing {
@@ -139,10 +142,13 @@ impl Environment {
         // What an init says is read when it is there, and at its end.
         rustix::io::ioctl_fionbio(&control, true)
             .map_err(|error| StartError::Host(format!("FIONBIO: {error}")))?;
+        let launcher = rustix::process::getpid();
         match sys::fork().map_err(|error| StartError::Host(format!("fork: {error}")))? {
             Fork::Child => {
                 worker::run(
                     Assignment {
+                        launcher,
+                        service,
                         host,
                         request,
                         cgroup: &self.cgroup,
