@@ -164,3 +164,15 @@ fn privileged_a_failure_ends_it_with_what_was_seen() {
     );
     assert_eq!(report["subject"]["done"], 39);
 }
+
+#[test]
+fn privileged_a_function_that_fails_at_once_is_no_interruption() {
+    if !privileged() {
+        return;
+    }
+    let run = soak("\ndef handle(n): raise ValueError('no')\n", &["-n", "5"]);
+    assert_eq!(run.status, 1, "{run:?}");
+    assert!(run.stderr.contains("failed at invocation 1"), "{run:?}");
+    assert!(run.stderr.contains("exit status 1"), "{run:?}");
+    assert_eq!(run.stdout, "", "{run:?}");
+}

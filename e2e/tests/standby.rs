@@ -99,3 +99,23 @@ fn privileged_a_start_works_whatever_was_killed_that_stood_by() {
         assert!(left.is_empty(), "{left:?}");
     }
 }
+
+/// The launcher is killed while the next sandbox is being made.
+#[test]
+fn privileged_a_service_notices_the_end_of_its_launcher_at_any_moment() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    for _ in 0..5 {
+        let served = serve(&lambent);
+        assert_eq!(invoke(&served), 1);
+        let services = leftovers::services(lambent.root());
+        leftovers::kill(leftovers::only_child(served.pid()));
+        until("the service ends", || !leftovers::alive(served.pid()));
+        let (status, log) = served.end(Signal::INT);
+        assert_eq!(status.code(), Some(4), "{log}");
+        let left = Leftovers::of(lambent.root(), &services);
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

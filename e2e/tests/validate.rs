@@ -446,6 +446,8 @@ fn reports_have_the_forms_that_tools_read() {
     let junit = report("junit");
     assert!(junit.starts_with("<?xml"), "{junit}");
     assert!(junit.contains(r#"failures="1""#), "{junit}");
+    // Nothing was started.
+    assert_eq!(junit.matches("<skipped").count(), 3, "{junit}");
     assert!(
         junit.contains(r#"<failure message="there is no /nowhere" type="entry-point-not-found">"#),
         "{junit}"

@@ -74,7 +74,10 @@ impl Archive {
         archive.index().map_err(|error| match error.kind() {
             // Without one good header the file was never a tar archive.
             ErrorKind::Invalid | ErrorKind::Unsupported if archive.members.is_empty() => {
-                not_an_archive(path, "it is not a tar archive")
+                not_an_archive(
+                    path,
+                    "it is not a tar archive, or only the beginning of one",
+                )
             }
             _ => of_archive(error.within(&quoted_path(path))),
         })?;

@@ -86,7 +86,7 @@ impl ByHand {
                 self.state = RuntimeState::Ready;
                 self.waiting = Some(answer);
                 return Some(
-                    "it waits for its next event, which does not come: end it with ctrl-C".into(),
+                    "it waits for its next event, which does not come: end it with ctrl-C, or ctrl-\\".into(),
                 );
             }
             self.left -= 1;

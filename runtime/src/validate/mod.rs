@@ -30,7 +30,7 @@ pub(crate) use self::finding::Finding;
 pub(crate) use self::refusal::of_unusable;
 pub(crate) use self::rule::{Rule, Severity};
 pub(crate) use self::rules::too_large as of_too_large;
-pub(crate) use self::started::of_start;
+pub(crate) use self::started::{START_RULES, of_start};
 pub(crate) use self::subject::Subject;
 
 /// What an image's documents alone show, whose layers were not read; worst first.

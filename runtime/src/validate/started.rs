@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use super::catalogue::{INIT_FAILED, READ_ONLY_ROOT, SHARED_MEMORY};
+use super::rule::Rule;
 use super::{Finding, Severity};
 use crate::model::Status;
+
+/// The rules that only a start can show to be broken.
+pub(crate) const START_RULES: [&Rule; 3] = [&INIT_FAILED, &READ_ONLY_ROOT, &SHARED_MEMORY];
 
 /// Lambda's limit for an INIT that an invocation waits for.
 const INIT_LIMIT: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use super::args::Soak;
 use super::event_input::event;
 use super::exit_status::{CommandError, ExitStatus};
 use super::strict::refuse_unenforced;
-use super::{extra_layers, measured};
+use super::{extra_layers, measured, output};
 use crate::soak::{Limits, Report, Subject};
 use crate::state::StateDirectories;
 
@@ -46,7 +46,11 @@ pub(super) async fn run(
     );
     let (digest, soaked) = soaked.await?;
     if soaked.samples.is_empty() {
-        return Err(CommandError::Interrupted);
+        let failure = soaked.failure.ok_or(CommandError::Interrupted)?;
+        output::diagnostic(&format!(
+            "the function failed {failure} (`--payload` and `--event` choose what it gets)"
+        ));
+        return Ok(ExitStatus::FunctionError);
     }
     let interrupted = soaked.interrupted;
     let subject = Subject {

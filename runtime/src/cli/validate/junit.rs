@@ -1,4 +1,5 @@
-//! Reports as `JUnit`'s XML: a test suite for each image, a test case for each rule.
+//! Reports as `JUnit`'s XML: a test suite for each image, a test case for each rule,
+//! which is skipped where the image was not looked at so far.
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
@@ -27,8 +28,10 @@ fn suite(report: &Report) -> TestSuite {
         let failed = own().any(|(finding, _)| finding.severity == Severity::Error);
         let mut status = if failed {
             TestCaseStatus::non_success(NonSuccessKind::Failure)
-        } else {
+        } else if report.has_tried(rule) {
             TestCaseStatus::success()
+        } else {
+            TestCaseStatus::skipped()
         };
         if failed {
             status.set_message(messages.join("; "));

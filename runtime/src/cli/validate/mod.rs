@@ -91,6 +91,7 @@ impl Wish {
             let function = self.function.clone();
             let started = start::start(directories.clone(), digest, function).await?;
             examined.findings.extend(started);
+            examined.extent = Extent::Start;
             examined.findings.sort_by_key(|finding| finding.severity);
         }
         Ok(examined)
@@ -102,6 +103,18 @@ struct Examined {
     /// Of its manifest; none if it could not be read.
     digest: Option<String>,
     findings: Vec<Finding>,
+    extent: Extent,
+}
+
+/// How much of an image was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What was refused before all of it could be read.
+    Part,
+    /// All that is in it.
+    Files,
+    /// That, and how it starts.
+    Start,
 }
 
 async fn examine(
@@ -145,6 +158,7 @@ fn look(
             return Ok(Examined {
                 digest: Some(image.manifest_digest.to_string()),
                 findings: validate_documents(&image),
+                extent: Extent::Part,
             });
         }
         Err(ServiceError::Unusable(error)) => {
@@ -162,6 +176,7 @@ fn look(
             return Ok(Examined {
                 digest: None,
                 findings: vec![finding],
+                extent: Extent::Part,
             });
         }
         Err(error) => return Err(error),
@@ -175,6 +190,7 @@ fn look(
     Ok(Examined {
         digest: Some(image.manifest_digest.to_string()),
         findings: validate(&subject)?,
+        extent: Extent::Files,
     })
 }
 

@@ -1,7 +1,7 @@
 //! [`Report`]: what all forms of output show.
 
-use super::Examined;
-use crate::validate::{Allowance, Finding, Severity};
+use super::{Examined, Extent};
+use crate::validate::{Allowance, Finding, Rule, START_RULES, Severity};
 
 /// The findings about one image, with those that somebody accepts.
 pub(super) struct Report {
@@ -10,6 +10,7 @@ pub(super) struct Report {
     pub(super) digest: Option<String>,
     /// Worst first; with the reason for which it is accepted.
     pub(super) findings: Vec<(Finding, Option<String>)>,
+    extent: Extent,
 }
 
 impl Report {
@@ -26,6 +27,19 @@ impl Report {
             image: image.to_owned(),
             digest: examined.digest,
             findings: findings.collect(),
+            extent: examined.extent,
+        }
+    }
+
+    /// Whether an image that breaks this rule would have been found out.
+    pub(super) fn has_tried(&self, rule: &Rule) -> bool {
+        match self.extent {
+            Extent::Part => self
+                .findings
+                .iter()
+                .any(|(finding, _)| *finding.rule == *rule),
+            Extent::Files => !START_RULES.contains(&rule),
+            Extent::Start => true,
         }
     }
 
