@@ -80,7 +80,9 @@ impl Serving {
                     connections.ended(),
                     http_api.ended(),
                     context.events.close()
-                )
+                );
+                // What was answered has its report, and its trace.
+                pools.all_settled().await;
             };
             tokio::select! {
                 _ = done => {}

@@ -404,20 +404,28 @@ impl Pools {
         let Some(slot) = self.lock().claim_settling(&version.key()) else {
             return;
         };
-        let waiting = async {
-            loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                // Before looking, so that no change is missed.
-                changed.as_mut().enable();
-                if !self.lock().settling.contains_key(&slot) {
-                    return;
-                }
-                changed.await;
-            }
-        };
+        let waiting = self.until(|state| !state.settling.contains_key(&slot));
         // One that takes longer works on in the background, and is no hope.
         let _ = tokio::time::timeout(SETTLING_LIMIT, waiting).await;
+    }
+
+    /// Waits until every runtime whose caller has its answer has asked for the next
+    /// event: then its invocation has its report.
+    pub(crate) async fn all_settled(&self) {
+        self.until(|state| state.settling.is_empty()).await;
+    }
+
+    async fn until(&self, done: impl Fn(&State) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Before looking, so that no change is missed.
+            changed.as_mut().enable();
+            if done(&self.lock()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     fn environment(

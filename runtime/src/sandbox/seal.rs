@@ -8,8 +8,16 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+
+/// How often sealing is tried where the kernel is busy with the file.
+const SEAL_ATTEMPTS: u32 = 20;
+
+/// How long between two attempts.
+const SEAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// Copies the running program into a sealed memory file.
 pub(crate) fn sealed_copy_of_self() -> io::Result<OwnedFd> {
@@ -20,11 +28,21 @@ pub(crate) fn sealed_copy_of_self() -> io::Result<OwnedFd> {
         .or_else(|_| rustix::fs::memfd_create("lambent", flags))?;
     let mut copy = File::from(copy);
     io::copy(&mut program, &mut copy)?;
-    rustix::fs::fcntl_add_seals(
-        &copy,
-        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-    )?;
+    seal(&copy)?;
     Ok(copy.into())
+}
+
+/// Makes it unchangeable. The kernel's own housekeeping may hold a page of it for a
+/// moment, which looks as if somebody might still write.
+fn seal(copy: &File) -> io::Result<()> {
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    for _ in 1..SEAL_ATTEMPTS {
+        match rustix::fs::fcntl_add_seals(copy, seals) {
+            Err(Errno::BUSY) => std::thread::sleep(SEAL_PAUSE),
+            other => return Ok(other?),
+        }
+    }
+    Ok(rustix::fs::fcntl_add_seals(copy, seals)?)
 }
 
 #[cfg(test)]
