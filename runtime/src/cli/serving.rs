@@ -85,7 +85,7 @@ impl Serving {
                 pools.all_settled().await;
             };
             tokio::select! {
-                _ = done => {}
+                () = done => {}
                 () = tokio::time::sleep(self.grace) => {}
                 // Whoever asks again does not want to wait.
                 _ = interrupted() => {}
