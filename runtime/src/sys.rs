@@ -301,6 +301,27 @@ pub(crate) fn raise_loopback(socket: BorrowedFd<'_>) -> io::Result<()> {
     check(result.into())
 }
 
+/// Closes every descriptor from 3 on but these.
+///
+/// For a process that was forked off, needs nothing else of its parent's, and ends
+/// without dropping what it has of it.
+pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let number = |kept: &BorrowedFd<'_>| kept.as_raw_fd().unsigned_abs();
+    let mut kept: Vec<u32> = kept.iter().map(number).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for next in kept.into_iter().chain([u32::MAX]) {
+        if first < next {
+            // SAFETY: no memory is involved. Owners of these descriptors are the
+            // parent's values, which this process neither uses nor drops.
+            let result = unsafe { libc::close_range(first, next - 1, 0) };
+            check(result.into())?;
+        }
+        first = first.max(next.saturating_add(1));
+    }
+    Ok(())
+}
+
 /// The network namespace in which a socket was made.
 pub(crate) fn network_namespace(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     /// `SIOCGSKNS`, linux/sockios.h.

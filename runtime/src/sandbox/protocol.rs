@@ -5,7 +5,7 @@
 //! the messages need no versions.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use lambent_images::{Attachment, RootMount};
@@ -119,6 +119,18 @@ impl Streams {
                 output,
                 error,
             } => vec![input, output, error],
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Function { log, extension_log } => vec![log.as_fd(), extension_log.as_fd()],
+            Self::Shell {
+                input,
+                output,
+                error,
+            } => vec![input.as_fd(), output.as_fd(), error.as_fd()],
         }
     }
 

@@ -100,6 +100,11 @@ fn start(
         return Err(StartError::Killed);
     }
     leave_service(assignment.service).map_err(step("let go of the service's socket"))?;
+    // Each environment has several in the launcher, and a container's first process has
+    // 1,024 in all.
+    let mut kept = assignment.streams.descriptors();
+    kept.extend([launcher.as_fd(), assignment.control.as_fd()]);
+    sys::close_all_but(&kept).map_err(step("close the descriptors of others"))?;
     sys::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET)
         .map_err(step("create a mount and a network namespace"))?;
     rustix::mount::mount_change(
