@@ -86,8 +86,7 @@ struct Launcher {
 }
 
 /// What an environment begins.
-type Begin =
-    fn(&mut Environment, &Host<'_>, &StartRequest, Streams, &mut OwnedFd) -> Result<(), StartError>;
+type Begin = fn(&mut Environment, &Host<'_>, &StartRequest, Streams) -> Result<(), StartError>;
 
 /// Which descriptor [`Launcher::wait`] woke up for.
 enum Ready {
@@ -226,7 +225,7 @@ impl Launcher {
             cpus: &self.cpus,
             seccomp: &self.seccomp,
         };
-        begin(environment, &host, request, streams, &mut self.control)
+        begin(environment, &host, request, streams)
     }
 
     /// A worker has reported, or has ended without a word.

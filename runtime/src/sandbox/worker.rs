@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -14,7 +14,6 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::io::DupFlags;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
@@ -46,8 +45,6 @@ pub(super) struct Host<'a> {
 pub(super) struct Assignment<'a> {
     /// Who has forked it.
     pub(super) launcher: Pid,
-    /// The launcher's end of its socket to the service, which a worker has no use for.
-    pub(super) service: &'a mut OwnedFd,
     pub(super) host: &'a Host<'a>,
     pub(super) request: &'a StartRequest,
     /// Absolute path below the root of each cgroup hierarchy.
@@ -99,12 +96,9 @@ fn start(
     if rustix::process::getppid() != Some(assignment.launcher) {
         return Err(StartError::Killed);
     }
-    leave_service(assignment.service).map_err(step("let go of the service's socket"))?;
-    // Each environment has several in the launcher, and a container's first process has
-    // 1,024 in all.
     let mut kept = assignment.streams.descriptors();
     kept.extend([launcher.as_fd(), assignment.control.as_fd()]);
-    sys::close_all_but(&kept).map_err(step("close the descriptors of others"))?;
+    close_others(&kept).map_err(step("close the descriptors of others"))?;
     sys::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET)
         .map_err(step("create a mount and a network namespace"))?;
     rustix::mount::mount_change(
@@ -237,13 +231,14 @@ fn start(
     Ok((started, listener, tmp))
 }
 
-/// Closes the launcher's socket to the service in this process, and so in all that it
-/// starts: the service has to see the launcher's end as that of the socket, also if a
-/// container's first process outlives it by a moment.
-fn leave_service(socket: &mut OwnedFd) -> io::Result<()> {
-    let null = open_null()?;
-    rustix::stdio::dup2_stdin(&null)?;
-    Ok(rustix::io::dup3(&null, socket, DupFlags::CLOEXEC)?)
+/// Closes what is the launcher's and other environments' in this process, and so in all
+/// that it starts. The service has to see the launcher's end as that of their socket,
+/// which is standard input too, also if a container's first process outlives it by a
+/// moment; and that process has 1,024 descriptors in all, of which each environment
+/// would take several.
+fn close_others(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    rustix::stdio::dup2_stdin(open_null()?)?;
+    sys::close_all_but(kept)
 }
 
 fn open_null() -> io::Result<OwnedFd> {

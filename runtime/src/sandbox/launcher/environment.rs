@@ -73,9 +73,8 @@ impl Environment {
         host: &Host<'_>,
         request: &StartRequest,
         streams: Streams,
-        service: &mut OwnedFd,
     ) -> Result<(), StartError> {
-        self.fork_worker(host, request, streams, service, true)
+        self.fork_worker(host, request, streams, true)
     }
 
     /// Starts the environment's processes: by the worker that has everything ready, or
@@ -85,12 +84,11 @@ impl Environment {
         host: &Host<'_>,
         request: &StartRequest,
         streams: Streams,
-        service: &mut OwnedFd,
     ) -> Result<(), StartError> {
         if self.let_go(host.hierarchies) {
             return Ok(());
         }
-        self.fork_worker(host, request, streams, service, false)
+        self.fork_worker(host, request, streams, false)
     }
 
     /// Lets the worker go that waits, if there is one. One that has failed is forgotten,
@@ -118,7 +116,6 @@ impl Environment {
         host: &Host<'_>,
         request: &StartRequest,
         streams: Streams,
-        service: &mut OwnedFd,
         held: bool,
     ) -> Result<(), StartError> {
         if self.worker.is_some() || self.init.is_some() || self.removing {
@@ -148,7 +145,6 @@ impl Environment {
                 worker::run(
                     Assignment {
                         launcher,
-                        service,
                         host,
                         request,
                         cgroup: &self.cgroup,
