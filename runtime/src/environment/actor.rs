@@ -135,12 +135,7 @@ pub(super) async fn run(
         }
     }
     actor.runtime = None;
-    actor.sandbox.remove();
-    while let Some(event) = events.recv().await {
-        if matches!(event, SandboxEvent::Removed) {
-            break;
-        }
-    }
+    actor.sandbox.remove(&mut events).await;
 }
 
 /// Waits until the service ends, or is gone.

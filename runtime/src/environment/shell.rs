@@ -2,22 +2,13 @@
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::by_hand::{ByHand, Events};
 use crate::api;
 use crate::model::ExitStatus;
-use crate::sandbox::client::{Launcher, Sandbox, SandboxEvent};
+use crate::sandbox::client::{Launcher, SandboxEvent};
 use crate::sandbox::{Process, SandboxSpec, StartError, Streams};
-
-/// The Runtime API's server, while it serves.
-struct Server(JoinHandle<()>);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 /// Runs what `spec` says until it ends, and removes its environment. `say` is told what
 /// becomes of events.
@@ -36,7 +27,8 @@ pub(crate) async fn run_shell(
     let (sandbox, mut happened) = launcher.sandbox();
     sandbox.start(spec, streams);
     let ended = until_it_ends(&mut happened, events, say).await;
-    remove(&sandbox, &mut happened).await;
+    // Whatever the shell has left running goes too.
+    sandbox.remove(&mut happened).await;
     ended
 }
 
@@ -48,20 +40,20 @@ async fn until_it_ends(
     let lost = || StartError::Host("the launcher is gone".to_owned());
     let (sender, mut calls) = mpsc::channel(16);
     let mut api = ByHand::new(events);
-    let mut server = None;
+    // Ends with this function.
+    let mut server = JoinSet::new();
     loop {
         tokio::select! {
             event = happened.recv() => match event {
                 Some(SandboxEvent::Started { listener, .. }) => {
                     let listener = TcpListener::from_std(listener.into())
                         .map_err(|error| StartError::Host(format!("the Runtime API: {error}")))?;
-                    server = Some(Server(tokio::spawn(api::serve(listener, sender.clone()))));
+                    server.spawn(api::serve(listener, sender.clone()));
                 }
                 Some(SandboxEvent::StartFailed(error) | SandboxEvent::RuntimeFailed(error)) => {
                     return Err(error);
                 }
                 Some(SandboxEvent::Ended(Process::Runtime, status) | SandboxEvent::Exited(status)) => {
-                    drop(server);
                     return Ok(status);
                 }
                 Some(
@@ -76,16 +68,6 @@ async fn until_it_ends(
                     say(&news);
                 }
             }
-        }
-    }
-}
-
-/// Whatever the shell has left running goes too.
-async fn remove(sandbox: &Sandbox, happened: &mut mpsc::UnboundedReceiver<SandboxEvent>) {
-    sandbox.remove();
-    while let Some(event) = happened.recv().await {
-        if matches!(event, SandboxEvent::Removed) {
-            return;
         }
     }
 }

@@ -228,10 +228,16 @@ impl Sandbox {
         self.request(Request::Kill { environment }, vec![]);
     }
 
-    /// Removes everything. `Removed` follows.
-    pub(crate) fn remove(&self) {
+    /// Removes everything, and waits until nothing is left. What else happens
+    /// meanwhile, as `events` say, is of no interest any more.
+    pub(crate) async fn remove(&self, events: &mut mpsc::UnboundedReceiver<SandboxEvent>) {
         let environment = self.id;
         self.request(Request::Remove { environment }, vec![]);
+        while let Some(event) = events.recv().await {
+            if matches!(event, SandboxEvent::Removed) {
+                return;
+            }
+        }
     }
 
     /// The cgroups of a started runtime.
