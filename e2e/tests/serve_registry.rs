@@ -1,8 +1,6 @@
 //! Images in a registry, followed while a service runs: those of functions, and those
 //! of runtimes.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 #[path = "../../images/tests/support/registry.rs"]
 mod registry;
 
@@ -21,16 +19,7 @@ use self::registry::Registry;
 /// Writes an image of the demo function that is another one for each mark.
 fn image(directory: &Path, mark: &str) -> PathBuf {
     let path = directory.join("image.tar");
-    ImageBuilder::new(Platform::host())
-        .entrypoint(["/var/task/bootstrap"])
-        .env("MARK", mark)
-        .layer(LayerBuilder::new().directory("var/task", 0o755).file_from(
-            "var/task/bootstrap",
-            0o755,
-            fixtures::demo_function(),
-        ))
-        .write_oci_archive(&path, "latest")
-        .unwrap();
+    fixtures::write_marked_demo(&path, mark);
     path
 }
 

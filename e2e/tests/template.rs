@@ -9,8 +9,6 @@ use std::path::Path;
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
 use lambent_e2e::{Lambent, boto3, fixtures, privileged};
-use lambent_images::Platform;
-use lambent_images::writer::{ImageBuilder, LayerBuilder};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -96,16 +94,7 @@ fn client(served: &Served, code: &str) -> Value {
 /// An image of the demo function that is another one for each mark.
 fn write_image(path: &Path, mark: &str) {
     let part = path.with_extension("part");
-    ImageBuilder::new(Platform::host())
-        .entrypoint(["/var/task/bootstrap"])
-        .env("MARK", mark)
-        .layer(LayerBuilder::new().directory("var/task", 0o755).file_from(
-            "var/task/bootstrap",
-            0o755,
-            fixtures::demo_function(),
-        ))
-        .write_oci_archive(&part, "latest")
-        .unwrap();
+    fixtures::write_marked_demo(&part, mark);
     fs::rename(part, path).unwrap();
 }
 
