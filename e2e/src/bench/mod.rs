@@ -167,7 +167,10 @@ fn load() -> Result<f64, Error> {
 fn require_space(directory: &Path, workload: Workload) -> Result<(), Error> {
     let status = rustix::fs::statvfs(directory)?;
     let free = status.f_bavail * status.f_frsize;
-    if free < workload.space() {
+    // Of an earlier run: the archive and the directory that it was made of.
+    let archive = directory.join(workload.name()).join("image.tar");
+    let there = fs::metadata(archive).map_or(0, |archive| 2 * archive.len());
+    if free + there < workload.space() {
         return Err(format!(
             "the workload {} needs {} GB below {} and {} GB are free",
             workload.name(),
