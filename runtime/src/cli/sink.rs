@@ -42,7 +42,7 @@ enum Thread {
     /// Nothing, until it is woken.
     #[default]
     Asleep,
-    /// It has written, and will look again by itself.
+    /// It has written or is being woken, and will look again by itself.
     Gathering,
     /// It has taken bytes and is writing them.
     Writing,
@@ -88,6 +88,10 @@ impl StandardError {
     fn write(&self, bytes: &[u8]) {
         let mut waiting = self.shared.lock();
         let asleep = waiting.thread == Thread::Asleep;
+        if asleep {
+            // Others need not wake it too, until it is up.
+            waiting.thread = Thread::Gathering;
+        }
         waiting.bytes.extend_from_slice(bytes);
         drop(waiting);
         if asleep {
