@@ -19,6 +19,8 @@ pub(super) struct Meter {
     tmp: Tmp,
     oom_kills: u64,
     cpu_baseline: CpuUsage,
+    /// What had been used when the last count ended.
+    cpu_counted: Option<CpuUsage>,
     /// A file of `/tmp` has been mapped.
     maps_tmp: bool,
 }
@@ -58,6 +60,7 @@ impl Meter {
             tmp,
             oom_kills,
             cpu_baseline: CpuUsage::default(),
+            cpu_counted: None,
             maps_tmp: false,
         }
     }
@@ -149,14 +152,22 @@ impl Meter {
             .is_ok_and(|kills| kills > self.oom_kills)
     }
 
-    /// CPU counts from here.
+    /// CPU counts from here, or from the end of the last count if hardly anything can
+    /// have run since then.
     pub(super) fn reset_cpu(&mut self) {
-        self.cpu_baseline = self.cpu();
+        self.cpu_baseline = self.cpu_counted.take().unwrap_or_else(|| self.cpu());
     }
 
-    /// CPU used and throttled since [`Meter::reset_cpu`].
-    pub(super) fn cpu_since(&self) -> CpuUsage {
-        self.cpu().since(self.cpu_baseline)
+    /// CPU used and throttled since [`Meter::reset_cpu`]; the count ends.
+    pub(super) fn count_cpu(&mut self) -> CpuUsage {
+        let used = self.cpu();
+        self.cpu_counted = Some(used);
+        used.since(self.cpu_baseline)
+    }
+
+    /// Much may run until the next count.
+    pub(super) fn forget_count(&mut self) {
+        self.cpu_counted = None;
     }
 
     fn cpu(&self) -> CpuUsage {

@@ -19,15 +19,19 @@ impl Actor {
     pub(super) fn set_frozen(&mut self, frozen: bool) {
         let pace = if frozen { Pace::Frozen } else { Pace::Running };
         self.subscribers.set_pace(pace);
-        let Some(runtime) = &self.runtime else { return };
+        let Some(runtime) = &mut self.runtime else {
+            return;
+        };
         let begun = Instant::now();
         match runtime.meter.cgroup().set_frozen(frozen) {
             Ok(true) => {
                 let duration = begun.elapsed();
                 self.emit(&telemetry::Event::Freezer { frozen, duration });
             }
-            Ok(false) => {}
+            // Here it may go on.
+            Ok(false) => runtime.meter.forget_count(),
             Err(error) => {
+                runtime.meter.forget_count();
                 self.warn_once(format!("the environment could not be frozen: {error}"));
             }
         }

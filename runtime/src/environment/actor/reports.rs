@@ -158,9 +158,9 @@ impl Actor {
             .unwrap_or_default();
         let (cpu, tmp_used) = self
             .runtime
-            .as_ref()
+            .as_mut()
             .map_or_else(Default::default, |runtime| {
-                (runtime.meter.cpu_since(), runtime.meter.tmp().used())
+                (runtime.meter.count_cpu(), runtime.meter.tmp().used())
             });
         let report = Report {
             duration: if status == Status::Timeout {
