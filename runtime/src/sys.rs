@@ -77,6 +77,9 @@ fn close_except(mut first: u32, kept: [BorrowedFd<'_>; 2]) {
     }
 }
 
+/// The size of what a descriptor for signals has for one.
+pub(crate) const SIGNAL_BYTES: usize = 128;
+
 /// Blocks SIGCHLD, and returns a descriptor that is readable when a child has ended.
 pub(crate) fn child_signals() -> io::Result<OwnedFd> {
     const SIGNAL_SET_BYTES: libc::size_t = 8;
@@ -105,6 +108,22 @@ pub(crate) fn child_signals() -> io::Result<OwnedFd> {
     let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made it, for us.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A child that has ended, if there is one. Until it is reaped its pid and its process
+/// group mean it.
+pub(crate) fn ended_child() -> io::Result<Option<Pid>> {
+    // SAFETY: all zeros are a value of it, and what the kernel leaves if there is none.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes one `siginfo_t`, which lives across the call.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
+    match check(result.into()) {
+        // SAFETY: for a child's end the kernel has set this member, or left it 0.
+        Ok(()) => Ok(Pid::from_raw(unsafe { info.si_pid() })),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether `close_range` may be called: closes none.
