@@ -219,7 +219,7 @@ fn privileged_a_script_of_the_program_itself_reaches_nothing() {
         &json!({}),
         &["--entrypoint", "/evil"],
     );
-    assert_eq!(run.status, 1, "{run:?}");
+    assert_eq!(run.status, 3, "{run:?}");
     assert!(!run.stdout.contains(program.to_str().unwrap()), "{run:?}");
     assert!(
         fs::read(&program).unwrap() == before,
@@ -243,7 +243,7 @@ fn privileged_a_working_directory_is_inside_of_the_root() {
     let links = ["/proc/self/cwd", "/proc/1/cwd", "/proc/1/root", "/out"].map(str::to_owned);
     for workdir in descriptors.chain(links) {
         let run = lambent.invoke(&image, &json!({}), &["--workdir", &workdir]);
-        assert_eq!(run.status, 1, "{workdir}: {run:?}");
+        assert_eq!(run.status, 3, "{workdir}: {run:?}");
         let kind = run.result()["payload"]["errorType"].clone();
         assert_eq!(kind, "Runtime.InvalidWorkingDir", "{workdir}: {run:?}");
     }
