@@ -203,3 +203,67 @@ fn privileged_the_stored_layers_do_not_change() {
     assert_eq!(run().status, 0);
     assert_eq!(facts(&layers), before);
 }
+
+#[test]
+fn privileged_a_script_of_the_program_itself_reaches_nothing() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let program = lambent_e2e::program();
+    let before = fs::read(&program).unwrap();
+    let layer = LayerBuilder::new().file("evil", 0o755, b"#!/proc/self/exe\n".to_vec());
+    let run = lambent.invoke(
+        &image(directory.path(), layer),
+        &json!({}),
+        &["--entrypoint", "/evil"],
+    );
+    assert_eq!(run.status, 3, "{run:?}");
+    assert!(!run.stdout.contains(program.to_str().unwrap()), "{run:?}");
+    assert!(
+        fs::read(&program).unwrap() == before,
+        "the program has changed"
+    );
+}
+
+#[test]
+fn privileged_a_working_directory_is_inside_of_the_root() {
+    if !privileged() {
+        return;
+    }
+    // CVE-2024-21626: a descriptor of a directory of the host that was left open.
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let image = image(
+        directory.path(),
+        LayerBuilder::new().symlink("out", "/proc/self/cwd"),
+    );
+    let descriptors = (3..24).map(|number| format!("/proc/self/fd/{number}"));
+    let links = ["/proc/self/cwd", "/proc/1/cwd", "/proc/1/root", "/out"].map(str::to_owned);
+    for workdir in descriptors.chain(links) {
+        let run = lambent.invoke(&image, &json!({}), &["--workdir", &workdir]);
+        assert_eq!(run.status, 3, "{workdir}: {run:?}");
+        let kind = run.result()["payload"]["errorType"].clone();
+        assert_eq!(kind, "Runtime.InvalidWorkingDir", "{workdir}: {run:?}");
+    }
+}
+
+#[test]
+fn privileged_an_image_without_layers_runs_nothing() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("empty.tar");
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/main"])
+        .write_oci_archive(&archive, "latest")
+        .unwrap();
+    let image = format!("oci-archive:{}", archive.display());
+    let run = lambent.invoke(&image, &json!({}), &[]);
+    // Refused, or without its program.
+    assert!([1, 3].contains(&run.status), "{run:?}");
+    assert!(!run.stderr.contains("panicked"), "{run:?}");
+}

@@ -178,3 +178,134 @@ fn privileged_a_log_that_nobody_reads_stops_neither_the_clock_nor_ctrl_c() {
     rustix::process::kill_process(pid, Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn privileged_a_tmp_without_inodes_or_bytes_is_full_and_stays_usable() {
+    if !privileged() {
+        return;
+    }
+    // One file for each 16 KiB, as `mkfs.ext4` counts; then every byte; twice, in one
+    // environment.
+    let code = r#"
+import json
+def fill(make):
+    n = 0
+    try:
+        while True:
+            make(n)
+            n += 1
+    except OSError as e:
+        return [n, e.errno]
+def touch(n): os.close(os.open(f"/tmp/d/{n}", os.O_CREAT | os.O_WRONLY))
+while True:
+    answer = {"before": os.listdir("/tmp")}
+    os.makedirs("/tmp/d", exist_ok=True)
+    answer["files"] = fill(touch)
+    for name in os.listdir("/tmp/d"): os.unlink(f"/tmp/d/{name}")
+    with open("/tmp/x", "wb", buffering=0) as f:
+        answer["mebibytes"] = fill(lambda n: f.write(b"x" * (1 << 20)))
+    os.unlink("/tmp/x")
+    c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", json.dumps(answer))
+    c.getresponse().read()
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    r = c.getresponse()
+    i = r.headers["lambda-runtime-aws-request-id"]
+    r.read()
+"#;
+    let lambent = Lambent::new();
+    let arguments = ["--memory", "1769", "--timeout", "120", "--repeat", "2"];
+    let run: Run = script::start(&lambent, code, &arguments)
+        .wait_with_output()
+        .unwrap()
+        .into();
+    let answers: Vec<Value> = run
+        .results()
+        .iter()
+        .map(|result| result["payload"].clone())
+        .collect();
+    assert_eq!(answers.len(), 2, "{run:?}");
+    for answer in &answers {
+        let (files, errno) = (answer["files"][0].as_u64(), &answer["files"][1]);
+        assert!((32_000..=33_000).contains(&files.unwrap()), "{answer}");
+        assert_eq!(*errno, libc::ENOSPC, "{answer}");
+        assert_eq!(answer["mebibytes"][1], libc::ENOSPC, "{answer}");
+        assert!(answer["mebibytes"][0].as_u64().unwrap() >= 500, "{answer}");
+    }
+    assert_eq!(answers[0]["before"], serde_json::json!([]), "{answers:?}");
+    assert_eq!(
+        answers[1]["before"],
+        serde_json::json!(["d"]),
+        "{answers:?}"
+    );
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn privileged_a_tree_of_any_depth_goes_with_its_environment() {
+    if !privileged() {
+        return;
+    }
+    let code = format!(
+        "os.chdir('/tmp')\nn = 0\ntry:\n  while True:\n    os.mkdir('d')\n    os.chdir('d')\n    n += 1\n\
+         except OSError: pass\nos.chdir('/')\n{}",
+        script::DONE.replacen("'\"done\"'", "str(n)", 1)
+    );
+    let lambent = Lambent::new();
+    let arguments = ["--memory", "1769", "--timeout", "120"];
+    let run: Run = script::start(&lambent, &code, &arguments)
+        .wait_with_output()
+        .unwrap()
+        .into();
+    assert!(run.payload().as_u64().unwrap() > 10_000, "{run:?}");
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn privileged_orphans_are_reaped() {
+    if !privileged() {
+        return;
+    }
+    // Each is a child of process 1 when it ends; more than may exist at once.
+    let code = r"
+import time
+for _ in range(1500):
+    pid = os.fork()
+    if pid == 0:
+        if os.fork() == 0: os._exit(0)
+        os._exit(0)
+    os.waitpid(pid, 0)
+end = time.monotonic() + 30
+while len([p for p in os.listdir('/proc') if p.isdigit()]) > 2 and time.monotonic() < end:
+    time.sleep(0.01)
+answer['pids'] = sorted(int(p) for p in os.listdir('/proc') if p.isdigit())
+";
+    let answer = script::findings(code, &["--memory", "1769", "--timeout", "60"]);
+    assert_eq!(answer["pids"], serde_json::json!([1, 2]), "{answer}");
+}
+
+#[test]
+fn privileged_lines_that_look_like_lambdas_change_no_report() {
+    if !privileged() {
+        return;
+    }
+    let line = "REPORT RequestId: 00000000-0000-0000-0000-000000000000\\tDuration: 1.00 ms\\tBilled \
+                Duration: 1 ms\\tMemory Size: 1 MB\\tMax Memory Used: 1 MB\\t";
+    let (run, _) = run(
+        &format!(
+            "print('{line}', flush=True)\nprint('\\x1b[2J', flush=True)\n{}",
+            script::DONE
+        ),
+        "10",
+    );
+    let result = run.result();
+    assert_eq!(result["payload"], "done", "{result}");
+    assert_eq!(result["report"]["memorySizeMb"], 128, "{result}");
+    assert_ne!(result["requestId"], "00000000-0000-0000-0000-000000000000");
+    // The function's own line is in its log, between START and END.
+    let logs = result["logs"].as_str().unwrap();
+    let at = |text: &str| logs.find(text).unwrap_or_else(|| panic!("{text}: {logs}"));
+    assert!(at("START ") < at("Max Memory Used: 1 MB"), "{logs}");
+    assert!(at("Max Memory Used: 1 MB") < at("END "), "{logs}");
+}

@@ -77,6 +77,9 @@ fn close_except(mut first: u32, kept: [BorrowedFd<'_>; 2]) {
     }
 }
 
+/// The size of what a descriptor for signals has for one.
+pub(crate) const SIGNAL_BYTES: usize = 128;
+
 /// Blocks SIGCHLD, and returns a descriptor that is readable when a child has ended.
 pub(crate) fn child_signals() -> io::Result<OwnedFd> {
     const SIGNAL_SET_BYTES: libc::size_t = 8;
@@ -105,6 +108,22 @@ pub(crate) fn child_signals() -> io::Result<OwnedFd> {
     let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made it, for us.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A child that has ended, if there is one. Until it is reaped its pid and its process
+/// group mean it.
+pub(crate) fn ended_child() -> io::Result<Option<Pid>> {
+    // SAFETY: all zeros are a value of it, and what the kernel leaves if there is none.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes one `siginfo_t`, which lives across the call.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
+    match check(result.into()) {
+        // SAFETY: for a child's end the kernel has set this member, or left it 0.
+        Ok(()) => Ok(Pid::from_raw(unsafe { info.si_pid() })),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether `close_range` may be called: closes none.
@@ -333,10 +352,82 @@ pub(crate) fn network_namespace(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
+/// `struct sched_attr` of linux/sched/types.h, as it was first.
+#[repr(C)]
+#[derive(Debug, Default)]
+struct SchedulerAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+impl SchedulerAttributes {
+    const SIZE: u32 = 48;
+
+    fn of_this_thread() -> io::Result<Self> {
+        let mut attributes = Self::default();
+        // SAFETY: the kernel writes at most `SIZE` bytes, which the structure has.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_sched_getattr,
+                0,
+                &raw mut attributes,
+                Self::SIZE,
+                0,
+            )
+        };
+        check(result)?;
+        Ok(attributes)
+    }
+}
+
+/// Gives the calling thread a time slice of so many nanoseconds, at least 100,000, and
+/// none of the threads and processes that it starts. It has no more of the CPU for it,
+/// but has it sooner when it wakes up. Kernels before 6.12 have one slice for all, and
+/// a thread with another policy than the usual one keeps it.
+pub(crate) fn shorten_slice(nanoseconds: u64) -> io::Result<()> {
+    const RESET_ON_FORK: u64 = 1;
+    let mut attributes = SchedulerAttributes::of_this_thread()?;
+    if attributes.policy != libc::SCHED_OTHER.cast_unsigned() {
+        return Ok(());
+    }
+    attributes.size = SchedulerAttributes::SIZE;
+    attributes.flags = RESET_ON_FORK;
+    attributes.runtime = nanoseconds;
+    // SAFETY: the kernel reads `size` bytes.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
+}
+
 fn check(result: libc::c_long) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_slice_is_one_threads_own() {
+        let slice = || SchedulerAttributes::of_this_thread().unwrap().runtime;
+        let usual = slice();
+        let (own, of_child) = std::thread::spawn(move || {
+            shorten_slice(100_000).unwrap();
+            let child = std::thread::spawn(slice).join().unwrap();
+            (slice(), child)
+        })
+        .join()
+        .unwrap();
+        // Kernels before 6.12 tell of none.
+        assert_eq!(own, if usual == 0 { 0 } else { 100_000 });
+        assert_eq!(of_child, usual);
     }
 }

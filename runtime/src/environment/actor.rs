@@ -65,7 +65,7 @@ pub(super) async fn run(
         calls: calls_sender,
         life: Lifecycle::default(),
         has_processes: false,
-        prepared: false,
+        failed_starts: 0,
         freeze_due: false,
         runtime: None,
         generation: 0,
@@ -179,8 +179,8 @@ struct Actor {
     life: Lifecycle,
     /// The sandbox was started, and its end is not yet known.
     has_processes: bool,
-    /// Everything was made ready for the first start, which has not begun to work.
-    prepared: bool,
+    /// Failures of the start that is being tried.
+    failed_starts: u32,
     /// It is to be frozen, unless another invocation comes first.
     freeze_due: bool,
     runtime: Option<Runtime>,

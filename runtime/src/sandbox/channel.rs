@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -109,6 +110,17 @@ pub(crate) fn receive<M: DeserializeOwned>(
     Ok(Some((message, descriptors)))
 }
 
+/// Whether nobody has the other side any more. What was sent may still be there.
+pub(crate) fn is_closed(socket: BorrowedFd<'_>) -> bool {
+    let mut poll = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let found = rustix::io::retry_on_intr(|| rustix::event::poll(&mut poll, Some(&now)));
+    found.is_ok() && poll[0].revents().contains(PollFlags::HUP)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -134,7 +146,9 @@ mod tests {
         assert_eq!(text, "through the pipe");
         let (message, descriptors) = receive::<String>(&right).unwrap().unwrap();
         assert_eq!((message.as_str(), descriptors.len()), ("second", 0));
+        assert!(!is_closed(right.as_fd()));
         drop(left);
+        assert!(is_closed(right.as_fd()));
         assert!(receive::<String>(&right).unwrap().is_none());
     }
 

@@ -62,9 +62,16 @@ impl Executor for FunctionExecutor {
     /// The earliest point in init that is ours: after this, init does not
     /// outlive the launcher, whatever it waits for.
     fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
-            ExecutorValidationError::ArgValidationError(format!("parent death signal: {error}"))
-        })
+        let fail = |text| Err(ExecutorValidationError::ArgValidationError(text));
+        if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+            return fail(format!("parent death signal: {error}"));
+        }
+        // Of a death before that nobody signals. The parent has another pid namespace, and
+        // so no number here; but the other end of this socket is its own alone.
+        if channel::is_closed(self.control.as_fd()) {
+            return fail("the launcher is gone".to_owned());
+        }
+        Ok(())
     }
 
     /// The environment goes to `execve` as it is; this process keeps its own.

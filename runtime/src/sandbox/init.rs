@@ -168,7 +168,7 @@ impl Init {
             }
             if !wanted[1].revents().is_empty() {
                 // One read takes all that is pending of one signal.
-                let _ = rustix::io::read(ended, &mut [0; SIGNAL_BYTES]);
+                let _ = rustix::io::read(ended, &mut [0; sys::SIGNAL_BYTES]);
             }
             if !wanted[0].revents().is_empty() {
                 match channel::receive::<InitCommand>(control) {
@@ -234,9 +234,6 @@ impl Init {
         }
     }
 }
-
-/// The size of what a descriptor for signals has for one.
-const SIGNAL_BYTES: usize = 128;
 
 fn start_extension(
     path: PathBuf,

@@ -30,9 +30,11 @@ use super::protocol::{
     EnvironmentId, Hello, InitReport, Notice, Request, StartError, StartRequest, Streams,
 };
 use super::seccomp;
+use super::stragglers;
 use super::user_namespace;
 use super::worker::Host;
 use crate::model::ExitStatus;
+use crate::sys;
 
 /// How long the launcher tries to remove everything after its service is gone.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(10);
@@ -61,6 +63,7 @@ pub fn run(control: OwnedFd) -> io::Result<()> {
     let hierarchies = Hierarchies::discover()?;
     let mut launcher = Launcher {
         control,
+        ended: sys::child_signals()?,
         hello,
         cpus: HostCpus::discover(&hierarchies)?,
         hierarchies,
@@ -75,6 +78,8 @@ pub fn run(control: OwnedFd) -> io::Result<()> {
 
 struct Launcher {
     control: OwnedFd,
+    /// Readable when a child has ended.
+    ended: OwnedFd,
     hello: Hello,
     hierarchies: Hierarchies,
     cpus: HostCpus,
@@ -119,7 +124,7 @@ impl Launcher {
 
     /// Waits for something to do. With `control` unset, only for children.
     fn wait(&self, control: bool) -> io::Result<Vec<Ready>> {
-        let mut sources: Vec<(Ready, BorrowedFd<'_>)> = vec![];
+        let mut sources: Vec<(Ready, BorrowedFd<'_>)> = vec![(Ready::Child, self.ended.as_fd())];
         if control {
             sources.push((Ready::Control, self.control.as_fd()));
         }
@@ -132,7 +137,6 @@ impl Launcher {
             }
             let deaths = environment.processes().deaths();
             sources.extend(deaths.map(|process| (Ready::Process(*id), process)));
-            sources.extend(environment.children().map(|child| (Ready::Child, child)));
         }
         let removing = self.environments.values().any(Environment::is_removing);
         let timeout = (removing || !control).then(|| Timespec {
@@ -233,7 +237,10 @@ impl Launcher {
         let Some(environment) = self.environments.get_mut(&id) else {
             return Ok(());
         };
-        match environment.take_report(&self.hierarchies) {
+        let Some(report) = environment.take_report(&self.hierarchies, &self.unclaimed) else {
+            return Ok(());
+        };
+        match report {
             Ok((started, descriptors)) => {
                 let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
                 let without_extensions = started.extensions.is_empty();
@@ -308,6 +315,7 @@ impl Launcher {
     /// Reaps what has ended, tells the service, and removes what can go.
     fn settle(&mut self) -> io::Result<()> {
         self.reap()?;
+        self.bury_workers()?;
         let ended = |(id, environment): (&EnvironmentId, &Environment)| {
             environment.has_ended(&self.unclaimed).then_some(*id)
         };
@@ -346,6 +354,26 @@ impl Launcher {
         Ok(())
     }
 
+    /// Reads the last reports of workers that have ended. Of one that was killed there is
+    /// none.
+    fn bury_workers(&mut self) -> io::Result<()> {
+        let lost = |(id, environment): (&EnvironmentId, &Environment)| {
+            environment.has_lost_worker(&self.unclaimed).then_some(*id)
+        };
+        let lost: Vec<_> = self.environments.iter().filter_map(lost).collect();
+        for id in lost {
+            let environment = self.environments.get_mut(&id);
+            if !environment.is_some_and(|environment| environment.forget_lost(&self.hierarchies)) {
+                self.read_report(id)?;
+            }
+            if self.hierarchies.is_empty() {
+                let known = self.environments.values().flat_map(Environment::children);
+                stragglers::kill_orphans(&known.collect::<Vec<_>>());
+            }
+        }
+        Ok(())
+    }
+
     /// Whether an init that has ended has said something that nobody has read.
     fn has_last_words(&self, id: EnvironmentId) -> bool {
         let environment = self.environments.get(&id);
@@ -353,17 +381,25 @@ impl Launcher {
     }
 
     fn reap(&mut self) -> io::Result<()> {
-        loop {
-            match rustix::process::wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => {
-                    self.unclaimed
-                        .insert(Pid::as_raw(Some(pid)), ExitStatus::from_wait(status));
+        // One read takes all that is pending of one signal.
+        let _ = rustix::io::read(&self.ended, &mut [0; sys::SIGNAL_BYTES]);
+        while let Some(pid) = sys::ended_child()? {
+            let group = rustix::process::getpgid(Some(pid));
+            let Some((_, status)) = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG)?
+            else {
+                return Ok(());
+            };
+            let status = ExitStatus::from_wait(status);
+            let pid = Pid::as_raw(Some(pid));
+            if let (ExitStatus::Signal(_), Ok(group)) = (status, group) {
+                let group = Pid::as_raw(Some(group));
+                for environment in self.environments.values() {
+                    environment.was_killed(pid, group);
                 }
-                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
             }
+            self.unclaimed.insert(pid, status);
         }
+        Ok(())
     }
 
     /// Tells the service. If it is gone, the next turn of the loop finds out.

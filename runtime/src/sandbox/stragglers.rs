@@ -70,18 +70,38 @@ impl Stragglers {
     }
 
     fn found(&self) -> impl Iterator<Item = Pid> {
-        let launcher = self.launcher;
-        let children = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children"));
-        children
-            .unwrap_or_default()
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
+        children(self.launcher)
             .filter(|pid| *pid != self.worker)
             .filter(|pid| network(*pid).is_ok_and(|network| network == self.network))
             .filter_map(Pid::from_raw)
             .collect::<Vec<_>>()
             .into_iter()
     }
+}
+
+/// Kills what workers that are dead have left with this process, the launcher: children
+/// of which it does not know, and that no living worker shares its network with.
+pub(super) fn kill_orphans(known: &[i32]) {
+    let launcher = std::process::id().cast_signed();
+    let living: Vec<_> = known.iter().filter_map(|pid| network(*pid).ok()).collect();
+    children(launcher)
+        .filter(|pid| !known.contains(pid))
+        .filter(|pid| network(*pid).is_ok_and(|network| !living.contains(&network)))
+        .filter_map(Pid::from_raw)
+        .for_each(|pid| {
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        });
+}
+
+fn children(process: i32) -> impl Iterator<Item = i32> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.unwrap_or_default();
+    let pids: Vec<i32> = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect();
+    pids.into_iter()
 }
 
 fn network(pid: i32) -> io::Result<PathBuf> {

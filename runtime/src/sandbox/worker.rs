@@ -96,6 +96,11 @@ fn start(
     if rustix::process::getppid() != Some(assignment.launcher) {
         return Err(StartError::Killed);
     }
+    // What libcontainer makes on the way to a container belongs to this group: if it is
+    // killed, the launcher sees whose it was.
+    rustix::process::setpgid(None, None)
+        .map_err(io::Error::from)
+        .map_err(step("lead a process group"))?;
     let mut kept = assignment.streams.descriptors();
     kept.extend([launcher.as_fd(), assignment.control.as_fd()]);
     close_others(&kept).map_err(step("close the descriptors of others"))?;

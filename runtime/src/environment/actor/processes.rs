@@ -20,6 +20,9 @@ use crate::sandbox::client::SandboxEvent;
 use crate::sandbox::{Network, Process, StartError, Started, StorageKind, Streams};
 use crate::telemetry;
 
+/// How often a start is tried before the host has failed.
+const START_ATTEMPTS: u32 = 3;
+
 impl Actor {
     pub(super) fn start_sandbox(&mut self) {
         if let Phase::Init(kind) = *self.life.phase() {
@@ -50,7 +53,6 @@ impl Actor {
         if *self.life.phase() == Phase::Fresh
             && let Ok(streams) = self.log_writers()
         {
-            self.prepared = true;
             self.sandbox.prepare(self.settings.spec.clone(), streams);
         }
     }
@@ -70,7 +72,7 @@ impl Actor {
                 listener,
                 tmp,
             }) => {
-                self.prepared = false;
+                self.failed_starts = 0;
                 if started.storage == StorageKind::ChargedTmpfs {
                     self.warn_once(tmp_is_charged(&self.settings.function));
                 }
@@ -79,10 +81,7 @@ impl Actor {
                     Err(error) => self.fail_host(format!("cannot watch the function: {error}")),
                 }
             }
-            // Somebody may have killed what waited.
-            Some(SandboxEvent::StartFailed(StartError::Host(_)))
-                if std::mem::take(&mut self.prepared) =>
-            {
+            Some(SandboxEvent::StartFailed(StartError::Host(_))) if self.starts_again() => {
                 self.start_processes();
             }
             Some(SandboxEvent::StartFailed(error)) => {
@@ -119,6 +118,15 @@ impl Actor {
             Some(SandboxEvent::Removed) => self.fail_host("the sandbox was removed".to_owned()),
             None => self.fail_host("the launcher is gone".to_owned()),
         }
+    }
+
+    /// Whether a start that has failed is tried again. A person or the kernel, for want
+    /// of memory, may have killed a process that was making the sandbox, or that stood by
+    /// with it: no reason for an invocation to fail. What a host cannot do fails again,
+    /// within milliseconds.
+    fn starts_again(&mut self) -> bool {
+        self.failed_starts += 1;
+        self.failed_starts < START_ATTEMPTS && !matches!(self.life.phase(), Phase::Stopping { .. })
     }
 
     pub(super) fn start_failed(&mut self, error: StartError) {

@@ -10,7 +10,8 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) pid: i32,
-    pub(super) pidfd: OwnedFd,
+    /// None if it has been reaped: then its pid is a name in the launcher's books.
+    pidfd: Option<OwnedFd>,
 }
 
 impl Child {
@@ -18,18 +19,33 @@ impl Child {
         let pid_checked = Pid::from_raw(pid).ok_or_else(|| io::Error::other("not a pid"))?;
         Ok(Self {
             pid,
-            pidfd: rustix::process::pidfd_open(pid_checked, PidfdFlags::empty())?,
+            pidfd: Some(rustix::process::pidfd_open(
+                pid_checked,
+                PidfdFlags::empty(),
+            )?),
         })
     }
 
+    /// One that had been reaped when somebody told of it.
+    pub(super) fn reaped(pid: i32) -> Self {
+        Self { pid, pidfd: None }
+    }
+
+    /// Becomes readable when it ends.
+    pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
     pub(super) fn kill(&self) {
-        // It may be dead already, which is what we want.
-        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        if let Some(pidfd) = &self.pidfd {
+            // It may be dead already, which is what we want.
+            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        }
     }
 
     /// Whether it has ended.
     pub(super) fn ended(&self) -> bool {
-        is_readable(self.pidfd.as_fd())
+        self.pidfd().is_none_or(is_readable)
     }
 }
 

@@ -97,18 +97,24 @@ impl Environment {
         let Some(worker) = self.worker.as_mut().filter(|worker| worker.held) else {
             return false;
         };
-        // It says nothing before it is let go, unless it has failed.
-        let failed = child::is_readable(worker.report.as_fd());
+        // It says nothing before it is let go, unless it has failed. What it has made
+        // holds its socket, so that its end does not show there.
+        let failed = child::is_readable(worker.report.as_fd()) || worker.child.ended();
         if !failed && channel::send(&worker.report, &Go, &[]).is_ok() {
             worker.held = false;
             return true;
         }
-        if let Some(worker) = self.worker.take() {
+        self.forget_held(hierarchies);
+        false
+    }
+
+    /// Gives up what stands by.
+    fn forget_held(&mut self, hierarchies: &Hierarchies) {
+        if let Some(worker) = self.worker.take_if(|worker| worker.held) {
             worker.child.kill();
             self.leaving.push(worker.child);
             groups::kill(hierarchies, &self.cgroup);
         }
-        false
     }
 
     fn fork_worker(
@@ -215,8 +221,9 @@ impl Environment {
 
     /// Watches what init has started: see [`Processes::watch`].
     pub(super) fn watch_processes(&mut self, pids: &[i32]) -> io::Result<OwnedFd> {
-        let init = self.init.as_ref().map_or(0, |init| init.pid);
-        let status = self.processes.watch(init, pids);
+        let init = self.init.as_ref().filter(|init| init.pidfd().is_some());
+        let init = init.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let status = self.processes.watch(init.pid, pids);
         if self.killed {
             self.processes.forget();
         }
@@ -228,28 +235,67 @@ impl Environment {
         self.processes.take_deaths()
     }
 
-    /// Descriptors that become readable when a child ends. A worker's report
-    /// ends with it, so the worker itself is not among them.
-    pub(super) fn children(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.init
-            .iter()
-            .chain(&self.leaving)
-            .map(|child| child.pidfd.as_fd())
+    /// A child that was nobody's has been killed, by somebody or for want of memory. On
+    /// the way to a container libcontainer makes a process that cannot say so, and the
+    /// worker and the container's first process would wait for each other for ever. It
+    /// is of the worker's process group.
+    pub(super) fn was_killed(&self, pid: i32, group: i32) {
+        if let Some(worker) = self.worker.as_ref()
+            && worker.child.pid == group
+            && pid != group
+        {
+            worker.child.kill();
+        }
     }
 
-    /// Reads the worker's report and lets it go.
+    /// The pids of its children of which the launcher knows.
+    pub(super) fn children(&self) -> impl Iterator<Item = i32> {
+        let worker = self.worker.iter().map(|worker| &worker.child);
+        let others = self.init.iter().chain(&self.leaving);
+        worker.chain(others).map(|child| child.pid)
+    }
+
+    /// Whether its worker has ended and nobody has asked why.
+    pub(super) fn has_lost_worker(&self, reaped: &BTreeMap<i32, ExitStatus>) -> bool {
+        let worker = self.worker.as_ref();
+        worker.is_some_and(|worker| reaped.contains_key(&worker.child.pid))
+    }
+
+    /// Forgets a worker that has ended before it was let go. A start makes a new one.
+    /// Returns whether there was one.
+    pub(super) fn forget_lost(&mut self, hierarchies: &Hierarchies) -> bool {
+        let lost = self.worker.as_ref().is_some_and(|worker| worker.held);
+        if lost {
+            self.forget_held(hierarchies);
+        }
+        lost
+    }
+
+    /// Reads the worker's report and lets it go. None if there is no worker.
     pub(super) fn take_report(
         &mut self,
         hierarchies: &Hierarchies,
-    ) -> Result<(Started, Vec<OwnedFd>), StartError> {
-        let Some(worker) = self.worker.take() else {
-            return Err(StartError::Host("a report without a worker".to_owned()));
+        reaped: &BTreeMap<i32, ExitStatus>,
+    ) -> Option<Result<(Started, Vec<OwnedFd>), StartError>> {
+        let worker = self.worker.take()?;
+        // What a worker has made holds its socket too: after a worker's end there may be
+        // nothing to read, not even the end.
+        let report = if worker.child.ended() && !child::is_readable(worker.report.as_fd()) {
+            Ok(None)
+        } else {
+            channel::receive::<Result<Started, StartError>>(&worker.report)
         };
-        let report = channel::receive::<Result<Started, StartError>>(&worker.report);
         self.leaving.push(worker.child);
+        let opened = |pid: i32| match reaped.get(&pid) {
+            Some(_) => Ok(Child::reaped(pid)),
+            None => Child::open(pid),
+        };
         let result = match report {
-            Ok(Some((Ok(started), descriptors))) => match Child::open(started.init) {
+            Ok(Some((Ok(started), descriptors))) => match opened(started.init) {
                 Ok(init) => {
+                    if self.killed {
+                        init.kill();
+                    }
                     self.init = Some(init);
                     Ok((started, descriptors))
                 }
@@ -268,10 +314,10 @@ impl Environment {
         if result.is_err() {
             groups::kill(hierarchies, &self.cgroup);
         }
-        match result {
+        Some(match result {
             Err(_) if self.killed => Err(StartError::Killed),
             other => other,
-        }
+        })
     }
 
     /// Kills all processes, or their start. Init takes its whole pid namespace along.
@@ -335,18 +381,7 @@ impl Environment {
     /// If the environment is to be removed and its processes are gone, removes
     /// its groups. Returns whether nothing is left.
     pub(super) fn try_remove(&mut self, hierarchies: &Hierarchies) -> bool {
-        if !self.removing {
-            return false;
-        }
-        if let Some(worker) = &self.worker {
-            // Its report (at least the end of it) is not read when the service
-            // is gone; reading it there is cheap and keeps one path.
-            if worker.child.ended() {
-                let _ = self.take_report(hierarchies);
-            }
-            return false;
-        }
-        if self.init.is_some() {
+        if !self.removing || self.worker.is_some() || self.init.is_some() {
             return false;
         }
         groups::kill(hierarchies, &self.cgroup);

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::child::Child;
 
@@ -44,7 +44,7 @@ impl Processes {
 
     /// Descriptors that become readable when one of them dies.
     pub(super) fn deaths(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.living.iter().map(|process| process.pidfd.as_fd())
+        self.living.iter().filter_map(Child::pidfd)
     }
 
     /// Whether any has died since this was asked for the last time.
