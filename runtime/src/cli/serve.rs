@@ -49,7 +49,7 @@ pub(super) async fn run(
         Service::open(directories.clone())?,
         PoolSettings {
             idle_limit: Duration::from_secs(settings.idle.into()),
-            memory_mb: command.endpoint.memory_limit.unwrap_or(defaults.memory_mb),
+            memory_mb: settings.memory_limit.unwrap_or(defaults.memory_mb),
             ..defaults
         },
         traces.transpose()?,

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::keys::unknown;
 use super::{
     Api, ApiKind, CodeSource, Configuration, ConfigurationError, ConfiguredFunction, Cors,
-    EndpointSettings, LayerSource, Place, Route, RouteKey,
+    EndpointSettings, LayerSource, MIN_MEMORY_LIMIT, Place, Route, RouteKey,
 };
 use crate::model::{FunctionName, FunctionReference};
 
@@ -18,13 +18,14 @@ type Result<T> = std::result::Result<T, ConfigurationError>;
 
 /// Keys of the file.
 const FILE: [&str; 4] = ["endpoint", "functions", "layers", "runtime_images"];
-const ENDPOINT: [&str; 7] = [
+const ENDPOINT: [&str; 8] = [
     "cors",
     "grace",
     "http_api",
     "idle",
     "image_poll",
     "listen",
+    "memory_limit",
     "otlp_endpoint",
 ];
 const LOGGING: [(&str, &str); 3] = [
@@ -354,8 +355,25 @@ fn endpoint(value: Option<&Value>, place: &Place) -> Result<EndpointSettings> {
         idle: seconds("idle")?,
         grace: seconds("grace")?,
         image_poll: seconds("image_poll")?,
+        memory_limit: table
+            .get("memory_limit")
+            .map(|value| memory_limit(value, &place.part("memory_limit")))
+            .transpose()?,
         otlp_endpoint: text("otlp_endpoint")?,
     })
+}
+
+/// Megabytes, as of `--memory-limit`.
+fn memory_limit(value: &Value, place: &Place) -> Result<u64> {
+    let megabytes = integer(value, place)?;
+    u64::try_from(megabytes)
+        .ok()
+        .filter(|megabytes| *megabytes >= MIN_MEMORY_LIMIT)
+        .ok_or_else(|| {
+            place.error(format!(
+                "is {megabytes}, and the smallest function needs {MIN_MEMORY_LIMIT} (MB)"
+            ))
+        })
 }
 
 /// Content by name.
@@ -471,6 +489,7 @@ mod tests {
             listen = "127.0.0.1:9001"
             idle = 60
             image_poll = 0
+            memory_limit = 2048
             otlp_endpoint = "http://127.0.0.1:4318"
             cors = { allow_origins = ["https://page"] }
             [runtime_images]
@@ -500,6 +519,7 @@ mod tests {
         .unwrap();
         assert_eq!(configuration.endpoint.idle, Some(60));
         assert_eq!(configuration.endpoint.image_poll, Some(0));
+        assert_eq!(configuration.endpoint.memory_limit, Some(2048));
         let collector = configuration.endpoint.otlp_endpoint.as_deref();
         assert_eq!(collector, Some("http://127.0.0.1:4318"));
         let cors = configuration.api.cors.as_ref().unwrap();
@@ -579,6 +599,14 @@ mod tests {
                 "set auto_publish_alias",
             ),
             ("[endpoint]\nlisten = \"9000\"", "endpoint.listen: \"9000\""),
+            (
+                "[endpoint]\nmemory_limit = 127",
+                "endpoint.memory_limit: is 127, and the smallest function needs 128 (MB)",
+            ),
+            (
+                "[endpoint]\nmemory_limit = -1",
+                "endpoint.memory_limit: is -1, and the smallest function needs 128 (MB)",
+            ),
             ("a = [\nb", "line 2"),
         ] {
             let error = parse(text, ROLE).unwrap_err().to_string();

@@ -9,6 +9,7 @@ use lambent_images::ImageReference;
 
 use super::{FunctionSettings, ImportChoice, OutputFormat};
 use crate::asynchronous::{Destination, EventInvokeConfig, MaximumEventAge, MaximumRetryAttempts};
+use crate::configuration::MIN_MEMORY_LIMIT;
 
 /// `lambent serve`.
 #[derive(Debug, Args)]
@@ -153,7 +154,7 @@ pub(in super::super) struct Endpoint {
     /// Megabytes that the memory sizes of all environments together may come to: what is
     /// above is throttled. More than this host has is a bet that they do not all use
     /// what they may [default: 90 % of the host's memory]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..))]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(MIN_MEMORY_LIMIT..))]
     pub(in super::super) memory_limit: Option<u64>,
 
     /// Seconds between two looks at registries for images whose tags have moved; 0 is
