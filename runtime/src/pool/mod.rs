@@ -40,6 +40,10 @@ use crate::telemetry::{Event, Occurrence, Sink};
 /// How long a request waits for a runtime that is about to ask for the next event.
 const SETTLING_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long invocations may take to end when their environments are gone: each is a task
+/// that waits for nothing else.
+const LAST_ENDS: Duration = Duration::from_secs(1);
+
 /// Lambda's default limit of concurrent executions of an account.
 const ACCOUNT_CONCURRENCY: usize = 1_000;
 
@@ -187,6 +191,8 @@ struct State {
     /// Environments whose callers have their answers and whose runtimes have not yet
     /// asked for the next event.
     settling: HashMap<SlotId, Settling>,
+    /// Invocations that have begun and not ended.
+    running: usize,
     next_version: u64,
     closed: bool,
 }
@@ -214,6 +220,7 @@ impl Pools {
                 provisions: HashMap::new(),
                 standbys: Standbys::default(),
                 settling: HashMap::new(),
+                running: 0,
                 next_version: 0,
                 closed: false,
             }),
@@ -353,6 +360,7 @@ impl Pools {
         }
         self.settled(version).await;
         let (slot, environment) = self.environment(version)?;
+        let life = self.begun(slot);
         let (pools, version) = (Arc::clone(self), Arc::clone(version));
         let (answer, answered) = oneshot::channel();
         let (done, result) = oneshot::channel();
@@ -362,6 +370,9 @@ impl Pools {
                 Ok(running) => pools.follow(slot, &version, running, answer).await,
                 Err(gone) => Err(gone),
             };
+            if let (Err(_), Some(life)) = (&result, life) {
+                life.lost();
+            }
             pools.give_back(&version, slot, environment, result.is_ok());
             // A caller that has left, or has its answer, does not need it.
             let _ = done.send(result);
@@ -370,6 +381,13 @@ impl Pools {
             answer: answered,
             result,
         })
+    }
+
+    /// Takes note of an invocation that runs from now on, in this environment.
+    fn begun(&self, slot: SlotId) -> Option<Arc<Life>> {
+        let mut state = self.lock();
+        state.running += 1;
+        state.lives.get(&slot).cloned()
     }
 
     /// Follows an invocation to its end, and passes on its answer.
@@ -510,6 +528,7 @@ impl Pools {
             state.idle.insert(slot, environment);
         }
         state.settling.remove(&slot);
+        state.running -= 1;
         drop(state);
         if provisioned && !usable {
             self.replenish();
@@ -560,6 +579,9 @@ impl Pools {
             state.idle.clear();
         }
         self.service.shutdown().await;
+        // Who ran an invocation learns that it is lost, and says so.
+        let ended = self.until(|state| state.running == 0);
+        let _in_time = tokio::time::timeout(LAST_ENDS, ended).await;
     }
 
     /// The state; whoever panicked while holding it left it whole.
