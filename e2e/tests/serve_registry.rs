@@ -1,5 +1,5 @@
-//! Images in a registry, followed while a service runs: those of functions, and those
-//! of runtimes.
+//! Images that are followed while a service runs: of functions, of runtimes, and that of
+//! the command line, in registries and files.
 
 #[path = "../../images/tests/support/registry.rs"]
 mod registry;
@@ -118,6 +118,155 @@ out = {{}}
     });
     assert_eq!(marks(&served), all("two", "two"), "{}", served.log());
     assert_eq!((said("fn:1"), said("python:1")), (1, 1));
+}
+
+/// The mark of the image that a function runs on, and its memory.
+fn mark(served: &Served) -> Value {
+    let code = r#"
+def invoke(name): return json.loads(c.invoke(FunctionName=name, Payload='{"action": "env"}')["Payload"].read())
+env = invoke("f")
+out = [env.get("MARK"), env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]]
+"#;
+    boto3::out(served, code)
+}
+
+#[test]
+fn privileged_the_image_of_the_command_line_is_followed() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let archive = image(path, "one");
+    let layer = path.join("layer");
+    fs::create_dir(&layer).unwrap();
+    fs::write(layer.join("a"), "1").unwrap();
+    let arguments = [
+        archive.to_str().unwrap(),
+        "--name",
+        "f",
+        "--memory",
+        "512",
+        "--layer",
+        layer.to_str().unwrap(),
+    ];
+    let served = Served::start(&lambent, &arguments);
+    assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+    // What a client changes, stays; so does the layer.
+    let changed = r#"
+c.update_function_configuration(FunctionName="f", MemorySize=256)
+c.get_waiter("function_updated_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1, "MaxAttempts": 90})
+out = len(c.get_function_configuration(FunctionName="f")["Layers"])
+"#;
+    assert_eq!(boto3::out(&served, changed), json!(1));
+
+    image(path, "two");
+    until("the new image is served", || {
+        let line = format!("{} has changed: updated f.", archive.display());
+        served.log().contains(&line)
+    });
+    assert_eq!(mark(&served), json!(["two", "256"]), "{}", served.log());
+
+    fs::write(layer.join("b"), "2").unwrap();
+    until("the new layer is served", || {
+        served.log().contains("a layer has changed: updated f.")
+    });
+    // The same image is no news, and what is none keeps nobody from what was there.
+    image(path, "two");
+    fs::write(&archive, "no image").unwrap();
+    until("what cannot be served is said", || {
+        let log = served.log();
+        log.contains("what was served before stays, and this is tried again: ")
+    });
+    assert_eq!(mark(&served), json!(["two", "256"]), "{}", served.log());
+    image(path, "three");
+    until("the last image is served", || {
+        served.log().matches("has changed: updated f.").count() == 3
+    });
+    assert_eq!(mark(&served), json!(["three", "256"]), "{}", served.log());
+    // One that was removed is not followed.
+    let removed = r#"out = c.delete_function(FunctionName="f") and 1"#;
+    assert_eq!(boto3::out(&served, removed), json!(1));
+}
+
+/// The registry has another image at a tag, but not all of it yet.
+#[test]
+fn privileged_a_pull_that_fails_is_tried_again() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let registry = Registry::new("");
+    let full = registry.reference("fn:1");
+    let toml = format!("[functions.f]\nimage = \"{full}\"\nmemory_size = 512\n");
+    fs::write(path.join("lambent.toml"), toml).unwrap();
+    let of_file: &[&str] = &["--config", "lambent.toml", "--image-poll", "1"];
+    let of_line: &[&str] = &[&full, "--name", "f", "--memory", "512", "--image-poll", "1"];
+    for arguments in [of_file, of_line] {
+        let lambent = Lambent::new();
+        registry.push(&image(path, "one"), "fn:1");
+        registry.push(&image(path, "two"), "fn:2");
+        let served = Served::start_in(path, &lambent, arguments);
+        assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+        let taken = Taken::config_of(&registry, "fn", "2");
+        move_tag(&registry, "fn", "2", "1");
+        let said = || {
+            let line = "what was served before stays, and this is tried again: ";
+            served.log().matches(line).count()
+        };
+        until("the failure is said", || said() == 1);
+        assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+        taken.put_back();
+        until("the image is served", || {
+            served.log().contains("updated f.")
+        });
+        assert_eq!(mark(&served), json!(["two", "512"]), "{}", served.log());
+        assert_eq!(said(), 1, "{}", served.log());
+    }
+}
+
+/// Where a registry keeps things.
+fn kept(registry: &Registry, name: &str) -> PathBuf {
+    registry.path("data/docker/registry/v2").join(name)
+}
+
+/// The file with the digest that a tag leads to.
+fn link(registry: &Registry, name: &str, tag: &str) -> PathBuf {
+    let name = format!("repositories/{name}/_manifests/tags/{tag}/current/link");
+    kept(registry, &name)
+}
+
+/// Lets one tag lead where another one does.
+fn move_tag(registry: &Registry, name: &str, from: &str, to: &str) {
+    let (from, to) = (link(registry, name, from), link(registry, name, to));
+    fs::copy(from, to).unwrap();
+}
+
+/// A blob that a registry does not have for a while.
+struct Taken {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Taken {
+    fn config_of(registry: &Registry, name: &str, tag: &str) -> Self {
+        let blob = |digest: &str| {
+            let hex = digest.trim_start_matches("sha256:");
+            kept(registry, &format!("blobs/sha256/{}/{hex}/data", &hex[..2]))
+        };
+        let manifest = fs::read_to_string(link(registry, name, tag)).unwrap();
+        let manifest: Value = serde_json::from_slice(&fs::read(blob(&manifest)).unwrap()).unwrap();
+        let path = blob(manifest["config"]["digest"].as_str().unwrap());
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        Self { path, bytes }
+    }
+
+    fn put_back(self) {
+        fs::write(self.path, self.bytes).unwrap();
+    }
 }
 
 /// Before anything is made with it.

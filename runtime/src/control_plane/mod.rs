@@ -11,6 +11,7 @@ mod answer_layers;
 mod answer_provisioned;
 mod answer_urls;
 mod archives;
+mod command_line;
 mod configured;
 mod deploy;
 mod functions_file;
