@@ -7,9 +7,11 @@
 
 mod answer;
 mod answer_event_invoke;
+mod answer_functions;
 mod answer_layers;
 mod answer_provisioned;
 mod answer_urls;
+mod answer_versions;
 mod archives;
 mod command_line;
 mod configured;
