@@ -1,11 +1,13 @@
 //! Images that are followed while a service runs: of functions, of runtimes, and that of
-//! the command line, in registries and files.
+//! the command line, in registries, daemons and files.
 
 #[path = "../../images/tests/support/registry.rs"]
 mod registry;
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
@@ -225,6 +227,91 @@ fn privileged_a_pull_that_fails_is_tried_again() {
         assert_eq!(mark(&served), json!(["two", "512"]), "{}", served.log());
         assert_eq!(said(), 1, "{}", served.log());
     }
+}
+
+/// Podman's service with storage of its own, ended when it is dropped.
+struct Podman {
+    directory: tempfile::TempDir,
+    service: Option<Child>,
+}
+
+impl Podman {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut podman = Self {
+            directory,
+            service: None,
+        };
+        let address = podman.address();
+        let mut command = podman.command();
+        command.args(["system", "service", "--time", "0", &address]);
+        let service = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        podman.service = Some(service.expect("podman is in the list of test dependencies"));
+        let socket = podman.directory.path().join("podman.sock");
+        until("podman listens", || UnixStream::connect(&socket).is_ok());
+        podman
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}/podman.sock", self.directory.path().display())
+    }
+
+    fn command(&self) -> Command {
+        let at = |name: &str| self.directory.path().join(name);
+        let mut command = Command::new("podman");
+        command
+            .arg("--root")
+            .arg(at("root"))
+            .arg("--runroot")
+            .arg(at("run"))
+            .args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"])
+            .env("TMPDIR", self.directory.path());
+        command
+    }
+
+    /// Gives an archive a name, as a build does it.
+    fn tag(&self, archive: &Path, name: &str) {
+        let reference = format!("oci-archive:{}", archive.display());
+        let pulled = self.command().args(["pull", "-q", &reference]).output();
+        let pulled = pulled.unwrap();
+        assert!(pulled.status.success(), "{pulled:?}");
+        let id = String::from_utf8(pulled.stdout).unwrap();
+        let tagged = self.command().args(["tag", id.trim(), name]).output();
+        assert!(tagged.unwrap().status.success());
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        if let Some(mut service) = self.service.take() {
+            service.kill().unwrap();
+            service.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn privileged_images_in_daemons_are_followed() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let podman = Podman::new();
+    podman.tag(&image(path, "one"), "localhost/fn:1");
+    let lambent = Lambent::new().with_variable("DOCKER_HOST", podman.address());
+    let arguments = ["docker-daemon:fn:1", "--name", "f", "--memory", "512"];
+    let served = Served::start(&lambent, &arguments);
+    assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+    podman.tag(&image(path, "two"), "localhost/fn:1");
+    until("the new image is served", || {
+        let log = served.log();
+        log.contains("docker-daemon:fn:1 has changed: updated f.")
+    });
+    assert_eq!(mark(&served), json!(["two", "512"]), "{}", served.log());
+    // What is served needs no daemon.
+    drop(podman);
+    assert_eq!(mark(&served), json!(["two", "512"]), "{}", served.log());
 }
 
 /// Where a registry keeps things.

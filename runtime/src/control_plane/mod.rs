@@ -15,6 +15,7 @@ mod answer_versions;
 mod archives;
 mod command_line;
 mod configured;
+mod daemons;
 mod deploy;
 mod functions_file;
 mod layers;
