@@ -49,8 +49,8 @@ out = []
 def call(method, path, body=None):
     h.request(method, "/lambda-url/f" + path, body)
     r = h.getresponse()
-    text = json.loads(r.read())
-    out.append([r.status, text.get("body"), text.get("request") == r.getheader("x-amzn-requestid")])
+    text = r.read().decode()
+    out.append([r.status, json.loads(text) if r.status == 201 else text])
 call("GET", "/one")
 call("POST", "/two", "hello")
 call("GET", "/three")
@@ -91,19 +91,25 @@ fn privileged_a_web_application_is_served_by_awss_adapter() {
     let out = boto3::out(&served, &code);
     let (status, log) = served.end(Signal::TERM);
     assert!(status.success(), "{log}");
-    let answer = |body: &str| json!([201, body, true]);
-    assert_eq!(
-        out,
-        json!([
-            answer(""),
-            answer("hello"),
-            answer(""),
+    let bodies = ["", "hello", "", "Internal Server Error", ""];
+    for (number, body) in bodies.into_iter().enumerate() {
+        let (status, answer) = (&out[number][0], &out[number][1]);
+        if number == 3 {
             // As a function URL says it of a function that failed.
-            [502, null, false],
-            answer(""),
-        ]),
-        "{log}"
-    );
+            assert_eq!((status, answer), (&json!(502), &json!(body)), "{log}");
+            continue;
+        }
+        assert_eq!(
+            (status, &answer["body"]),
+            (&json!(201), &json!(body)),
+            "{log}"
+        );
+        let id = answer["request"].as_str().unwrap();
+        assert!(
+            log.contains(&format!("START RequestId: {id}")),
+            "{id}: {log}"
+        );
+    }
     let started = "application started";
     let ended = "application SIGTERM";
     assert_eq!(
