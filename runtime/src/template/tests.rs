@@ -392,12 +392,12 @@ fn definitions_of_apis_have_routes_too() {
         ]
     );
     for part in [
-        "paths./pets/{id}.get (line 22): without effect here: security",
-        "/mock.get (line 32): integrations of the type \"mock\" are not served here",
-        "/mock.post (line 33): it has no x-amazon-apigateway-integration: no route",
-        "/mock.put (line 34): no function of this template is \"arn:aws:lambda:us-east-1:",
-        "Elsewhere.Properties.DefinitionUri (line 46): a definition that is not in the template",
-        "Included.Properties.DefinitionBody (line 51): a definition that is not in the template",
+        "paths./pets/{id}.get (line 24): without effect here: security",
+        "/mock.get (line 34): integrations of the type \"mock\" are not served here",
+        "/mock.post (line 35): it has no x-amazon-apigateway-integration: no route",
+        "/mock.put (line 36): no function of this template is \"arn:aws:lambda:us-east-1:",
+        "Elsewhere.Properties.DefinitionUri (line 50): a definition that is not in the template",
+        "Included.Properties.DefinitionBody (line 54): a definition that is not in the template",
     ] {
         let warnings = configuration.warnings.join("\n");
         assert!(warnings.contains(part), "{part}: {warnings}");
