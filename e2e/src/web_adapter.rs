@@ -24,6 +24,11 @@ pub fn built() -> PathBuf {
         .arg(&root)
         .arg("--target-dir")
         .arg(&target)
+        // Else the flags are for procedural macros too, which cannot be static.
+        .args([
+            "--target",
+            &format!("{}-unknown-linux-gnu", env::consts::ARCH),
+        ])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .status()
         .expect("cargo runs");
