@@ -153,10 +153,7 @@ fn what_is_no_daemon() {
         let kinds = [ErrorKind::Unreachable, ErrorKind::NotAnImage];
         assert!(kinds.contains(&error.kind()), "{error}");
         assert!(!error.to_string().contains('\u{1b}'), "{error}");
-        let error = ask("h.io/fn", std::slice::from_ref(&path), |daemon, name| {
-            daemon.id(name)
-        })
-        .unwrap_err();
+        let error = ask("h.io/fn", std::slice::from_ref(&path), image_id).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
         std::fs::remove_file(&path).unwrap();
     }
