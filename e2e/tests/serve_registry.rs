@@ -1,6 +1,8 @@
 //! Images that are followed while a service runs: of functions, of runtimes, and that of
 //! the command line, in registries, daemons and files.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 #[path = "../../images/tests/support/registry.rs"]
 mod registry;
 

@@ -92,7 +92,7 @@ pub(super) async fn reader_gone() {
         }
     });
     if watching.is_err() || told.await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Routes of an API's `DefinitionBody`: an OpenAPI document whose operations have API
+//! Routes of an API's `DefinitionBody`: an `OpenAPI` document whose operations have API
 //! Gateway's integration with a function of the template.
 
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::tree::Node;
 use crate::configuration::{Api, ApiKind, ConfiguredFunction, Place, Route, RouteKey};
 use crate::model::FunctionReference;
 
-/// API Gateway's extensions of OpenAPI.
+/// API Gateway's extensions of `OpenAPI`.
 const INTEGRATION: &str = "x-amazon-apigateway-integration";
 const ANY: &str = "x-amazon-apigateway-any-method";
 
