@@ -32,5 +32,6 @@ pub mod terminal;
 pub mod tuning;
 pub mod vm;
 pub mod wait;
+pub mod web_adapter;
 
 pub use lambent::{Lambent, Run, privileged, program};

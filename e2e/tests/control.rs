@@ -1,11 +1,13 @@
 //! The control plane and AWS's own client: functions that are made, changed and
 //! removed while a service runs, and that are there again after it was killed.
 
+use std::fs;
+
 use lambent_e2e::control::client;
-use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::fixtures::{self, Fixture};
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::serve::Served;
-use lambent_e2e::{Lambent, privileged};
+use lambent_e2e::{Lambent, awscli, privileged};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -463,4 +465,56 @@ out["pending"] = invoke("pending")[1]["count"]
     let served = Served::start(&lambent, &[]);
     let out = client(&served, "out['f'] = invoke('f:live')[1]['count']");
     assert_eq!(out["f"], 1, "{}", served.log());
+}
+
+/// What the README says, with the AWS CLI.
+#[test]
+fn privileged_the_aws_cli_makes_an_image_function() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    for mark in ["one", "two"] {
+        fixtures::write_marked_demo(&path.join(format!("{mark}.tar")), mark);
+    }
+    let served = Served::start_in(path, &lambent, &[]);
+    let run = |arguments: &str| awscli::lambda(&served.url(), path, arguments.split_whitespace());
+    let aws = |arguments: &str| {
+        let run = run(arguments);
+        assert_eq!(run.status, 0, "{arguments}: {run:?}\n{}", served.log());
+        run.stdout
+    };
+    let mark = || {
+        aws("invoke --function-name f --payload {\"action\":\"env\"} out.json");
+        let answer = fs::read(path.join("out.json")).unwrap();
+        serde_json::from_slice::<Value>(&answer).unwrap()["MARK"].take()
+    };
+    aws(
+        "create-function --function-name f --role arn:aws:iam::123456789012:role/any --package-type \
+         Image --code ImageUri=one.tar --memory-size 512",
+    );
+    aws("wait function-active-v2 --function-name f");
+    assert_eq!(mark(), "one");
+    // The file is another image now, which is as a tag that moves: only an update looks.
+    fixtures::write_marked_demo(&path.join("one.tar"), "moved");
+    aws("update-function-configuration --function-name f --memory-size 256");
+    aws("wait function-updated-v2 --function-name f");
+    assert_eq!(mark(), "one");
+    aws("update-function-code --function-name f --image-uri two.tar");
+    aws("wait function-updated-v2 --function-name f");
+    assert_eq!(mark(), "two");
+    aws("update-function-code --function-name f --image-uri one.tar");
+    aws("wait function-updated-v2 --function-name f");
+    assert_eq!(mark(), "moved");
+    let shown = aws(
+        "get-function --function-name f --query Configuration.[PackageType,MemorySize] \
+                     --output text",
+    );
+    assert_eq!(shown, "Image\t256\n");
+    aws("delete-function --function-name f");
+    let gone = run("invoke --function-name f out.json");
+    let error = "ResourceNotFoundException";
+    assert!(gone.status != 0 && gone.stderr.contains(error), "{gone:?}");
 }

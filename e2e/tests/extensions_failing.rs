@@ -226,6 +226,7 @@ def attempt(what, *arguments):
 def named(name): return {"Lambda-Extension-Name": name}
 attempt("no name", "POST", "register", '{"events": []}')
 attempt("no body", "POST", "register", "", named("agent"))
+attempt("large", "POST", "register", " " * (2 << 20), named("agent"))
 attempt("keys", "POST", "register", '{"events": [], "configurationKeys": ["a"]}', named("agent"))
 attempt("event", "POST", "register", '{"events": ["INVOKE", "STOP"]}', named("agent"))
 attempt("internal", "POST", "register", '{"events": ["SHUTDOWN"]}', named("inner"))
@@ -272,6 +273,12 @@ event(identifier)
             403,
             "InvalidRequestFormat",
             "EOF while parsing a value at line 1 column 0".to_owned(),
+        ),
+        (
+            "large",
+            403,
+            "InvalidRequestFormat",
+            "the body is too large".to_owned(),
         ),
         (
             "keys",

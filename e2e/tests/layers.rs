@@ -448,8 +448,11 @@ fn privileged_the_aws_cli_makes_a_zip_function() {
     let code =
         "import shared\ndef handler(event, context): return {'word': shared.WORD, **event}\n";
     fs::write(source.join("app.py"), code).unwrap();
-    let archive = fs::File::create(directory.path().join("code.zip")).unwrap();
-    lambent_images::zip_directory(&source, archive).unwrap();
+    let pack = |name: &str| {
+        let archive = fs::File::create(directory.path().join(name)).unwrap();
+        lambent_images::zip_directory(&source, archive).unwrap();
+    };
+    pack("code.zip");
     let aws = |arguments: &str| {
         let run = awscli::lambda(
             &served.url(),
@@ -471,6 +474,14 @@ fn privileged_the_aws_cli_makes_a_zip_function() {
     let answer = fs::read_to_string(directory.path().join("out.json")).unwrap();
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(answer, json!({"word": "shared", "a": 1}));
+    let code = "import shared\ndef handler(event, context): return shared.WORD.upper()\n";
+    fs::write(source.join("app.py"), code).unwrap();
+    pack("other.zip");
+    aws("update-function-code --function-name f --zip-file fileb://other.zip");
+    aws("wait function-updated-v2 --function-name f");
+    aws("invoke --function-name f out.json");
+    let answer = fs::read_to_string(directory.path().join("out.json")).unwrap();
+    assert_eq!(answer, "\"SHARED\"");
     aws("update-function-configuration --function-name f --timeout 31");
     aws("wait function-updated-v2 --function-name f");
     aws("publish-version --function-name f");

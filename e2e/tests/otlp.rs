@@ -10,8 +10,8 @@ use std::time::Duration;
 use lambent_e2e::otlp::{Answer, Collector, Span, only};
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::{seconds, until};
-use lambent_e2e::{Lambent, Run, extension, privileged};
-use rustix::process::Signal;
+use lambent_e2e::{Lambent, Run, extension, leftovers, privileged};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
 /// A runtime that answers with the trace that it was told, and with the headers of its
@@ -380,6 +380,47 @@ fn privileged_the_last_traces_come_at_the_end() {
         "{spans:#?}"
     );
     check_whole(&collector.traces(1)[0], &reply);
+}
+
+/// The process that starts environments is killed, and with it what it has started.
+#[test]
+fn privileged_a_lost_invocation_is_a_trace_with_an_error() {
+    if !privileged() {
+        return;
+    }
+    let collector = Collector::start(Answer::Success);
+    let lambent = Lambent::new();
+    let served = serve(
+        &lambent,
+        &collector.url(),
+        &["--memory", "512", "--timeout", "300"],
+    );
+    let url = format!("{}/2015-03-31/functions/f/invocations", served.url());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let event = json!({"sleep": 200}).to_string();
+            ureq::post(&url).send(event).map(drop)
+        });
+        until("the function runs", || served.log().contains("TRACE "));
+        let launcher = leftovers::children(served.pid())[0];
+        let launcher = Pid::from_raw(launcher.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(launcher, Signal::KILL).unwrap();
+        assert!(waiting.join().unwrap().is_err());
+    });
+    until("the service says why it ends", || {
+        served.log().contains("has been killed")
+    });
+    let (status, log) = served.end(Signal::TERM);
+    assert_eq!(status.code(), Some(4), "{log}");
+    let trace = &collector.traces(1)[0];
+    for name in ["f", "invoke"] {
+        let span = only(trace, name);
+        assert_eq!(
+            span.attributes["error.type"], "ServiceException",
+            "{span:?}"
+        );
+        assert!(span.error.is_some(), "{span:?}");
+    }
 }
 
 #[test]

@@ -199,3 +199,167 @@ answer["body"] = json.loads(r.read())
     assert_eq!(answer["status"], 400, "{run:?}");
     assert_eq!(answer["body"]["errorType"], "InvalidRequestID", "{run:?}");
 }
+
+/// A runtime that does everything wrong that the Runtime API answers with an error, in
+/// one environment, and whose last answer is what it was told.
+const REFUSED: &str = r#"
+import http.client, json, socket
+out = {}
+c = http.client.HTTPConnection("127.0.0.1", 9001)
+def call(what, method, path, body=None, headers={}):
+    c.request(method, "/2018-06-01/runtime/" + path, body, headers)
+    r = c.getresponse()
+    out[what] = [r.status, r.getheader("content-type"), json.loads(r.read())]
+def take():
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    r = c.getresponse()
+    r.read()
+    return f"invocation/{r.headers['lambda-runtime-aws-request-id']}/"
+def begin(path):
+    s = socket.create_connection(("127.0.0.1", 9001))
+    s.sendall(f"POST /2018-06-01/runtime/{path}response HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1".encode())
+    return s
+def end(what, s):
+    r = http.client.HTTPResponse(s)
+    r.begin()
+    out[what] = [r.status, r.getheader("content-type"), json.loads(r.read())]
+nobody = "invocation/00000000-0000-4000-8000-000000000000/"
+call("response before an event", "POST", nobody + "response", "1")
+call("error before an event", "POST", nobody + "error", "{}")
+path = take()
+call("response of another", "POST", nobody + "response", "1")
+call("error of another", "POST", nobody + "error", "{}")
+call("other attempt", "POST", path + "response", "1", {"Lambda-Runtime-Invocation-Id": "x"})
+call("init error after an event", "POST", "init/error", "{}")
+call("no path", "GET", "invocation/last")
+call("no method", "PUT", path + "response", "1")
+call("mode", "POST", path + "response", "1", {"Lambda-Runtime-Function-Response-Mode": "buffered"})
+call("second response", "POST", path + "response", "1")
+path = take()
+call("large", "POST", path + "response", "x" * 6_291_557)
+path = take()
+s = begin(path)
+s.shutdown(socket.SHUT_WR)
+end("truncated", s)
+path = take()
+s = begin(path)
+call("next while posting", "GET", "invocation/next")
+# Before its head is read there is no posting.
+while out["next while posting"][0] == 200: call("next while posting", "GET", "invocation/next")
+s.sendall(b"2")
+end("whole", s)
+path = take()
+call("error", "POST", path + "error", json.dumps(out))
+take()
+"#;
+
+/// Every error answer of the Runtime API that a runtime can bring about, and what its
+/// caller gets; the others are in the tables of `model/runtime_state.rs` and
+/// `api/error.rs`.
+#[test]
+fn privileged_refusals_are_lambdas() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let arguments = ["--repeat", "5", "--memory", "512", "--timeout", "60"];
+    let run: Run = script::start_bare(&lambent, REFUSED, &arguments)
+        .wait_with_output()
+        .unwrap()
+        .into();
+    let results = run.results();
+    let types: Vec<_> = results
+        .iter()
+        .map(|result| result["payload"]["errorType"].as_str())
+        .collect();
+    assert_eq!(
+        types[..4],
+        [
+            Some("Runtime.InvalidResponseModeHeader"),
+            Some("Function.ResponseSizeTooLarge"),
+            Some("Runtime.TruncatedResponse"),
+            None,
+        ],
+        "{run:?}"
+    );
+    assert_eq!(results[3]["payload"], 12, "{run:?}");
+    let out = &results[4]["payload"];
+    let transition = |from: &str, to: &str| {
+        format!(
+            "State transition from {from} to {to} failed for runtime. Error: State transition is \
+             not allowed"
+        )
+    };
+    let id = || "Invalid request ID".to_owned();
+    let (state, sent) = ("InvalidStateTransition", "RuntimeResponseSentState");
+    let rows = [
+        (
+            "response before an event",
+            403,
+            state,
+            transition("Started", "InvocationResponse"),
+        ),
+        (
+            "error before an event",
+            403,
+            state,
+            transition("Started", "InvocationErrorResponse"),
+        ),
+        ("response of another", 400, "InvalidRequestID", id()),
+        ("error of another", 400, "InvalidRequestID", id()),
+        (
+            "other attempt",
+            400,
+            "InvalidInvocationId",
+            "Invalid invocation ID".to_owned(),
+        ),
+        (
+            "init error after an event",
+            403,
+            state,
+            transition("Running", "InitError"),
+        ),
+        ("no path", 404, "NotFound", "Not found".to_owned()),
+        ("no method", 404, "NotFound", "Not found".to_owned()),
+        (
+            "mode",
+            400,
+            "InvalidFunctionResponseMode",
+            "Invalid function response mode".to_owned(),
+        ),
+        (
+            "second response",
+            403,
+            state,
+            transition(sent, "InvocationResponse"),
+        ),
+        (
+            "large",
+            413,
+            "RequestEntityTooLarge",
+            "Exceeded maximum allowed payload size (6291556 bytes).".to_owned(),
+        ),
+        (
+            "truncated",
+            400,
+            "TruncatedHTTPRequest",
+            "HTTP request detected as truncated".to_owned(),
+        ),
+        (
+            "next while posting",
+            403,
+            state,
+            transition("InvocationResponse", "Ready"),
+        ),
+    ];
+    for (what, status, kind, text) in rows {
+        let body = json!({"errorType": kind, "errorMessage": text});
+        assert_eq!(
+            out[what],
+            json!([status, "application/json", body]),
+            "{what}"
+        );
+    }
+    let accepted = json!([202, "application/json", {"status": "OK"}]);
+    assert_eq!(out["whole"], accepted);
+}

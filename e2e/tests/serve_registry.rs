@@ -1,11 +1,15 @@
-//! Images in a registry, followed while a service runs: those of functions, and those
-//! of runtimes.
+//! Images that are followed while a service runs: of functions, of runtimes, and that of
+//! the command line, in registries, daemons and files.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 #[path = "../../images/tests/support/registry.rs"]
 mod registry;
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use lambent_e2e::serve::Served;
 use lambent_e2e::wait::until;
@@ -118,6 +122,240 @@ out = {{}}
     });
     assert_eq!(marks(&served), all("two", "two"), "{}", served.log());
     assert_eq!((said("fn:1"), said("python:1")), (1, 1));
+}
+
+/// The mark of the image that a function runs on, and its memory.
+fn mark(served: &Served) -> Value {
+    let code = r#"
+def invoke(name): return json.loads(c.invoke(FunctionName=name, Payload='{"action": "env"}')["Payload"].read())
+env = invoke("f")
+out = [env.get("MARK"), env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]]
+"#;
+    boto3::out(served, code)
+}
+
+#[test]
+fn privileged_the_image_of_the_command_line_is_followed() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let archive = image(path, "one");
+    let layer = path.join("layer");
+    fs::create_dir(&layer).unwrap();
+    fs::write(layer.join("a"), "1").unwrap();
+    let arguments = [
+        archive.to_str().unwrap(),
+        "--name",
+        "f",
+        "--memory",
+        "512",
+        "--layer",
+        layer.to_str().unwrap(),
+    ];
+    let served = Served::start(&lambent, &arguments);
+    assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+    // What a client changes, stays; so does the layer.
+    let changed = r#"
+c.update_function_configuration(FunctionName="f", MemorySize=256)
+c.get_waiter("function_updated_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1, "MaxAttempts": 90})
+out = len(c.get_function_configuration(FunctionName="f")["Layers"])
+"#;
+    assert_eq!(boto3::out(&served, changed), json!(1));
+
+    image(path, "two");
+    until("the new image is served", || {
+        let line = format!("{} has changed: updated f.", archive.display());
+        served.log().contains(&line)
+    });
+    assert_eq!(mark(&served), json!(["two", "256"]), "{}", served.log());
+
+    fs::write(layer.join("b"), "2").unwrap();
+    until("the new layer is served", || {
+        served.log().contains("a layer has changed: updated f.")
+    });
+    // The same image is no news, and what is none keeps nobody from what was there.
+    image(path, "two");
+    fs::write(&archive, "no image").unwrap();
+    until("what cannot be served is said", || {
+        let log = served.log();
+        log.contains("what was served before stays, and this is tried again: ")
+    });
+    assert_eq!(mark(&served), json!(["two", "256"]), "{}", served.log());
+    image(path, "three");
+    until("the last image is served", || {
+        served.log().matches("has changed: updated f.").count() == 3
+    });
+    assert_eq!(mark(&served), json!(["three", "256"]), "{}", served.log());
+    // One that was removed is not followed.
+    let removed = r#"out = c.delete_function(FunctionName="f") and 1"#;
+    assert_eq!(boto3::out(&served, removed), json!(1));
+}
+
+/// The registry has another image at a tag, but not all of it yet.
+#[test]
+fn privileged_a_pull_that_fails_is_tried_again() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let registry = Registry::new("");
+    let full = registry.reference("fn:1");
+    let toml = format!("[functions.f]\nimage = \"{full}\"\nmemory_size = 512\n");
+    fs::write(path.join("lambent.toml"), toml).unwrap();
+    let of_file: &[&str] = &["--config", "lambent.toml", "--image-poll", "1"];
+    let of_line: &[&str] = &[&full, "--name", "f", "--memory", "512", "--image-poll", "1"];
+    for arguments in [of_file, of_line] {
+        let lambent = Lambent::new();
+        registry.push(&image(path, "one"), "fn:1");
+        registry.push(&image(path, "two"), "fn:2");
+        let served = Served::start_in(path, &lambent, arguments);
+        assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+        let taken = Taken::config_of(&registry, "fn", "2");
+        move_tag(&registry, "fn", "2", "1");
+        let said = || {
+            let line = "what was served before stays, and this is tried again: ";
+            served.log().matches(line).count()
+        };
+        until("the failure is said", || said() == 1);
+        assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+        taken.put_back();
+        until("the image is served", || {
+            served.log().contains("updated f.")
+        });
+        assert_eq!(mark(&served), json!(["two", "512"]), "{}", served.log());
+        assert_eq!(said(), 1, "{}", served.log());
+    }
+}
+
+/// Podman's service with storage of its own, ended when it is dropped.
+struct Podman {
+    directory: tempfile::TempDir,
+    service: Option<Child>,
+}
+
+impl Podman {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut podman = Self {
+            directory,
+            service: None,
+        };
+        let address = podman.address();
+        let mut command = podman.command();
+        command.args(["system", "service", "--time", "0", &address]);
+        let service = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        podman.service = Some(service.expect("podman is in the list of test dependencies"));
+        let socket = podman.directory.path().join("podman.sock");
+        until("podman listens", || UnixStream::connect(&socket).is_ok());
+        podman
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}/podman.sock", self.directory.path().display())
+    }
+
+    fn command(&self) -> Command {
+        let at = |name: &str| self.directory.path().join(name);
+        let mut command = Command::new("podman");
+        command
+            .arg("--root")
+            .arg(at("root"))
+            .arg("--runroot")
+            .arg(at("run"))
+            .args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"])
+            .env("TMPDIR", self.directory.path());
+        command
+    }
+
+    /// Gives an archive a name, as a build does it.
+    fn tag(&self, archive: &Path, name: &str) {
+        let reference = format!("oci-archive:{}", archive.display());
+        let pulled = self.command().args(["pull", "-q", &reference]).output();
+        let pulled = pulled.unwrap();
+        assert!(pulled.status.success(), "{pulled:?}");
+        let id = String::from_utf8(pulled.stdout).unwrap();
+        let tagged = self.command().args(["tag", id.trim(), name]).output();
+        assert!(tagged.unwrap().status.success());
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        if let Some(mut service) = self.service.take() {
+            service.kill().unwrap();
+            service.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn privileged_images_in_daemons_are_followed() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let podman = Podman::new();
+    podman.tag(&image(path, "one"), "localhost/fn:1");
+    let lambent = Lambent::new().with_variable("DOCKER_HOST", podman.address());
+    let arguments = ["docker-daemon:fn:1", "--name", "f", "--memory", "512"];
+    let served = Served::start(&lambent, &arguments);
+    assert_eq!(mark(&served), json!(["one", "512"]), "{}", served.log());
+    podman.tag(&image(path, "two"), "localhost/fn:1");
+    until("the new image is served", || {
+        let log = served.log();
+        log.contains("docker-daemon:fn:1 has changed: updated f.")
+    });
+    assert_eq!(mark(&served), json!(["two", "512"]), "{}", served.log());
+    // What is served needs no daemon.
+    drop(podman);
+    assert_eq!(mark(&served), json!(["two", "512"]), "{}", served.log());
+}
+
+/// Where a registry keeps things.
+fn kept(registry: &Registry, name: &str) -> PathBuf {
+    registry.path("data/docker/registry/v2").join(name)
+}
+
+/// The file with the digest that a tag leads to.
+fn link(registry: &Registry, name: &str, tag: &str) -> PathBuf {
+    let name = format!("repositories/{name}/_manifests/tags/{tag}/current/link");
+    kept(registry, &name)
+}
+
+/// Lets one tag lead where another one does.
+fn move_tag(registry: &Registry, name: &str, from: &str, to: &str) {
+    let (from, to) = (link(registry, name, from), link(registry, name, to));
+    fs::copy(from, to).unwrap();
+}
+
+/// A blob that a registry does not have for a while.
+struct Taken {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Taken {
+    fn config_of(registry: &Registry, name: &str, tag: &str) -> Self {
+        let blob = |digest: &str| {
+            let hex = digest.trim_start_matches("sha256:");
+            kept(registry, &format!("blobs/sha256/{}/{hex}/data", &hex[..2]))
+        };
+        let manifest = fs::read_to_string(link(registry, name, tag)).unwrap();
+        let manifest: Value = serde_json::from_slice(&fs::read(blob(&manifest)).unwrap()).unwrap();
+        let path = blob(manifest["config"]["digest"].as_str().unwrap());
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        Self { path, bytes }
+    }
+
+    fn put_back(self) {
+        fs::write(self.path, self.bytes).unwrap();
+    }
 }
 
 /// Before anything is made with it.

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -563,6 +563,41 @@ impl Reader {
             .unwrap();
         let status = self.child.wait().unwrap();
         (status.code(), self.text + &rest)
+    }
+}
+
+/// Reads a log up to the last line of its only invocation.
+fn until_report(stream: &mut dyn Read) {
+    let lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let mut rest = lines.skip_while(|line| !line.contains("REPORT RequestId"));
+    assert!(rest.next().is_some());
+}
+
+/// As `lambent logs --follow | head -1` does it, whoever wrote the next line.
+#[test]
+fn privileged_a_follower_ends_when_its_reader_has_gone() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = serve(&lambent, &["--name", "f"]);
+    invoke(&served, &json!({"action": "log", "lines": ["one"]}));
+    let pipe = Stdio::piped;
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let theirs = Stdio::from(std::os::fd::OwnedFd::from(theirs));
+    for (stdout, mut socket) in [(pipe(), None), (theirs, Some(ours))] {
+        let mut command = lambent.command(["logs", "--follow"]);
+        let mut follower = command.stdout(stdout).spawn().unwrap();
+        // Ours is the only end that is left of theirs.
+        drop(command);
+        match &mut socket {
+            Some(socket) => until_report(socket),
+            None => until_report(&mut follower.stdout.take().unwrap()),
+        }
+        drop(socket);
+        // Nothing more is written to the log.
+        let status = follower.wait().unwrap();
+        assert_eq!(status.code(), Some(0));
     }
 }
 

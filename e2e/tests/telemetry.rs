@@ -472,34 +472,87 @@ serve(handle)";
     }
 }
 
+/// What the extension on the crate of AWS said of this kind, of five invocations of which
+/// the fourth takes too long.
+fn of_crate(variable: &str, what: &str) -> (Vec<Value>, Vec<Value>) {
+    let program = ("crate", 0o755, fs::read(fixtures::extension()).unwrap());
+    let run = run(
+        SAYING,
+        &[program],
+        &[&FIVE[..], &["--env", variable]].concat(),
+    );
+    let results = run.results();
+    let payloads: Vec<_> = results.iter().map(|result| &result["payload"]).collect();
+    assert_eq!(payloads[..3], [&json!(1), &json!(2), &json!(3)], "{run:?}");
+    assert_eq!(payloads[3]["errorType"], "Sandbox.Timedout", "{run:?}");
+    let said: Vec<Value> = run
+        .stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .collect();
+    let ends: Vec<_> = said
+        .iter()
+        .filter(|line| line["what"] == "SHUTDOWN")
+        .map(|line| &line["reason"])
+        .collect();
+    assert_eq!(ends, ["timeout", "spindown"], "{run:?}");
+    let of_kind = said.iter().filter(|line| line["what"] == what).cloned();
+    (of_kind.collect(), results)
+}
+
 #[test]
 fn privileged_the_crate_of_aws_takes_every_event() {
     if !privileged() {
         return;
     }
-    let program = ("crate", 0o755, fs::read(fixtures::extension()).unwrap());
-    let run = run(
-        SAYING,
-        &[program],
-        &["--repeat", "3", "--env", "TELEMETRY=1"],
-    );
-    let results = run.results();
-    assert_eq!(results[2]["payload"], 3, "{run:?}");
-    let events: Vec<Value> = run
-        .stderr
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|line| line["what"] == "telemetry")
-        .map(|line| line["event"].clone())
-        .collect();
-    let expected = [&INIT[..], &INVOCATION, &INVOCATION, &INVOCATION].concat();
-    assert_eq!(types(&only_platform(&events)), expected, "{run:?}");
+    let (said, results) = of_crate("TELEMETRY=1", "telemetry");
+    let events: Vec<Value> = said.iter().map(|line| line["event"].clone()).collect();
+    // The report of the fourth comes to the next one's subscriber, before its INIT.
+    let (one, init) = (&INVOCATION[..], &INIT[..]);
+    let expected = [init, one, one, one, one, init, one].concat();
+    assert_eq!(types(&only_platform(&events)), expected, "{events:#?}");
     let ids: Vec<_> = of_type(&events, "platform.report")
         .iter()
         .map(|report| &report["requestId"])
         .collect();
     let expected: Vec<_> = results.iter().map(|result| &result["requestId"]).collect();
     assert_eq!(ids, expected);
+}
+
+#[test]
+fn privileged_the_crate_of_aws_takes_every_log() {
+    if !privileged() {
+        return;
+    }
+    let (said, results) = of_crate("LOGS=1", "log");
+    let records: Vec<&str> = said
+        .iter()
+        .map(|line| line["record"].as_str().unwrap())
+        .collect();
+    // As Rust shows a variant: its name, and what is in it.
+    let platform: Vec<(&str, &str)> = records
+        .iter()
+        .filter_map(|record| record.strip_prefix("Platform")?.split_once([' ', '(']))
+        .collect();
+    let init = &["LogsSubscription", "Extension"][..];
+    let one = &["Start", "RuntimeDone", "End", "Report"][..];
+    let late = &["Start", "Fault", "RuntimeDone", "End", "Report"][..];
+    let expected = [init, one, one, one, late, init, one].concat();
+    let names: Vec<&str> = platform.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, expected, "{records:#?}");
+    for (number, result) in results.iter().enumerate() {
+        let said = format!("Function(\"hello {}\")", number + 1);
+        assert!(records.contains(&said.as_str()), "{records:#?}");
+        let id = result["requestId"].as_str().unwrap();
+        let mine = platform.iter().filter(|(_, record)| record.contains(id));
+        let expected = if number == 3 { late } else { one };
+        assert_eq!(mine.count(), expected.len(), "{records:#?}");
+    }
+    let states: Vec<&str> = ["success", "timeout"]
+        .into_iter()
+        .filter(|state| records.iter().any(|record| record.contains(state)))
+        .collect();
+    assert_eq!(states, ["success", "timeout"]);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! An extension on AWS's own crate: it registers for both events and says what it
-//! gets, a JSON object a line. With `TELEMETRY` in its environment it subscribes, too.
+//! gets, a JSON object a line. With `TELEMETRY` or `LOGS` in its environment it
+//! subscribes to the API of that name, too.
 
 use std::process::exit;
 
 use lambda_extension::{
-    Error, Extension, LambdaEvent, LambdaTelemetry, LogBuffering, NextEvent, SharedService,
-    service_fn,
+    Error, Extension, LambdaEvent, LambdaLog, LambdaTelemetry, LogBuffering, NextEvent,
+    SharedService, service_fn,
 };
 use serde_json::{Value, json};
 
@@ -15,18 +16,35 @@ async fn main() -> Result<(), Error> {
     let extension = Extension::new()
         .with_events(&["INVOKE", "SHUTDOWN"])
         .with_events_processor(service_fn(told));
-    if std::env::var_os("TELEMETRY").is_none() {
-        return extension.run().await;
+    let wants = |name: &str| std::env::var_os(name).is_some();
+    let buffering = LogBuffering {
+        timeout_ms: 25,
+        ..LogBuffering::default()
+    };
+    if wants("TELEMETRY") {
+        return extension
+            .with_telemetry_types(&["platform", "function"])
+            .with_telemetry_buffering(buffering)
+            .with_telemetry_processor(SharedService::new(service_fn(received)))
+            .run()
+            .await;
     }
-    extension
-        .with_telemetry_types(&["platform", "function"])
-        .with_telemetry_buffering(LogBuffering {
-            timeout_ms: 25,
-            ..LogBuffering::default()
-        })
-        .with_telemetry_processor(SharedService::new(service_fn(received)))
-        .run()
-        .await
+    if wants("LOGS") {
+        return extension
+            .with_log_types(&["platform", "function"])
+            .with_log_buffering(buffering)
+            .with_logs_processor(SharedService::new(service_fn(logged)))
+            .run()
+            .await;
+    }
+    extension.run().await
+}
+
+async fn logged(logs: Vec<LambdaLog>) -> Result<(), Error> {
+    for log in logs {
+        say(&json!({"what": "log", "record": format!("{:?}", log.record)}));
+    }
+    Ok(())
 }
 
 async fn received(events: Vec<LambdaTelemetry>) -> Result<(), Error> {

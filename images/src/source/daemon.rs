@@ -1,7 +1,8 @@
 //! An image of a running Docker or Podman, by Docker's API over its socket.
 //!
 //! One request gives what `docker save` gives, which goes through a temporary
-//! file into the readers of archives. For one GET over a Unix socket the client of
+//! file into the readers of archives, and a small one which image a name means now.
+//! For a GET over a Unix socket the client of
 //! the registries is enough; the crate `bollard` would bring some twenty more.
 
 #[cfg(test)]
@@ -29,12 +30,21 @@ use crate::reference::RegistryReference;
 const ANSWER_MAX: Duration = Duration::from_secs(600);
 /// Time between two parts of the archive.
 const STALL_MAX: Duration = Duration::from_secs(120);
+/// Time until a daemon says which image it has.
+const ID_MAX: Duration = Duration::from_secs(10);
 /// Most of an error's body that is read, in bytes.
 const ERROR_MAX: usize = 64 * 1024;
+/// Most of what a daemon says of an image that is read, in bytes.
+const INSPECT_MAX: usize = 4 * 1024 * 1024;
 
 /// Exports an image and opens the archive.
 pub(super) fn open(name: &str) -> Result<Box<dyn Source>> {
     from_sockets(name, &sockets()?)
+}
+
+/// The ID of the image that has a name now.
+pub(super) fn id(name: &str) -> Result<String> {
+    ask(name, &sockets()?, image_id)
 }
 
 /// Where daemons listen; only those that are there.
@@ -78,6 +88,15 @@ fn sockets() -> Result<Vec<PathBuf>> {
 
 /// Exports the image from the first daemon that has it.
 fn from_sockets(name: &str, sockets: &[PathBuf]) -> Result<Box<dyn Source>> {
+    ask(name, sockets, export)
+}
+
+/// Asks the first daemon that has the image.
+fn ask<T>(
+    name: &str,
+    sockets: &[PathBuf],
+    question: impl Fn(&Daemon<'_>, &str) -> Result<T>,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -89,8 +108,8 @@ fn from_sockets(name: &str, sockets: &[PathBuf]) -> Result<Box<dyn Source>> {
             socket,
         };
         for name in candidates(name) {
-            let error = match daemon.export(&name) {
-                Ok(source) => return Ok(source),
+            let error = match question(&daemon, &name) {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             // That something is wrong with a daemon says more than that another
@@ -129,29 +148,47 @@ fn candidates(name: &str) -> Vec<String> {
     }
 }
 
+/// Exports an image and opens the archive.
+fn export(daemon: &Daemon<'_>, name: &str) -> Result<Box<dyn Source>> {
+    let response = daemon.request(name, "get", ANSWER_MAX)?;
+    let mut body = Body {
+        daemon,
+        response,
+        chunk: Bytes::new(),
+    };
+    let what = format!("docker-daemon:{name}");
+    let file = spool(&mut body, &what)?;
+    detect::archive(Archive::of_file(file, Path::new(&what))?)
+}
+
+/// The ID of an image.
+fn image_id(daemon: &Daemon<'_>, name: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Inspected {
+        #[serde(rename = "Id")]
+        id: String,
+    }
+    let mut response = daemon.request(name, "json", ID_MAX)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = daemon.chunk(&mut response)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > INSPECT_MAX {
+            return Err(daemon.unreachable("its answer is too long"));
+        }
+    }
+    let inspected: Inspected = serde_json::from_slice(&bytes)
+        .map_err(|_| daemon.unreachable("its answer has no Id of the image"))?;
+    Ok(inspected.id)
+}
+
 struct Daemon<'a> {
     runtime: &'a Runtime,
     socket: &'a Path,
 }
 
 impl Daemon<'_> {
-    fn export(&self, name: &str) -> Result<Box<dyn Source>> {
-        let response = self.request(name)?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(self.refusal(name, status, response));
-        }
-        let mut body = Body {
-            daemon: self,
-            response,
-            chunk: Bytes::new(),
-        };
-        let what = format!("docker-daemon:{name}");
-        let file = spool(&mut body, &what)?;
-        detect::archive(Archive::of_file(file, Path::new(&what))?)
-    }
-
-    fn request(&self, name: &str) -> Result<Response> {
+    /// What a daemon answers of an image, if it has it.
+    fn request(&self, name: &str, what: &str, limit: Duration) -> Result<Response> {
         let tls =
             tls(RootCertStore::empty()).map_err(|error| self.unreachable(&error.to_string()))?;
         let client = reqwest::Client::builder()
@@ -162,13 +199,14 @@ impl Daemon<'_> {
             .build()
             .map_err(|error| self.unreachable(&causes(error)))?;
         // The characters of image names need no escapes in a path.
-        let address = format!("http://localhost/images/{name}/get");
+        let address = format!("http://localhost/images/{name}/{what}");
         // Timers must be made where they run.
         let answer = self
             .runtime
-            .block_on(async { tokio::time::timeout(ANSWER_MAX, client.get(address).send()).await });
+            .block_on(async { tokio::time::timeout(limit, client.get(address).send()).await });
         match answer {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) if response.status().is_success() => Ok(response),
+            Ok(Ok(response)) => Err(self.refusal(name, response.status(), response)),
             Ok(Err(error)) => {
                 let why = causes(error);
                 let advice = if why.contains("ermission denied") {

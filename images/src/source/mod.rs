@@ -113,6 +113,15 @@ pub fn registry_digest(reference: &RegistryReference) -> Result<Digest> {
     registry::digest(reference)
 }
 
+/// The ID of the image that Docker or Podman on this machine has under a name now, for
+/// one small request. Blocks.
+///
+/// # Errors
+/// None of them can be reached, or has an image of that name.
+pub fn daemon_image_id(name: &str) -> Result<String> {
+    daemon::id(name)
+}
+
 /// Opens what is at a path, or, if nothing is there, the image in a registry that
 /// it names.
 fn open_path(path: &Path) -> Result<Box<dyn Source>> {

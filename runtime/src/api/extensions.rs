@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -238,11 +238,8 @@ pub(super) fn identifier(headers: &HeaderMap) -> Result<Uuid, ExtensionError> {
 }
 
 pub(super) async fn read(body: Incoming) -> Result<Bytes, ExtensionError> {
-    let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
-    let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
-        ExtensionError::InvalidRequest(error.to_string())
-    };
-    Ok(body.map_err(invalid)?.to_bytes())
+    let body = crate::body::read(body, MAX_BODY_BYTES).await;
+    body.map_err(|error| ExtensionError::InvalidRequest(error.to_string()))
 }
 
 /// Puts a call to the environment. One that does not answer is gone.
@@ -334,6 +331,8 @@ impl From<ExtensionError> for Refusal {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use http_body_util::BodyExt;
 
     use super::*;
 

@@ -9,7 +9,9 @@ use serde_json::json;
 use super::Moment;
 use super::attributes::UrlRequest;
 use super::functions::PublishVersion;
-use super::record::{Catalog, Code, FunctionRecord, Settings, State, UrlRecord, VersionRecord};
+use super::record::{
+    Catalog, Code, FunctionRecord, LastUpdate, LayerUse, Settings, State, UrlRecord, VersionRecord,
+};
 use super::refusal::Refusal;
 use super::settings::check_size;
 use super::shape::Arns;
@@ -103,6 +105,28 @@ impl Catalog {
             self.create_url(&reference, url, id, arns, moment)?;
         }
         Ok(published)
+    }
+
+    /// Gives a function of the command line other code, and leaves what requests have
+    /// made of its settings; `None` if they have removed it.
+    pub(crate) fn renew(
+        &mut self,
+        name: &FunctionName,
+        code: Code,
+        layers: Vec<LayerUse>,
+        moment: &Moment,
+    ) -> Option<&FunctionRecord> {
+        let record = self.functions.get_mut(name);
+        let record = record.filter(|record| record.transient)?;
+        record.latest.code = code;
+        record.latest.settings.layers = layers;
+        // An update that has not ended, or has failed, is overtaken by this one.
+        record.previous = None;
+        record.latest.state = State::Active;
+        record.latest.last_update = Some(LastUpdate::Successful);
+        record.latest.revision_id.clone_from(&moment.revision_id);
+        record.latest.last_modified.clone_from(&moment.at);
+        Some(record)
     }
 
     /// Removes a function that the file does not want any more; one that a request

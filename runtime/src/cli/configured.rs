@@ -61,6 +61,8 @@ pub(super) struct Settings {
     pub(super) grace: u32,
     /// Between two looks at registries; `None` is never.
     pub(super) image_poll: Option<Duration>,
+    /// Of all environments together, in MB; `None` is what is usual.
+    pub(super) memory_limit: Option<u64>,
 }
 
 impl Settings {
@@ -87,6 +89,7 @@ impl Settings {
             image_poll: Some(command.image_poll.or(file.image_poll).unwrap_or(60))
                 .filter(|seconds| *seconds > 0)
                 .map(|seconds| Duration::from_secs(seconds.into())),
+            memory_limit: command.memory_limit.or(file.memory_limit),
         }
     }
 }

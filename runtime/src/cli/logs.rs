@@ -25,7 +25,16 @@ pub(super) async fn run(
     };
     let named = query.function.is_some();
     let mut log = service.logs(&query).await?;
-    while let Some(records) = log.next().await? {
+    let gone = output::reader_gone();
+    tokio::pin!(gone);
+    loop {
+        let records = tokio::select! {
+            records = log.next() => records?,
+            () = &mut gone => return Err(CommandError::OutputClosed),
+        };
+        let Some(records) = records else {
+            return Ok(ExitStatus::Success);
+        };
         for record in records {
             match command.output {
                 OutputFormat::Text => output::log_line(text(&record, named).as_bytes())?,
@@ -33,7 +42,6 @@ pub(super) async fn run(
             }
         }
     }
-    Ok(ExitStatus::Success)
 }
 
 /// The time, the function unless it was asked for by name, and the line.

@@ -9,7 +9,9 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::environment::InvocationResult;
 use crate::model::Report;
@@ -74,6 +76,24 @@ fn visible(bytes: &[u8]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// Waits until nobody reads standard output any more: a pipe or a socket whose other end
+/// is closed. Whoever waits for something to write would else learn it only then.
+pub(super) async fn reader_gone() {
+    let (gone, told) = oneshot::channel();
+    // Ends with the program, which must not wait for it.
+    let watching = std::thread::Builder::new().spawn(move || {
+        let stdout = io::stdout();
+        // Errors and hang-ups come unasked for; a file has neither.
+        let mut events = [PollFd::new(&stdout, PollFlags::empty())];
+        if rustix::io::retry_on_intr(|| poll(&mut events, None)).is_ok() {
+            let _nobody_waits = gone.send(());
+        }
+    });
+    if watching.is_err() || told.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The response and a newline to standard output.

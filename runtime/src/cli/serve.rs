@@ -16,16 +16,17 @@ use super::{extra_layers, interrupted, output};
 use crate::admin::server::AdminServer;
 use crate::admin::socket::AdminSocket;
 use crate::asynchronous::{EventInvokeConfig, EventQueue, Pace, QueueSettings, check_destination};
-use crate::configured::{Configured, RuntimeFollower, Start};
+use crate::configured::{Configured, ImageFollower, ImageSource, RuntimeFollower, Start};
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
-use crate::images::{Display, ImageRequest};
+use crate::images::Display;
 use crate::model::FunctionConfiguration;
 use crate::otlp::{Exporter, OtlpSettings};
 use crate::pool::{PoolSettings, Pools};
 use crate::server::http_api::HttpApi;
 use crate::server::{Context, Server};
-use crate::service::{PreparedImage, Service};
+use crate::service::{PreparedCode, PreparedImage, Service};
+use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 
 pub(super) async fn run(
@@ -49,7 +50,7 @@ pub(super) async fn run(
         Service::open(directories.clone())?,
         PoolSettings {
             idle_limit: Duration::from_secs(settings.idle.into()),
-            memory_mb: command.endpoint.memory_limit.unwrap_or(defaults.memory_mb),
+            memory_mb: settings.memory_limit.unwrap_or(defaults.memory_mb),
             ..defaults
         },
         traces.transpose()?,
@@ -118,9 +119,10 @@ impl Opening<'_> {
         for lost in control.restore().await {
             output::diagnostic(&format!("warning: {lost}"));
         }
-        if let Some(image) = &command.image {
-            self.adopt(image, &control).await?;
-        }
+        let image = match &command.image {
+            Some(image) => Some(self.adopt(image, &control).await?),
+            None => None,
+        };
         let configured = match chosen {
             None => None,
             Some(chosen) => Some(self.configure(chosen, &control, &functions, &log).await?),
@@ -207,6 +209,7 @@ impl Opening<'_> {
             log,
             fronts,
             configured,
+            image,
             runtimes,
             image_poll: self.settings.image_poll,
         })
@@ -238,20 +241,42 @@ impl Opening<'_> {
     }
 
     /// Serves the image of the command line as a function, for as long as the command
-    /// runs.
+    /// runs, and is to follow it.
     async fn adopt(
         &self,
         image: &ImageReference,
-        control: &ControlPlane,
-    ) -> Result<(), CommandError> {
+        control: &Arc<ControlPlane>,
+    ) -> Result<(ImageFollower, Arc<PreparedCode>), CommandError> {
         let config = self.events.config();
         config
             .check(&self.configuration.function_name)
             .map_err(|error| CommandError::Usage(error.to_string()))?;
-        let image_code = prepare(self.command, image, self.pools).await?;
-        let code = extra_layers::attach(control.layers(), None, &self.layers, image_code)?;
-        control.adopt(&self.configuration, image, code, &config)?;
-        Ok(())
+        let follower = self.follower(image, control).await;
+        let prepared = prepare(self.command, image, self.pools).await?;
+        let code = extra_layers::attach(control.layers(), None, &self.layers, prepared)?;
+        let code = Arc::new(code);
+        control.adopt(&self.configuration, image, &code, &config)?;
+        Ok((follower, code))
+    }
+
+    async fn follower(&self, image: &ImageReference, control: &Arc<ControlPlane>) -> ImageFollower {
+        let files = self.layers.iter().filter_map(|layer| match layer {
+            LayerSource::Path(path) => Some(path.clone()),
+            LayerSource::Published(_) => None,
+        });
+        let (layers, store) = (self.layers.clone(), Arc::clone(control));
+        let source = ImageSource {
+            name: self.configuration.function_name.clone(),
+            image: self.command.request(image),
+            files: files.collect(),
+            make: Arc::new(move |image| {
+                extra_layers::attach(store.layers(), None, &layers, image)
+                    .map_err(|error| ServiceError::Image(error.to_string()))
+            }),
+        };
+        let log = Arc::clone(&self.log);
+        let say = Arc::new(move |line: &str| log.say(line));
+        ImageFollower::new(source, Arc::clone(control), Arc::clone(self.pools), say).await
     }
 
     /// Serves the functions of a configuration file.
@@ -297,11 +322,7 @@ async fn prepare(
 ) -> Result<Arc<PreparedImage>, CommandError> {
     let progress = Arc::new(ProgressDisplay::beside_a_log(command.choice.quiet));
     let display = Arc::clone(&progress) as Display;
-    let request = ImageRequest {
-        reference: reference.clone(),
-        platform: command.choice.platform(),
-        name: None,
-    };
+    let request = command.request(reference);
     let prepared = pools.service().prepare(request, display).await;
     progress.finish();
     let image = Arc::new(prepared?);

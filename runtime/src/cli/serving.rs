@@ -10,8 +10,9 @@ use super::exit_status::CommandError;
 use super::interrupted;
 use super::sink::StandardError;
 use crate::admin::server::AdminServer;
-use crate::configured::{Configured, RuntimeFollower};
+use crate::configured::{Configured, ImageFollower, RuntimeFollower};
 use crate::server::{Context, Server};
+use crate::service::PreparedCode;
 
 /// How long answers may take to reach those who wait for them, when there is
 /// nothing left that could make more.
@@ -30,6 +31,8 @@ pub(super) struct Serving {
     pub(super) fronts: Arc<Fronts>,
     /// The configuration file, if it has one.
     pub(super) configured: Option<Configured>,
+    /// The image of the command line, if it has one, and what is served of it.
+    pub(super) image: Option<(ImageFollower, Arc<PreparedCode>)>,
     pub(super) runtimes: RuntimeFollower,
     /// Between two looks at registries, if anybody wants them.
     pub(super) image_poll: Option<Duration>,
@@ -51,6 +54,9 @@ impl Serving {
         if let Some(configured) = self.configured {
             let fronts: Arc<Fronts> = Arc::clone(&self.fronts);
             following.spawn(configured.follow(fronts));
+        }
+        if let Some((image, code)) = self.image {
+            following.spawn(image.follow(code));
         }
         following.spawn(self.runtimes.follow());
         if let Some(interval) = self.image_poll {

@@ -37,6 +37,9 @@ pub(crate) struct Configuration {
     pub(crate) warnings: Vec<String>,
 }
 
+/// The smallest limit of the memory of all environments, in MB: that of one function.
+pub(crate) const MIN_MEMORY_LIMIT: u64 = 128;
+
 /// Settings of the service; the command line has precedence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EndpointSettings {
@@ -48,6 +51,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) grace: Option<u32>,
     /// Seconds; 0 is never.
     pub(crate) image_poll: Option<u32>,
+    /// Of all environments together, in MB.
+    pub(crate) memory_limit: Option<u64>,
     /// Where traces go, as text.
     pub(crate) otlp_endpoint: Option<String>,
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::deployer::{Changes, Deployer};
 use super::file::ConfigurationFile;
-use super::look::changed;
+use super::look::changed_or_due;
+use super::retry::{Retry, stays};
 use super::source::{Identity, Source};
 use crate::configuration::{Api, Configuration};
 use crate::control_plane::ControlPlane;
@@ -50,8 +52,21 @@ pub(crate) struct Configured {
     api: Api,
     /// When that was made, or tried.
     seen: Seen,
+    /// What was read could not be served.
+    retry: Retry,
+    /// Of what was read since it was last served.
+    unsaid: Unsaid,
     /// Warnings that were said.
     said: BTreeSet<String>,
+}
+
+/// What there is to say of a file when its functions are served.
+#[derive(Debug, Default, Clone, Copy)]
+struct Unsaid {
+    /// It was written.
+    edited: bool,
+    /// So were settings that are read once.
+    other_settings: bool,
 }
 
 /// Everything that a file depends on, at one moment.
@@ -94,6 +109,8 @@ impl Configured {
             file: start.file,
             api: configuration.api.clone(),
             read: configuration,
+            retry: Retry::default(),
+            unsaid: Unsaid::default(),
             said: BTreeSet::new(),
         };
         // Before any of it is read: what changes meanwhile is seen as a change.
@@ -120,7 +137,9 @@ impl Configured {
     /// Follows the file until it is dropped.
     pub(crate) async fn follow(mut self, listener: Arc<dyn Listener>) {
         loop {
-            let now = changed(&self.seen, || self.look()).await;
+            let mut retry = self.retry;
+            let now = changed_or_due(&self.seen, &mut retry, || self.look()).await;
+            self.retry = retry;
             self.take(now, &*listener).await;
         }
     }
@@ -128,38 +147,27 @@ impl Configured {
     /// Serves what is there now.
     async fn take(&mut self, now: Seen, listener: &dyn Listener) {
         let edited = now.file != self.seen.file;
-        let path = self.file.path().display().to_string();
         self.seen = now;
-        let mut other_settings = false;
-        if edited {
-            let file = self.file.clone();
-            // Of a slow disk, and with a template that takes long to work out, nobody
-            // else has to wait.
-            let read = tokio::task::spawn_blocking(move || file.read()).await;
-            match read.unwrap_or_else(|panic| Err(format!("{path}: reading it failed: {panic}"))) {
-                Ok(read) => {
-                    other_settings = read.endpoint != self.read.endpoint
-                        || read.runtime_images != self.read.runtime_images;
-                    self.read = read;
-                    // It may have other sources.
-                    self.seen.sources = self.look().await.sources;
-                }
-                Err(error) => {
-                    (self.say)(&format!("what was served before stays: {error}"));
-                    return;
-                }
-            }
+        if edited && let Err(error) = self.read_again().await {
+            (self.say)(&format!("what was served before stays: {error}"));
+            return;
         }
+        let path = self.file.path().display().to_string();
+        let begun = Instant::now();
         let changes = match self.deployer.deploy(&self.read).await {
             Ok(changes) => changes,
             Err(ServiceError::Interrupted) => return,
             Err(error) => {
-                (self.say)(&format!("what was served before stays: {path}: {error}"));
+                if self.retry.failed(begun.elapsed()) {
+                    (self.say)(&stays(&format!("{path}: {error}")));
+                }
                 return;
             }
         };
+        self.retry.succeeded();
+        let unsaid = std::mem::take(&mut self.unsaid);
         self.warn(&changes.warnings);
-        if other_settings {
+        if unsaid.other_settings {
             (self.say)(&format!(
                 "warning: {path}: endpoint and runtime_images are read when the service starts: \
                  start it again"
@@ -167,12 +175,31 @@ impl Configured {
         }
         let api = self.read.api != self.api;
         self.api = self.read.api.clone();
-        if let Some(line) = news(&path, &changes, api, edited) {
+        if let Some(line) = news(&path, &changes, api, unsaid.edited) {
             (self.say)(&line);
         }
         if let Some(line) = listener.changed(&self.read).await {
             (self.say)(&line);
         }
+    }
+
+    /// Reads the file, which has changed.
+    async fn read_again(&mut self) -> Result<(), String> {
+        let file = self.file.clone();
+        // Of a slow disk, and with a template that takes long to work out, nobody else
+        // has to wait.
+        let read = tokio::task::spawn_blocking(move || file.read()).await;
+        let read = read.unwrap_or_else(|panic| {
+            let path = self.file.path().display();
+            Err(format!("{path}: reading it failed: {panic}"))
+        })?;
+        self.unsaid.edited = true;
+        self.unsaid.other_settings |=
+            read.endpoint != self.read.endpoint || read.runtime_images != self.read.runtime_images;
+        self.read = read;
+        // It may have other sources.
+        self.seen.sources = self.look().await.sources;
+        Ok(())
     }
 
     /// Says what was not said yet.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::retry::Retry;
+
 /// The shortest time between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -13,11 +15,28 @@ const SHARE: u32 = 20;
 /// done then, in most cases.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Looks until what is there is not what was `seen`, and stays as it is.
-pub(super) async fn changed<T: PartialEq, F: Future<Output = T>>(
+/// Looks until what is there is not what was `seen`, and stays as it is; or until it is
+/// time to try again what could not be served.
+pub(super) async fn changed_or_due<T: Clone + PartialEq, F: Future<Output = T>>(
     seen: &T,
+    retry: &mut Retry,
     look: impl Fn() -> F,
 ) -> T {
+    let changed = changed(seen, look);
+    let Some(pause) = retry.pause() else {
+        return changed.await;
+    };
+    tokio::select! {
+        now = changed => {
+            *retry = Retry::default();
+            now
+        }
+        () = tokio::time::sleep(pause) => seen.clone(),
+    }
+}
+
+/// Looks until what is there is not what was `seen`, and stays as it is.
+async fn changed<T: PartialEq, F: Future<Output = T>>(seen: &T, look: impl Fn() -> F) -> T {
     let (mut now, cost) = loop {
         let begun = Instant::now();
         let now = look().await;

@@ -1,9 +1,11 @@
 //! Follows the images of runtimes, whichever functions run on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::look::changed;
+use super::look::changed_or_due;
+use super::retry::{Retry, stays};
 use super::source::{Identity, image_identity};
 use crate::control_plane::ControlPlane;
 use crate::model::FunctionName;
@@ -44,18 +46,40 @@ impl RuntimeFollower {
         if self.seen.is_empty() {
             return;
         }
+        let mut retry = Retry::default();
+        // Those that have changed and are not served yet.
+        let mut due: BTreeSet<String> = BTreeSet::new();
         loop {
-            let now = changed(&self.seen, || self.look()).await;
+            let now = changed_or_due(&self.seen, &mut retry, || self.look()).await;
             let other = now
                 .iter()
                 .filter(|(runtime, identity)| self.seen.get(*runtime) != Some(identity));
-            for (runtime, _) in other {
-                let renewed = self.control.renew_runtime(runtime).await;
-                if let Some(line) = news(runtime, renewed) {
-                    (self.say)(&line);
+            due.extend(other.map(|(runtime, _)| runtime.clone()));
+            self.seen = now;
+            self.renew(&mut due, &mut retry).await;
+        }
+    }
+
+    /// Serves what is due. What cannot be served stays so.
+    async fn renew(&self, due: &mut BTreeSet<String>, retry: &mut Retry) {
+        let begun = Instant::now();
+        let mut errors = vec![];
+        for runtime in std::mem::take(due) {
+            match self.control.renew_runtime(&runtime).await {
+                Ok(None) | Err(ServiceError::Interrupted) => {}
+                Ok(Some(names)) => (self.say)(&news(&runtime, &names)),
+                Err(error) => {
+                    errors.push(error.to_string());
+                    due.insert(runtime);
                 }
             }
-            self.seen = now;
+        }
+        if due.is_empty() {
+            retry.succeeded();
+        } else if retry.failed(begun.elapsed()) {
+            for error in errors {
+                (self.say)(&stays(&error));
+            }
         }
     }
 
@@ -77,23 +101,17 @@ impl RuntimeFollower {
     }
 }
 
-/// What to say of a runtime whose image may be another one.
-fn news(runtime: &str, renewed: Result<Option<Vec<FunctionName>>, ServiceError>) -> Option<String> {
-    match renewed {
-        Ok(None) | Err(ServiceError::Interrupted) => None,
-        Ok(Some(names)) if names.is_empty() => Some(format!(
-            "the image of the runtime {runtime} has changed; no function runs on it"
-        )),
-        Ok(Some(names)) => {
-            let names: Vec<&str> = names.iter().map(FunctionName::as_str).collect();
-            let names = names.join(", ");
-            Some(format!(
-                "the image of the runtime {runtime} has changed: updated {names}. New invocations \
-                 meet what is there now"
-            ))
-        }
-        Err(error) => Some(format!("what was served before stays: {error}")),
+/// What to say of a runtime whose image is another one.
+fn news(runtime: &str, names: &[FunctionName]) -> String {
+    if names.is_empty() {
+        return format!("the image of the runtime {runtime} has changed; no function runs on it");
     }
+    let names: Vec<&str> = names.iter().map(FunctionName::as_str).collect();
+    let names = names.join(", ");
+    format!(
+        "the image of the runtime {runtime} has changed: updated {names}. New invocations meet \
+         what is there now"
+    )
 }
 
 #[cfg(test)]
@@ -102,30 +120,19 @@ mod tests {
 
     #[test]
     fn what_has_changed_is_said() {
-        let names = |text: &str| {
-            let names = text.split_whitespace().map(|name| name.parse().unwrap());
-            Ok(Some(names.collect()))
-        };
-        for (renewed, line) in [
-            (Ok(None), None),
-            (Err(ServiceError::Interrupted), None),
+        for (names, line) in [
             (
-                names(""),
-                Some("the image of the runtime r has changed; no function runs on it"),
+                "",
+                "the image of the runtime r has changed; no function runs on it",
             ),
             (
-                names("a b"),
-                Some(
-                    "the image of the runtime r has changed: updated a, b. New invocations meet \
-                     what is there now",
-                ),
-            ),
-            (
-                Err(ServiceError::Image("gone".to_owned())),
-                Some("what was served before stays: gone"),
+                "a b",
+                "the image of the runtime r has changed: updated a, b. New invocations meet what \
+                 is there now",
             ),
         ] {
-            assert_eq!(news("r", renewed).as_deref(), line);
+            let names = names.split_whitespace().map(|name| name.parse().unwrap());
+            assert_eq!(news("r", &names.collect::<Vec<_>>()), line);
         }
     }
 }

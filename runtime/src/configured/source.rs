@@ -53,7 +53,7 @@ impl Source {
             .collect()
     }
 
-    /// What it is now. Images of daemons are not looked at.
+    /// What it is now.
     pub(super) fn identity(&self, images: &ContentStore, registries: &Registries) -> Identity {
         let mut hasher = DefaultHasher::new();
         match self {
@@ -69,7 +69,7 @@ impl Source {
     }
 }
 
-/// What an image is now; of one in a registry, what was last seen of it.
+/// What an image is now; of one in a registry or a daemon, what was last seen of it.
 pub(super) fn image_identity(
     reference: &ImageReference,
     images: &ContentStore,
@@ -98,6 +98,7 @@ fn image_of(
             found.map(|image| image.manifest_digest).hash(hasher);
             registries.seen(reference).hash(hasher);
         }
+        ImageReference::Daemon { name } => registries.in_daemon(name).hash(hasher),
         _ => registries.seen(reference).hash(hasher),
     }
 }

@@ -2,7 +2,6 @@
 //! unpacked and files written.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -11,14 +10,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::deploy::host_architecture;
 use super::{ControlPlane, Operation};
 use crate::catalog::{
-    Code, CodeRequest, CreateAlias, CreateFunction, LayerVersionArn, Moment, Page, PublishVersion,
-    Refusal, UpdateAlias, UpdateCode, UpdateConfiguration, VersionRecord, ZIPPED_LIMIT, check_code,
-    check_layer_count, required, unqualified,
+    CreateAlias, LayerVersionArn, Moment, Refusal, UpdateAlias, ZIPPED_LIMIT, required, unqualified,
 };
-use crate::model::{FunctionReference, Version};
 
 /// Status and body of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -252,221 +247,6 @@ impl ControlPlane {
                 Ok(Answer::empty())
             }
         }
-    }
-
-    fn create_function(self: &Arc<Self>, request: &CreateFunction) -> Result<Answer, Refusal> {
-        let text = request.function_name.as_deref();
-        let reference =
-            FunctionReference::parse(text.ok_or_else(|| required("functionName"))?, None)?;
-        let name = &reference.name;
-        let asked = request.code.as_ref().ok_or_else(|| required("code"))?;
-        let arns = request.configuration.layers.clone().unwrap_or_default();
-        check_layer_count(&arns)?;
-        self.lock().catalog.check_free(name)?;
-        // Held until the function is on disk.
-        let (layers, _leases): (Vec<_>, Vec<_>) = self.layers.resolve(&arns)?.into_iter().unzip();
-        let settings = request.settings(layers, host_architecture())?;
-        check_code(&settings.package, asked)?;
-        let (code, _lease) = self.code(asked)?;
-        let shape = self.change(|catalog| {
-            let record = catalog.create(name, request, settings, code, &Moment::now())?;
-            let version = match record.last_version {
-                0 => Version::Latest,
-                number => Version::Number(number),
-            };
-            Ok(record.latest.shape(self.arns(), name, version, None))
-        })?;
-        self.deploy(name.clone());
-        Ok(Answer::created(shape))
-    }
-
-    /// The code that a request has; an archive is unpacked and stays for as long as
-    /// the second lives.
-    fn code(
-        &self,
-        request: &CodeRequest,
-    ) -> Result<(Code, Option<lambent_images::PackageLease>), Refusal> {
-        match (&request.image_uri, &request.zip_file) {
-            (Some(uri), _) => {
-                let uri = uri.clone();
-                Ok((Code::Image { uri, digest: None }, None))
-            }
-            (None, Some(zip)) => {
-                let lease = self.layers.unpack(Cursor::new(archive(zip)?))?;
-                let package = lease.package();
-                let code = Code::Zip {
-                    digest: package.digest.hex(),
-                    size: package.size,
-                    unpacked_size: package.unpacked_size,
-                };
-                Ok((code, Some(lease)))
-            }
-            (None, None) => Err(Refusal::invalid(
-                "Please provide a source for function code.",
-            )),
-        }
-    }
-
-    fn list_functions(&self, page: &Page, every_version: bool) -> Answer {
-        let held = self.lock();
-        let all = held.catalog.functions.iter().flat_map(|(name, record)| {
-            let versions = record.all();
-            versions
-                .filter(|(version, _)| every_version || *version == Version::Latest)
-                .map(|(version, record)| {
-                    let qualifier = every_version.then(|| version.to_string());
-                    let shape = record.shape(self.arns(), name, version, qualifier.as_deref());
-                    (format!("{name}:{version}"), shape)
-                })
-                .collect::<Vec<_>>()
-        });
-        listed("Functions", page.of(all))
-    }
-
-    fn get_function(
-        &self,
-        function: &FunctionReference,
-        endpoint: Option<&str>,
-    ) -> Result<Answer, Refusal> {
-        let held = self.lock();
-        let (version, record) = held.catalog.resolve(function, self.arns())?;
-        let qualifier = function.qualifier.as_deref();
-        let mut answer = json!({
-            "Configuration": record.shape(self.arns(), &function.name, version, qualifier),
-            "Code": record.code_shape(|digest| self.layers.location(digest, endpoint)),
-        });
-        held.catalog
-            .function(&function.name, self.arns())?
-            .describe(&mut answer);
-        Ok(Answer::ok(answer))
-    }
-
-    fn configuration(&self, function: &FunctionReference) -> Result<Value, Refusal> {
-        let held = self.lock();
-        let (version, record) = held.catalog.resolve(function, self.arns())?;
-        let qualifier = function.qualifier.as_deref();
-        Ok(record.shape(self.arns(), &function.name, version, qualifier))
-    }
-
-    fn update_code(
-        self: &Arc<Self>,
-        function: &FunctionReference,
-        request: &UpdateCode,
-    ) -> Result<Answer, Refusal> {
-        let name = &function.name;
-        let package = {
-            let held = self.lock();
-            let record = held.catalog.function(name, self.arns())?;
-            record.latest.settings.package.clone()
-        };
-        check_code(&package, &request.code)?;
-        let (code, _lease) = self.code(&request.code)?;
-        let (version, record) = self.change(|catalog| {
-            catalog.update_code(name, request, code, self.arns(), &Moment::now())
-        })?;
-        if request.dry_run != Some(true) {
-            self.deploy(name.clone());
-        }
-        Ok(Answer::ok(record.shape(self.arns(), name, version, None)))
-    }
-
-    fn update_configuration(
-        self: &Arc<Self>,
-        function: &FunctionReference,
-        request: &UpdateConfiguration,
-    ) -> Result<Answer, Refusal> {
-        let name = &function.name;
-        self.lock().catalog.function(name, self.arns())?;
-        let mut leases = vec![];
-        let layers = match &request.layers {
-            None => None,
-            Some(arns) => {
-                check_layer_count(arns)?;
-                let (layers, held): (Vec<_>, Vec<_>) =
-                    self.layers.resolve(arns)?.into_iter().unzip();
-                leases = held;
-                Some(layers)
-            }
-        };
-        let record: VersionRecord = self.change(|catalog| {
-            catalog.update_configuration(name, request, layers, self.arns(), &Moment::now())
-        })?;
-        drop(leases);
-        self.deploy(name.clone());
-        Ok(Answer::ok(record.shape(
-            self.arns(),
-            name,
-            Version::Latest,
-            None,
-        )))
-    }
-
-    fn delete_function(&self, function: &FunctionReference) -> Result<Answer, Refusal> {
-        {
-            let _turn = self.turn();
-            self.change(|catalog| catalog.delete(function, self.arns()))?;
-            self.follow(&function.name);
-        }
-        self.layers.collect()?;
-        Ok(Answer::empty())
-    }
-
-    fn publish_version(
-        &self,
-        function: &FunctionReference,
-        request: &PublishVersion,
-    ) -> Result<Answer, Refusal> {
-        let name = &function.name;
-        let _turn = self.turn();
-        let (number, shape) = self.change(|catalog| {
-            let number = catalog.publish(name, request, self.arns())?;
-            let record = catalog.function(name, self.arns())?;
-            let version = Version::Number(number);
-            let shape = record
-                .version(version)
-                .map(|record| record.shape(self.arns(), name, version, None));
-            Ok((number, shape))
-        })?;
-        self.put_version(name, number);
-        let shape = shape.ok_or_else(|| Refusal::service("the new version is not there"))?;
-        Ok(Answer::created(shape))
-    }
-
-    fn list_versions(&self, function: &FunctionReference, page: &Page) -> Result<Answer, Refusal> {
-        let held = self.lock();
-        let name = &function.name;
-        let record = held.catalog.function(name, self.arns())?;
-        let all = record.all().map(|(version, record)| {
-            let text = version.to_string();
-            let shape = record.shape(self.arns(), name, version, Some(&text));
-            (text, shape)
-        });
-        Ok(listed("Versions", page.of(all)))
-    }
-
-    fn alias(&self, function: &FunctionReference, name: &str) -> Result<Value, Refusal> {
-        let held = self.lock();
-        let alias = held.catalog.alias(&function.name, name, self.arns())?;
-        Ok(alias.shape(self.arns(), &function.name, name))
-    }
-
-    fn list_aliases(
-        &self,
-        function: &FunctionReference,
-        version: Option<&str>,
-        page: &Page,
-    ) -> Result<Answer, Refusal> {
-        let held = self.lock();
-        let record = held.catalog.function(&function.name, self.arns())?;
-        let all = record
-            .aliases
-            .iter()
-            .filter(|(_, alias)| version.is_none_or(|it| alias.route.version.to_string() == it))
-            .map(|(name, alias)| {
-                let shape = alias.shape(self.arns(), &function.name, name);
-                (name.clone(), shape)
-            });
-        Ok(listed("Aliases", page.of(all)))
     }
 }
 

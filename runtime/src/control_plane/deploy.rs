@@ -6,11 +6,10 @@ use lambent_images::{ImageReference, PackageLease, Platform};
 
 use super::ControlPlane;
 use crate::catalog::{
-    Code, Failed, FunctionRecord, LayerUse, Moment, PackageSettings, Refusal, Settings, State,
-    VersionRecord,
+    Code, Failed, FunctionRecord, LayerUse, Moment, PackageSettings, State, VersionRecord,
 };
 use crate::images::{Display, ImageRequest};
-use crate::model::{EventInvokeConfig, FunctionConfiguration, FunctionName, Package, Version};
+use crate::model::{FunctionName, Version};
 use crate::service::{PreparedCode, PreparedImage};
 use crate::service_error::ServiceError;
 
@@ -73,48 +72,6 @@ impl ControlPlane {
         if let Err(refusal) = changed {
             tracing::error!(function = %name, %refusal, "the functions cannot be written");
         }
-    }
-
-    /// Serves a function of the command line, in the place of a stored one.
-    ///
-    /// # Errors
-    /// There is a stored function of that name.
-    pub fn adopt(
-        &self,
-        configuration: &FunctionConfiguration,
-        uri: &ImageReference,
-        code: PreparedCode,
-        events: &EventInvokeConfig,
-    ) -> Result<(), ServiceError> {
-        let name = &configuration.function_name;
-        let moment = Moment::now();
-        let latest = VersionRecord {
-            settings: settings(configuration),
-            code: Code::Image {
-                uri: uri.to_string(),
-                digest: Some(code.image.image.manifest_digest.to_string()),
-            },
-            state: State::Active,
-            last_update: None,
-            revision_id: moment.revision_id,
-            last_modified: moment.at,
-        };
-        self.change(|catalog| {
-            if catalog.functions.contains_key(name) {
-                return Err(Refusal::conflict(format!(
-                    "there is a stored function {name}: delete it, or choose another --name"
-                )));
-            }
-            let record = FunctionRecord::of_command_line(latest.clone(), events.clone());
-            catalog.functions.insert(name.clone(), record);
-            Ok(())
-        })
-        .map_err(|refusal| ServiceError::Host(refusal.message))?;
-        let code = Arc::new(code);
-        let _turn = self.turn();
-        self.put(name, Version::Latest, &latest, &code, None);
-        self.follow(name);
-        Ok(())
     }
 
     /// Begins to make a function ready.
@@ -338,31 +295,4 @@ fn platform(architecture: &str) -> Result<Platform, ServiceError> {
         _ => return Ok(Platform::host()),
     };
     Ok(name.parse()?)
-}
-
-/// The settings of a function of the command line, as the catalog has them.
-fn settings(configuration: &FunctionConfiguration) -> Settings {
-    let image_config = &configuration.image_config;
-    Settings {
-        role: ROLE.to_owned(),
-        description: String::new(),
-        memory_size: configuration.memory_size,
-        timeout: configuration.timeout,
-        ephemeral_storage: configuration.ephemeral_storage,
-        environment: configuration.environment.clone(),
-        package: match &configuration.package {
-            Package::Image => PackageSettings::Image {
-                entry_point: image_config.entry_point.clone(),
-                command: image_config.command.clone(),
-                working_directory: image_config.working_directory.clone(),
-            },
-            Package::Zip { runtime, handler } => PackageSettings::Zip {
-                runtime: runtime.clone(),
-                handler: handler.clone(),
-            },
-        },
-        layers: vec![],
-        architecture: host_architecture().to_owned(),
-        others: std::collections::BTreeMap::new(),
-    }
 }

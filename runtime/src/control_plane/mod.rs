@@ -7,11 +7,15 @@
 
 mod answer;
 mod answer_event_invoke;
+mod answer_functions;
 mod answer_layers;
 mod answer_provisioned;
 mod answer_urls;
+mod answer_versions;
 mod archives;
+mod command_line;
 mod configured;
+mod daemons;
 mod deploy;
 mod functions_file;
 mod layers;

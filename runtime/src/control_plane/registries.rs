@@ -1,14 +1,15 @@
-//! What registries have for references whose tags may move. Whoever follows an image
-//! asks what was seen of it; registries themselves are asked now and then, for the
-//! digest alone.
+//! What registries and daemons have for references that may come to mean another image.
+//! Whoever follows an image asks what was seen of it; registries themselves are asked
+//! now and then, for the digest alone.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lambent_images::{Digest, ImageReference, RegistryReference, registry_digest};
+use lambent_images::{Digest, ImageReference, RegistryReference, daemon_image_id, registry_digest};
 use tokio::sync::Notify;
 
+use super::daemons::Daemons;
 use crate::images::registry_path;
 use crate::service_error::ServiceError;
 
@@ -16,6 +17,7 @@ use crate::service_error::ServiceError;
 #[derive(Debug, Default)]
 pub(crate) struct Registries {
     known: Mutex<HashMap<RegistryReference, Known>>,
+    daemons: Daemons,
     /// There is one that was never asked for.
     fresh: Notify,
 }
@@ -52,6 +54,13 @@ impl Registries {
         known.insert(reference, wanted);
         self.fresh.notify_one();
         None
+    }
+
+    /// The ID of the image that Docker or Podman has under a name, as far as it was seen.
+    /// Blocks.
+    pub(crate) fn in_daemon(&self, name: &str) -> Option<String> {
+        self.daemons
+            .id(name, Instant::now(), |name| daemon_image_id(name).ok())
     }
 
     /// The reference by which an image is fetched: of one that goes by its bare name and

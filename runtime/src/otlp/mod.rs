@@ -52,4 +52,12 @@ impl Recorder {
         drop(story);
         self.exporter.take(spans);
     }
+
+    /// The environment is gone; what still runs never ends.
+    pub(crate) fn lost(&self) {
+        let mut story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
+        let spans = story.lost(SystemTime::now());
+        drop(story);
+        self.exporter.take(spans);
+    }
 }

@@ -187,6 +187,21 @@ impl Story {
         vec![]
     }
 
+    /// The trace of an invocation that runs when its environment is gone without a word.
+    pub(super) fn lost(&mut self, at: SystemTime) -> Vec<Span> {
+        let Some(mut open) = self.open.take() else {
+            return vec![];
+        };
+        // Else the caller has its answer.
+        if open.done.is_none() {
+            open.fault.get_or_insert_with(|| {
+                let message = "its environment was lost".to_owned();
+                ("ServiceException".to_owned(), message)
+            });
+        }
+        self.ended(open, at, None, &[])
+    }
+
     fn init_started(&mut self, at: SystemTime, kind: InitKind, instance: &str) {
         instance.clone_into(&mut self.instance);
         // The second of an invocation follows upon its first, anything else is new.
@@ -226,12 +241,24 @@ impl Story {
         failed: bool,
         spans: &[telemetry::Span],
     ) -> Vec<Span> {
-        let failure = open.fault.clone().or_else(|| failure_of(&report.status));
+        let failure = failure_of(&report.status);
         let returned = || {
             let message = "the function has returned an error".to_owned();
             ("Unhandled".to_owned(), message)
         };
         let failure = failure.or_else(|| failed.then(returned));
+        self.ended(open, at, failure, spans)
+    }
+
+    /// All spans of an invocation; what is known of its failure already goes before this.
+    fn ended(
+        &self,
+        open: Open,
+        at: SystemTime,
+        failure: Option<Failure>,
+        spans: &[telemetry::Span],
+    ) -> Vec<Span> {
+        let failure = open.fault.clone().or(failure);
         let ready = open.freeze.as_ref().map_or(at, |freeze| freeze.start);
         let all = open.done.iter().flat_map(|done| &done.spans).chain(spans);
         let (overheads, answers): (Vec<_>, Vec<_>) = all.partition(|span| {

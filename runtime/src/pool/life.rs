@@ -86,6 +86,13 @@ impl Life {
         self.done().begun = SystemTime::now();
     }
 
+    /// It is gone, and with it what it was working on.
+    pub(super) fn lost(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.lost();
+        }
+    }
+
     /// What it has done; who panicked while holding it left it whole.
     fn done(&self) -> MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,44 +1,44 @@
 //! Warm environments of all functions, shared by whoever invokes.
 //!
 //! [`Book`] decides; this module does what it says: makes environments, runs
-//! invocations on them, ends them; `provision.rs` does so ahead of invocations. An
-//! invocation runs to its end even if its caller has gone, as on Lambda. What dies with
-//! nothing to do goes at once, before an invocation meets it.
+//! invocations on them (`invoke.rs`), ends them; `provision.rs` does so ahead of
+//! invocations. An invocation runs to its end even if its caller has gone, as on Lambda.
+//! What dies with nothing to do goes at once, before an invocation meets it.
 
 mod book;
 mod idle;
+mod invoke;
 mod life;
 mod provision;
 mod standby;
+mod version;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use self::book::{Admission, Book, Capacity, Needs, Place, SlotId};
+use self::book::{Book, Capacity, Needs, Place, SlotId};
 pub use self::book::{Counts, Throttle};
+pub use self::invoke::PoolError;
 use self::life::Life;
 pub use self::life::{Activity, EnvironmentStatus};
 use self::provision::Provision;
 pub use self::provision::Provisioned;
 use self::standby::{Standby, Standbys};
-use crate::environment::{
-    EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, RunningInvocation,
-};
-use crate::model::{
-    FunctionConfiguration, FunctionName, InitializationType, TraceId, Version, function_arn,
-};
+pub use self::version::FunctionVersion;
+use self::version::Key;
+use crate::model::{FunctionConfiguration, FunctionName, TraceId, Version, function_arn};
 use crate::observation::Observer;
 use crate::otlp;
 use crate::service::{FunctionEnvironment, PreparedCode, Service};
-use crate::service_error::ServiceError;
-use crate::telemetry::{Event, Occurrence, Sink};
+use crate::telemetry::Sink;
 
-/// How long a request waits for a runtime that is about to ask for the next event.
-const SETTLING_LIMIT: Duration = Duration::from_secs(1);
+/// How long invocations may take to end when their environments are gone: each is a task
+/// that waits for nothing else.
+const LAST_ENDS: Duration = Duration::from_secs(1);
 
 /// Lambda's default limit of concurrent executions of an account.
 const ACCOUNT_CONCURRENCY: usize = 1_000;
@@ -46,92 +46,6 @@ const ACCOUNT_CONCURRENCY: usize = 1_000;
 /// The part of the host's memory that functions may have, in percent: the rest
 /// is for the host, and for what their page cache needs.
 const MEMORY_PERCENT: u64 = 90;
-
-/// One version of a function, ready to run. A change of code or configuration
-/// makes another one.
-#[derive(Debug)]
-pub struct FunctionVersion {
-    /// Its configuration.
-    pub configuration: FunctionConfiguration,
-    /// `$LATEST` or a number.
-    pub version: String,
-    /// Its code.
-    pub code: Arc<PreparedCode>,
-    reserved: Mutex<Option<usize>>,
-    /// Where its environments' events go.
-    pub sink: Arc<dyn Sink>,
-    retired: AtomicBool,
-    number: u64,
-}
-
-/// Names a version in the book: a number is enough, and the function for those
-/// who ask how many there are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    function: FunctionName,
-    number: u64,
-}
-
-impl FunctionVersion {
-    fn key(&self) -> Key {
-        Key {
-            function: self.configuration.function_name.clone(),
-            number: self.number,
-        }
-    }
-
-    /// Reserves so many environments for the function, of which this is one
-    /// version; `None` takes the reservation away.
-    pub fn reserve(&self, concurrency: Option<usize>) {
-        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = concurrency;
-    }
-
-    fn reserved(&self) -> Option<usize> {
-        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether its reserved concurrency is zero, so that it never runs.
-    pub(crate) fn is_disabled(&self) -> bool {
-        self.reserved() == Some(0)
-    }
-
-    /// What this version needs while so much of what is reserved is used elsewhere.
-    fn needs(&self, elsewhere: usize) -> Needs {
-        let reserved = self.reserved();
-        Needs {
-            memory_mb: self.configuration.memory_size.get().into(),
-            reserved: reserved.map(|reserved| reserved.saturating_sub(elsewhere)),
-        }
-    }
-}
-
-/// Why a request was not served.
-#[derive(Debug, thiserror::Error)]
-pub enum PoolError {
-    /// Too many at once.
-    #[error("too many concurrent invocations")]
-    Throttled(Throttle),
-    /// No environment could be made.
-    #[error(transparent)]
-    Service(#[from] ServiceError),
-    /// The environment was lost.
-    #[error(transparent)]
-    Gone(#[from] EnvironmentGone),
-}
-
-impl PoolError {
-    /// The task that ran the invocation is gone, which only a bug can do.
-    pub(crate) fn lost() -> Self {
-        EnvironmentGone::ended().into()
-    }
-}
-
-/// An invocation that runs.
-#[derive(Debug)]
-struct Started {
-    answer: oneshot::Receiver<InvocationAnswer>,
-    result: oneshot::Receiver<Result<InvocationResult, EnvironmentGone>>,
-}
 
 /// An environment whose runtime is about to ask for the next event.
 #[derive(Debug)]
@@ -187,6 +101,8 @@ struct State {
     /// Environments whose callers have their answers and whose runtimes have not yet
     /// asked for the next event.
     settling: HashMap<SlotId, Settling>,
+    /// Invocations that have begun and not ended.
+    running: usize,
     next_version: u64,
     closed: bool,
 }
@@ -214,6 +130,7 @@ impl Pools {
                 provisions: HashMap::new(),
                 standbys: Standbys::default(),
                 settling: HashMap::new(),
+                running: 0,
                 next_version: 0,
                 closed: false,
             }),
@@ -307,108 +224,6 @@ impl Pools {
         drop((ended, standby));
     }
 
-    /// Invokes a function and waits until its environment is done with it.
-    ///
-    /// # Errors
-    /// Nothing can serve it now, or what served it was lost.
-    pub async fn invoke(
-        self: &Arc<Self>,
-        version: &Arc<FunctionVersion>,
-        invocation: Invocation,
-    ) -> Result<InvocationResult, PoolError> {
-        let started = self.start(version, invocation).await?;
-        let result = started.result.await;
-        result.map_err(|_| PoolError::lost())?.map_err(Into::into)
-    }
-
-    /// Invokes a function and waits for its answer. Its environment may be busy for
-    /// longer.
-    ///
-    /// # Errors
-    /// Nothing can serve it now, or what served it was lost.
-    pub async fn answer(
-        self: &Arc<Self>,
-        version: &Arc<FunctionVersion>,
-        invocation: Invocation,
-    ) -> Result<InvocationAnswer, PoolError> {
-        let started = self.start(version, invocation).await?;
-        match started.answer.await {
-            Ok(answer) => Ok(answer),
-            // Without an answer there is a reason, and it is known by now.
-            Err(_) => match started.result.await {
-                Ok(Err(gone)) => Err(gone.into()),
-                Ok(Ok(_)) | Err(_) => Err(PoolError::lost()),
-            },
-        }
-    }
-
-    async fn start(
-        self: &Arc<Self>,
-        version: &Arc<FunctionVersion>,
-        mut invocation: Invocation,
-    ) -> Result<Started, PoolError> {
-        if self.traces.is_some() && invocation.trace_id.is_sampled() {
-            // Each attempt of an event has a span of its own.
-            invocation.trace_id = invocation.trace_id.recorded();
-        }
-        self.settled(version).await;
-        let (slot, environment) = self.environment(version)?;
-        let (pools, version) = (Arc::clone(self), Arc::clone(version));
-        let (answer, answered) = oneshot::channel();
-        let (done, result) = oneshot::channel();
-        // A task of its own: it goes on when the caller leaves.
-        tokio::spawn(async move {
-            let result = match environment.environment.begin(invocation).await {
-                Ok(running) => pools.follow(slot, &version, running, answer).await,
-                Err(gone) => Err(gone),
-            };
-            pools.give_back(&version, slot, environment, result.is_ok());
-            // A caller that has left, or has its answer, does not need it.
-            let _ = done.send(result);
-        });
-        Ok(Started {
-            answer: answered,
-            result,
-        })
-    }
-
-    /// Follows an invocation to its end, and passes on its answer.
-    async fn follow(
-        &self,
-        slot: SlotId,
-        version: &FunctionVersion,
-        mut running: RunningInvocation,
-        answer: oneshot::Sender<InvocationAnswer>,
-    ) -> Result<InvocationResult, EnvironmentGone> {
-        let Some(answered) = running.answered().await else {
-            return running.finished().await;
-        };
-        let settling = Settling {
-            key: version.key(),
-            claimed: false,
-        };
-        self.lock().settling.insert(slot, settling);
-        let _ = answer.send(answered);
-        if running.runtime_done().await {
-            self.lock().settling.remove(&slot);
-            self.changed.notify_waiters();
-        }
-        running.finished().await
-    }
-
-    /// Waits for an environment of this function whose caller has its answer, until
-    /// its runtime has asked for the next event. Lambda's own latency hides that
-    /// moment; here a caller could be faster, and would always meet a new
-    /// environment. What extensions take is not waited for, as on Lambda.
-    async fn settled(&self, version: &FunctionVersion) {
-        let Some(slot) = self.lock().claim_settling(&version.key()) else {
-            return;
-        };
-        let waiting = self.until(|state| !state.settling.contains_key(&slot));
-        // One that takes longer works on in the background, and is no hope.
-        let _ = tokio::time::timeout(SETTLING_LIMIT, waiting).await;
-    }
-
     /// Waits until every runtime whose caller has its answer has asked for the next
     /// event: then its invocation has its report.
     pub(crate) async fn all_settled(&self) {
@@ -426,96 +241,6 @@ impl Pools {
             }
             changed.await;
         }
-    }
-
-    fn environment(
-        &self,
-        version: &Arc<FunctionVersion>,
-    ) -> Result<(SlotId, FunctionEnvironment), PoolError> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(EnvironmentGone::ended().into());
-        }
-        let key = version.key();
-        let needs = state.needs(version);
-        let admission = state.book.admit(&key, needs);
-        let admission = admission.map_err(|reason| {
-            let logging = version.configuration.logging;
-            version
-                .sink
-                .emit(&Occurrence::now(&Event::Throttled, logging));
-            PoolError::Throttled(reason)
-        })?;
-        if state.provisions.contains_key(&key) {
-            let slot = match &admission {
-                Admission::Reuse(slot) | Admission::Create(slot, _) => *slot,
-            };
-            let provisioned = state.book.is_provisioned(&key, slot);
-            let counters = self.observer.function(&key.function);
-            counters.provisioned_concurrency_used(provisioned);
-        }
-        let (slot, evicted) = match admission {
-            Admission::Reuse(slot) => match state.idle.remove(&slot) {
-                Some(environment) => return Ok((slot, environment)),
-                // The book and the map change together.
-                None => (slot, vec![]),
-            },
-            Admission::Create(slot, evicted) => (slot, evicted),
-        };
-        let ended = state.take(&evicted);
-        let standby = state.standbys.take(&key);
-        // One may have been lost with the launcher.
-        let standby = standby.filter(|standby| !standby.environment.environment.is_dead());
-        if let Some(Standby { environment, life }) = standby {
-            life.begin();
-            state.keep_life(slot, &life);
-            drop(state);
-            drop(ended);
-            return Ok((slot, environment));
-        }
-        let life = Arc::new(self.life(version));
-        state.keep_life(slot, &life);
-        drop(state);
-        drop(ended);
-        let made = self.service.environment(
-            Arc::clone(&version.code),
-            version.configuration.clone(),
-            InitializationType::OnDemand,
-            life,
-        );
-        match made {
-            Ok(environment) => Ok((slot, environment)),
-            Err(error) => {
-                let key = version.key();
-                self.lock().book.release(&key, slot, Instant::now(), false);
-                Err(error.into())
-            }
-        }
-    }
-
-    fn give_back(
-        self: &Arc<Self>,
-        version: &FunctionVersion,
-        slot: SlotId,
-        environment: FunctionEnvironment,
-        usable: bool,
-    ) {
-        let key = version.key();
-        let mut state = self.lock();
-        // A provisioned one that would initialise again is replaced.
-        let provisioned = state.book.is_provisioned(&key, slot);
-        let usable = usable && (environment.environment.is_warm() || !provisioned);
-        let keep = usable && !state.closed && !version.retired.load(Ordering::Relaxed);
-        if state.book.release(&key, slot, Instant::now(), keep) {
-            state.idle.insert(slot, environment);
-        }
-        state.settling.remove(&slot);
-        drop(state);
-        if provisioned && !usable {
-            self.replenish();
-        }
-        self.changed.notify_waiters();
-        self.stand_by(version);
     }
 
     /// Environments of each version, with the name of its function.
@@ -560,6 +285,9 @@ impl Pools {
             state.idle.clear();
         }
         self.service.shutdown().await;
+        // Who ran an invocation learns that it is lost, and says so.
+        let ended = self.until(|state| state.running == 0);
+        let _in_time = tokio::time::timeout(LAST_ENDS, ended).await;
     }
 
     /// The state; whoever panicked while holding it left it whole.

@@ -127,15 +127,6 @@ pub(super) fn cors(scope: &Scope<'_>, resources: &[(&str, &Node, Place)]) -> Res
             }
             _ => {}
         }
-        if matches!(
-            kind,
-            Some("AWS::Serverless::HttpApi" | "AWS::Serverless::Api")
-        ) && properties.is_some_and(|it| {
-            it.get("DefinitionBody").is_some() || it.get("DefinitionUri").is_some()
-        }) {
-            let message = "routes of an OpenAPI definition are not served: write them as Events";
-            scope.warn(place, message);
-        }
     }
     if globals("Api").is_some_and(|api| api.get("Cors").is_some()) {
         scope.warn(&Place::default().part("Globals.Api.Cors"), REST_CORS);

@@ -16,6 +16,7 @@
 //! | `properties.rs` | which of them mean something here |
 //! | `code.rs`, `layers.rs`, `urls.rs` | its code, its layers, its URL |
 //! | `events.rs` | its HTTP events, and the CORS of HTTP APIs |
+//! | `openapi.rs` | routes of an API's own definition |
 
 mod code;
 mod condition;
@@ -25,6 +26,7 @@ mod globals;
 mod kind;
 mod layers;
 mod names;
+mod openapi;
 mod properties;
 mod resolve;
 mod tree;
@@ -103,6 +105,12 @@ pub(crate) fn read(text: &str, context: Context<'_>) -> Result<Configuration, Co
         configuration.functions.push(configured);
     }
     urls::add(&scope, &resources, &mut configuration.functions)?;
+    openapi::routes(
+        &scope,
+        &resources,
+        &configuration.functions,
+        &mut configuration.api,
+    )?;
     configuration.api.cors = cors(&scope, &resources)?;
     configuration.warnings = scope.warnings();
     Ok(configuration)

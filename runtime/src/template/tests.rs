@@ -311,6 +311,114 @@ fn what_cannot_run_is_an_error_with_its_place() {
     assert!(error.contains("Resources.OnlyThere"), "{error}");
 }
 
+const OPENAPI: &str = r#"
+Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      PackageType: Image
+      ImageUri: f.tar
+      Events:
+        Same: {Type: HttpApi, Properties: {Path: "/pets/{id}", Method: get, ApiId: !Ref Http}}
+        Own: {Type: HttpApi, Properties: {Path: /own, Method: get}}
+  G:
+    Type: AWS::Serverless::Function
+    Properties: {PackageType: Image, ImageUri: f.tar, AutoPublishAlias: live}
+  Http:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      DefinitionBody:
+        openapi: "3.0.1"
+        info: {title: pets}
+        paths:
+          /pets/{id}:
+            parameters: [{name: id, in: path}]
+            get:
+              security: [{token: []}]
+              x-amazon-apigateway-integration:
+                type: AWS_PROXY
+                httpMethod: POST
+                payloadFormatVersion: "1.0"
+                uri: !Sub "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${F.Arn}/invocations"
+          /$default:
+            x-amazon-apigateway-any-method:
+              x-amazon-apigateway-integration: {type: aws_proxy, payloadFormatVersion: 2.0, uri: !GetAtt G.Arn}
+          /mock:
+            get: {x-amazon-apigateway-integration: {type: mock}}
+            post: {responses: {}}
+            put: {x-amazon-apigateway-integration: {type: aws_proxy, payloadFormatVersion: "2.0", uri: "arn:aws:lambda:us-east-1:123456789012:function:other"}}
+  Rest:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: v
+      DefinitionBody:
+        swagger: "2.0"
+        paths:
+          /old:
+            POST:
+              x-amazon-apigateway-integration:
+                type: aws_proxy
+                uri: !Sub "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:123456789012:function:G:blue/invocations"
+  Elsewhere:
+    Type: AWS::Serverless::Api
+    Properties: {StageName: v, DefinitionUri: api.yaml}
+  Included:
+    Type: AWS::Serverless::Api
+    Properties: {StageName: v, DefinitionBody: {Fn::Transform: {Name: AWS::Include, Parameters: {Location: api.yaml}}}}
+"#;
+
+#[test]
+fn definitions_of_apis_have_routes_too() {
+    let configuration = read_with(OPENAPI, &[]).unwrap();
+    let routes: Vec<String> = configuration
+        .api
+        .routes
+        .iter()
+        .map(|route| {
+            let function = &route.function;
+            let qualifier = function.qualifier.as_deref().unwrap_or("-");
+            let kind = route.kind;
+            format!("{} {} {qualifier} {kind:?}", route.key, function.name)
+        })
+        .collect();
+    assert_eq!(
+        routes,
+        [
+            // That of an event, as the definition has it.
+            "GET /pets/{id} F - HttpVersion1",
+            "GET /own F - Http",
+            "$default G live Http",
+            "POST /old G blue Rest",
+        ]
+    );
+    for part in [
+        "paths./pets/{id}.get (line 24): without effect here: security",
+        "/mock.get (line 34): integrations of the type \"mock\" are not served here",
+        "/mock.post (line 35): it has no x-amazon-apigateway-integration: no route",
+        "/mock.put (line 36): no function of this template is \"arn:aws:lambda:us-east-1:",
+        "Elsewhere.Properties.DefinitionUri (line 50): a definition that is not in the template",
+        "Included.Properties.DefinitionBody (line 54): a definition that is not in the template",
+    ] {
+        let warnings = configuration.warnings.join("\n");
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+    for (from, to, part) in [
+        (
+            "payloadFormatVersion: \"1.0\"",
+            "timeoutInMillis: 1",
+            "payloadFormatVersion is missing, and an HTTP API needs \"1.0\" or \"2.0\"",
+        ),
+        (
+            "          /old:",
+            "          /own:\n            get: {x-amazon-apigateway-integration: {type: aws_proxy, uri: !GetAtt G.Arn}}\n          /old:",
+            "GET /own is the route GET /own of F already",
+        ),
+    ] {
+        let error = read_with(&OPENAPI.replacen(from, to, 1), &[]).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 const PLAIN: &str = r#"
 Globals:
   Function: {Timeout: 10}

@@ -103,7 +103,12 @@ fn images_of_podman() {
         let mut reader = source.open(layer).unwrap();
         reader.read_to_end(&mut bytes).unwrap();
         assert_eq!(Digest::of(&bytes), layer.digest, "{name}");
+        // Docker's has the algorithm before it.
+        let told = ask(name, &sockets, image_id).unwrap();
+        assert_eq!(told.trim_start_matches("sha256:"), config.hex(), "{name}");
     }
+    let error = ask("other", &sockets[1..], image_id).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     let error = from_sockets("other", &sockets[1..]).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(error.to_string().contains("podman.sock"), "{error}");
@@ -148,6 +153,8 @@ fn what_is_no_daemon() {
         let kinds = [ErrorKind::Unreachable, ErrorKind::NotAnImage];
         assert!(kinds.contains(&error.kind()), "{error}");
         assert!(!error.to_string().contains('\u{1b}'), "{error}");
+        let error = ask("h.io/fn", std::slice::from_ref(&path), image_id).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -9,6 +9,8 @@ use lambent_images::ImageReference;
 
 use super::{FunctionSettings, ImportChoice, OutputFormat};
 use crate::asynchronous::{Destination, EventInvokeConfig, MaximumEventAge, MaximumRetryAttempts};
+use crate::configuration::MIN_MEMORY_LIMIT;
+use crate::images::ImageRequest;
 
 /// `lambent serve`.
 #[derive(Debug, Args)]
@@ -96,11 +98,23 @@ fn parse_parameter(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "write NAME=VALUE, such as Stage=dev".to_owned())
 }
 
+impl Endpoint {
+    /// What to fetch of an image of this command line.
+    pub(in super::super) fn request(&self, image: &ImageReference) -> ImageRequest {
+        ImageRequest {
+            reference: image.clone(),
+            platform: self.choice.platform(),
+            name: None,
+        }
+    }
+}
+
 /// What is served, and where.
 #[derive(Debug, Args)]
 pub(in super::super) struct Endpoint {
     /// The image of a function that is served for as long as the command runs, as for
-    /// `lambent invoke`; without one there are those that clients make, which are kept
+    /// `lambent invoke`, and followed as it changes; without one there are those that
+    /// clients make, which are kept
     pub(in super::super) image: Option<ImageReference>,
 
     /// A SAM template, whose functions are served for as long as it has them; it, their
@@ -153,7 +167,7 @@ pub(in super::super) struct Endpoint {
     /// Megabytes that the memory sizes of all environments together may come to: what is
     /// above is throttled. More than this host has is a bet that they do not all use
     /// what they may [default: 90 % of the host's memory]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..))]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(MIN_MEMORY_LIMIT..))]
     pub(in super::super) memory_limit: Option<u64>,
 
     /// Seconds between two looks at registries for images whose tags have moved; 0 is

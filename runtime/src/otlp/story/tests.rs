@@ -174,6 +174,33 @@ const WARM: [(&str, &str, u64, u64); 9] = [
     ("freeze", "f", 114, 115),
 ];
 
+/// What nobody has ended: an error, unless its caller has the answer already.
+#[test]
+fn a_lost_invocation_is_a_trace() {
+    for (answered, error) in [(false, Some("ServiceException")), (true, None)] {
+        let mut story = Story::new(function());
+        story.on(at(0), &init_start(InitKind::OnDemand));
+        story.on(at(5), &init_report(InitKind::OnDemand, 5, Status::Success));
+        assert_eq!(story.lost(at(5)).len(), 0);
+        story.on(at(6), &start(trace().recorded()));
+        if answered {
+            story.on(at(8), &done(Status::Success, &[]));
+        }
+        let spans = story.lost(at(10));
+        let root = &spans[0];
+        assert_eq!((root.start, root.end), (at(0), at(10)));
+        let kind = root
+            .attributes
+            .iter()
+            .find(|(name, _)| *name == "error.type");
+        let kind = kind.map(|(_, value)| value.clone());
+        assert_eq!(kind, error.map(|error| Value::Text(error.to_owned())));
+        assert_eq!(root.error.is_some(), error.is_some());
+        assert_eq!(spans.len(), if answered { 4 } else { 3 }, "{spans:?}");
+        assert_eq!(story.lost(at(11)).len(), 0);
+    }
+}
+
 #[test]
 fn a_cold_start_has_an_init_and_a_warm_one_none() {
     let mut story = Story::new(function());
