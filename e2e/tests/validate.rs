@@ -548,7 +548,7 @@ fn privileged_what_starting_shows_is_found() {
             Some("shared-memory"),
         ),
         (
-            "import sys\nprint('no key', flush=True)\nsys.exit(3)".to_owned(),
+            "import sys\nprint('no key' + '.' * 900, flush=True)\nsys.exit(3)".to_owned(),
             "",
             Some("init-failed"),
         ),
@@ -572,9 +572,12 @@ fn privileged_what_starting_shows_is_found() {
         ]);
         let found: Vec<_> = codes(&run).into_iter().map(|(code, _)| code).collect();
         if expected == Some("init-failed") {
-            let message = "Runtime.ExitError: Runtime exited with error: exit status 3; its log \
-                           ends with: no key";
-            assert!(run.stdout.contains(message), "{run:?}");
+            let finding = &run.json()["findings"][0];
+            let message = "Runtime.ExitError: Runtime exited with error: exit status 3";
+            assert_eq!(finding["message"], message, "{run:?}");
+            // Whole, however long it is.
+            let line = format!("no key{}", ".".repeat(900));
+            assert_eq!(finding["log"], json!([line]), "{run:?}");
         }
         assert_eq!(
             found,
