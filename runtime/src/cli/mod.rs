@@ -37,6 +37,7 @@ use clap::error::ErrorKind;
 use self::args::{Arguments, Command};
 use self::exit_status::CommandError;
 pub use self::exit_status::ExitStatus;
+pub use self::test::{TRANSFORM_COMMAND, answer_transform};
 use crate::sandbox::user_namespace;
 
 /// Runs the program's command line.

@@ -6,6 +6,7 @@
 //! | `files.rs` | suites from files, and back into them |
 //! | `stage.rs` | images and code of all cases |
 //! | `run.rs` | groups of cases side by side, each in its environments |
+//! | `transformer.rs` | jq filters, limited |
 //! | `outcome.rs` | what became of a case |
 //! | `text.rs`, `json.rs`, `junit.rs`, `results.rs` | how it is shown |
 
@@ -17,6 +18,7 @@ mod results;
 mod run;
 mod stage;
 mod text;
+mod transformer;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use self::outcome::Verdict;
 use self::results::Results;
 use self::run::Runner;
 use self::stage::Stage;
+pub use self::transformer::{TRANSFORM_COMMAND, answer_transform};
 use super::args::{Test, TestFormat};
 use super::exit_status::{CommandError, ExitStatus};
 use super::progress::ProgressDisplay;
