@@ -123,27 +123,14 @@ impl From<Arc<PreparedImage>> for PreparedCode {
     }
 }
 
-/// Where images have their shells, the most comfortable first; the last one is that of
-/// distroless images for debugging.
-const SHELLS: [&str; 4] = ["/bin/bash", "/bin/sh", "/usr/bin/sh", "/busybox/sh"];
-
 impl PreparedImage {
-    /// A shell of the image.
+    /// Whether a path leads to a file in it.
     ///
     /// # Errors
-    /// It has none; says what helps.
-    pub(crate) fn shell(&self) -> Result<&'static str, ServiceError> {
-        for path in SHELLS {
-            if let Some(FileKind::File { .. }) = self.rootfs.lookup(path)? {
-                return Ok(path);
-            }
-        }
-        Err(ServiceError::Image(format!(
-            "the image has no shell ({}): bring a static one, such as the one of Debian's package \
-             busybox-static: `mkdir shell && cp /bin/busybox shell/sh`, and `--layer shell \
-             --shell=/opt/sh`",
-            SHELLS.join(", ")
-        )))
+    /// The store cannot be read.
+    pub(crate) fn has_file(&self, path: &str) -> Result<bool, ServiceError> {
+        let found = self.rootfs.lookup(path)?;
+        Ok(matches!(found, Some(FileKind::File { .. })))
     }
 
     /// The digest of its manifest.
@@ -181,10 +168,21 @@ pub struct FunctionEnvironment {
 pub(crate) struct Shell {
     /// Program and arguments.
     pub(crate) program: Vec<String>,
+    /// A program of this machine's, at [`crate::sandbox::HOST_SHELL`].
+    pub(crate) host_shell: Option<PathBuf>,
     /// Where it reads and writes.
     pub(crate) streams: Streams,
     /// The kind of the terminal that this is, if it is one: `TERM`.
     pub(crate) terminal: Option<String>,
+}
+
+/// What became of a shell.
+#[derive(Debug)]
+pub(crate) enum ShellEnd {
+    /// It ran.
+    Ended(ExitStatus),
+    /// It could not be executed, for this reason.
+    NotRun(String),
 }
 
 impl Service {
@@ -329,7 +327,7 @@ impl Service {
     /// Runtime API hands out to what is started in there, and `say` is told of them.
     ///
     /// # Errors
-    /// The image has no such program, or the host cannot make the sandbox.
+    /// The image has no such working directory, or the host cannot make the sandbox.
     pub(crate) async fn shell(
         &self,
         code: &PreparedCode,
@@ -337,21 +335,24 @@ impl Service {
         shell: Shell,
         events: Events,
         say: impl Fn(&str),
-    ) -> Result<ExitStatus, ServiceError> {
+    ) -> Result<ShellEnd, ServiceError> {
         let on_demand = InitializationType::OnDemand;
         let mut spec = self.spec(code, function, on_demand, shell.program)?;
         spec.init_cpu_quota_us = function.memory_size.cpu_quota_us();
+        spec.host_shell = shell.host_shell;
         let missing = |name: &str| !spec.env.iter().any(|entry| entry.starts_with(name));
         if let Some(terminal) = shell.terminal.filter(|_| missing("TERM=")) {
             spec.env.push(format!("TERM={terminal}"));
         }
         let ended = run_shell(&self.launcher, spec, shell.streams, events, say).await;
-        ended.map_err(|error| match error {
-            StartError::Entrypoint(reason) | StartError::WorkingDirectory(reason) => {
-                ServiceError::Image(reason)
-            }
-            other => ServiceError::Host(other.to_string()),
-        })
+        match ended {
+            Ok(status) => Ok(ShellEnd::Ended(status)),
+            Err(StartError::Entrypoint(reason)) => Ok(ShellEnd::NotRun(reason)),
+            Err(StartError::WorkingDirectory(reason)) => Err(ServiceError::Image(format!(
+                "the working directory cannot be entered: {reason} (--workdir / takes the root)"
+            ))),
+            Err(other) => Err(ServiceError::Host(other.to_string())),
+        }
     }
 
     /// `ENTRYPOINT` and `CMD` of a function, if it has any, as its user would type them.
@@ -403,6 +404,7 @@ impl Service {
             init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
             visible_cpus: function.memory_size.visible_cpus(),
             tmp_bytes,
+            host_shell: None,
         })
     }
 

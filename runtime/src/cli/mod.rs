@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit status out. One file per command.
 
 mod args;
+mod completions;
 mod configured;
 mod demo;
 mod doctor;
@@ -31,7 +32,6 @@ mod validate;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use self::args::{Arguments, Command};
@@ -42,7 +42,7 @@ use crate::sandbox::user_namespace;
 
 /// Runs the program's command line.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::parse_own() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output and are no failure.
@@ -74,6 +74,7 @@ pub fn main() -> ExitCode {
             Command::Validate(command) => block_on(validate::run(*command, directories)),
             Command::Test(command) => block_on(test::run(*command, directories)),
             Command::Event(command) => event::run(&command),
+            Command::Completions(command) => completions::run(&command),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });
@@ -125,10 +126,11 @@ fn start_logging() {
 /// Resolves when the user or the system wants the command to end.
 async fn interrupted() -> CommandError {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup), Ok(mut quit)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
         signal(SignalKind::hangup()),
+        signal(SignalKind::quit()),
     ) else {
         return std::future::pending().await;
     };
@@ -136,6 +138,7 @@ async fn interrupted() -> CommandError {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}
+        _ = quit.recv() => {}
     }
     CommandError::Interrupted
 }

@@ -27,7 +27,7 @@ pub(super) async fn run(
     }
     let plan = run::Plan {
         environments: command.environments,
-        invocations: command.invocations,
+        invocations: command.invocations.into(),
         every,
         seed: measurement.seed,
     };
