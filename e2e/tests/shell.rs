@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use lambent_e2e::fixtures::Fixture;
@@ -246,11 +247,15 @@ fn privileged_a_shell_of_this_machine_is_lent() {
     }
     let lines = "id -u; ls /dev/lambent; cat /proc/self/status | grep CapEff; ls /bin\n\
                  echo x > /dev/lambent/sh\nexit 6\n";
+    // In a virtual machine it is where the machine starts from.
+    let busybox = ["/bin/busybox", "/vm/busybox"];
+    let busybox = busybox.into_iter().find(|path| Path::new(path).exists());
+    let busybox = busybox.expect("busybox-static (`make deps`)");
     let users = [Ids::Subordinate, Ids::Single].map(Lambent::of_ordinary_user);
     for lambent in std::iter::once(Lambent::new()).chain(users) {
         let image = lambent.reference(Fixture::RustOciArchive);
         let mut child = lambent
-            .command(["invoke", &image, "--host-shell", "/bin/busybox"])
+            .command(["invoke", &image, "--host-shell", busybox])
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
@@ -262,10 +267,7 @@ fn privileged_a_shell_of_this_machine_is_lent() {
             run.stdout, "993\nsh\nCapEff:\t0000000000000000\n",
             "{run:?}"
         );
-        for part in [
-            "Lambda has nothing there",
-            "sh: can't create /dev/lambent/sh",
-        ] {
+        for part in ["Lambda has nothing there", "can't create /dev/lambent/sh"] {
             assert!(run.stderr.contains(part), "{part}: {run:?}");
         }
         assert_nothing_left(&lambent);

@@ -572,6 +572,12 @@ fn privileged_what_cannot_be_run_has_its_status() {
             2,
             "--jobs",
         ),
+        (
+            "cases:\n- {name: a}\n",
+            &["--image", &image, "--junit", "/nowhere/out.xml"],
+            2,
+            "cannot write /nowhere/out.xml: there is no directory /nowhere",
+        ),
     ] {
         let suite = place.write("s.yaml", text);
         let run = place.test(&suite, arguments);

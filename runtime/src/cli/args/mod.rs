@@ -430,6 +430,7 @@ mod tests {
         for (arguments, part) in [
             (["soak", "i", "-n", "-5"], "-5 is not in 2..=10000000"),
             (["soak", "i", "--every", "-1"], "-1 is not in 1.."),
+            (["soak", "i", "--horizon", "-1"], "-1 is not in 0.."),
             (
                 ["soak", "i", "--environments", "-1"],
                 "-1 is not in 1..=100",

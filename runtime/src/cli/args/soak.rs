@@ -31,8 +31,9 @@ pub(in crate::cli) struct Soak {
     every: Option<u32>,
 
     /// What runs out after more invocations than these is shown, and no failure
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    pub(in crate::cli) horizon: u64,
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(0..))]
+    pub(in crate::cli) horizon: u32,
 
     #[command(flatten)]
     pub(in crate::cli) measurement: Measurement,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use lambent_images::ImageReference;
 
-pub(super) use self::files::{check, write};
+pub(super) use self::files::{check, check_file, write};
 pub(super) use self::print::print;
 pub(super) use self::progress::MeasuringProgress;
 use super::args::{ImportChoice, LayerSource};

@@ -30,6 +30,7 @@ use self::stage::Stage;
 pub use self::transformer::{TRANSFORM_COMMAND, answer_transform};
 use super::args::{Test, TestFormat};
 use super::exit_status::{CommandError, ExitStatus};
+use super::measured::check_file;
 use super::progress::ProgressDisplay;
 use super::strict::refuse_unenforced;
 use super::{extra_layers, interrupted, output};
@@ -93,6 +94,9 @@ fn check(
     directories: &StateDirectories,
     cases: &[SelectedCase],
 ) -> Result<(), CommandError> {
+    if let Some(path) = &command.junit {
+        check_file(path)?;
+    }
     let most = cases.iter().map(|case| &case.layers);
     if let Some(layers) = most.max_by_key(|layers| layers.len()) {
         extra_layers::check(layers, command.strict)?;
