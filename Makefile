@@ -98,7 +98,7 @@ bench-ab: ## The same beside another revision: BASE=rev ONLY=... ROUNDS=N
 		cargo run --locked --release -p lambent-e2e --bin bench_start -- $(START) \
 		--against $(abspath $(TARGET))/base/target/release/lambent
 
-bench-tune: ## What tune and soak find in functions that are known; ONLY=tune|soak
+bench-tune: ## What tune and soak find in functions that are known; ONLY=tune|processes|waiting|memory|soak
 	.ci/deps.sh test
 	@$(MAKE) --no-print-directory build
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \

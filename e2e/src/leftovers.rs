@@ -75,11 +75,15 @@ pub fn services(root: &Path) -> Vec<String> {
 
 /// The children of a process.
 pub fn children(pid: u32) -> Vec<u32> {
-    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return vec![];
+    };
+    let of_thread = |thread: fs::DirEntry| {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        let children = children.split_whitespace().map(str::parse);
+        children.flatten().collect::<Vec<_>>()
+    };
+    threads.flatten().flat_map(of_thread).collect()
 }
 
 /// The only child of a process.

@@ -10,14 +10,20 @@ use crate::fixtures::{Error, Fixture};
 use crate::parts::{self, Table};
 use crate::{Lambent, Run, script};
 
-const USAGE: &str = "usage: bench_tune [tune|soak]...";
+const USAGE: &str = "usage: bench_tune [tune|processes|waiting|memory|soak]...";
 
 /// CPU that the computing function uses, in milliseconds.
 const CPU_MS: f64 = 200.0;
 
 /// Runs what the words of the command line ask for, all without any.
 pub fn run(words: &[OsString]) -> Result<(), Error> {
-    let parts: [(&str, Table); 2] = [("tune", tune), ("soak", soak)];
+    let parts: [(&str, Table); 5] = [
+        ("tune", tune),
+        ("processes", processes),
+        ("waiting", waiting),
+        ("memory", memory),
+        ("soak", soak),
+    ];
     parts::run(&parts, USAGE, words)
 }
 
@@ -49,16 +55,57 @@ fn tune() -> Result<String, Error> {
          while time.process_time() - begin < {}: pass\n",
         CPU_MS / 1e3
     );
-    let report = report("tune", &code, &["--rounds", "4", "--warm", "5"])?;
+    computing(
+        &format!("{CPU_MS} ms in one thread"),
+        &code,
+        &["--rounds", "4", "--warm", "5"],
+        1.0,
+        Some(CPU_MS),
+    )
+}
+
+/// The same with a process for each of two CPUs.
+fn processes() -> Result<String, Error> {
+    let each = CPU_MS / 4.0;
+    let code = format!(
+        "\ndef burn():\n    begin = time.process_time()\n    \
+         while time.process_time() - begin < {}: pass\n\
+         def handle(n):\n    child = os.fork()\n    burn()\n    \
+         if child == 0: os._exit(0)\n    os.waitpid(child, 0)\n",
+        each / 1e3
+    );
+    computing(
+        &format!("{each} ms in each of two processes"),
+        &code,
+        &["--rounds", "4", "--warm", "8"],
+        2.0,
+        // To fork and to wait takes CPU too, nobody knows how much.
+        None,
+    )
+}
+
+/// The table of a function that computes in so many processes, and takes so long with one
+/// CPU; if that is not known, as long as it does with 1,769 MB.
+fn computing(
+    what: &str,
+    code: &str,
+    arguments: &[&str],
+    processes: f64,
+    with_one_cpu: Option<f64>,
+) -> Result<String, Error> {
+    let report = report("tune", code, arguments)?;
     let mut text = format!(
-        "`lambent tune` of a function that computes for {CPU_MS} ms in one thread\n\
+        "`lambent tune` of a function that computes for {what}\n\
          | memory | expected ms | median ms | error | throttled | USD/million |\n|---|---|---|---|---|---|\n"
     );
     let sizes = report["sizes"].as_array().ok_or("no sizes")?;
+    let whole = sizes.iter().find(|size| size["memorySizeMb"] == 1_769);
+    let whole = whole.and_then(|size| size["figures"]["durationP50Ms"].as_f64());
+    let with_one_cpu = with_one_cpu.or(whole).ok_or("no figures with 1,769 MB")?;
     for size in sizes {
         let number = |name: &str| size["figures"][name].as_f64().unwrap_or(f64::NAN);
         let memory = size["memorySizeMb"].as_f64().unwrap_or(f64::NAN);
-        let expected = CPU_MS / (memory / 1_769.0).min(1.0);
+        let expected = with_one_cpu / (memory / 1_769.0).min(processes);
         let median = number("durationP50Ms");
         let _ = writeln!(
             text,
@@ -68,8 +115,64 @@ fn tune() -> Result<String, Error> {
             number("costPerMillion"),
         );
     }
-    let _ = writeln!(text, "\n{}", report["verdict"]);
+    verdict(&mut text, &report);
     Ok(text)
+}
+
+/// A function that waits, which no memory makes faster.
+fn waiting() -> Result<String, Error> {
+    let code = "\ndef handle(n): time.sleep(0.2)\n";
+    let report = report("tune", code, &["--rounds", "4", "--warm", "10"])?;
+    let mut text = String::from(
+        "`lambent tune` of a function that sleeps for 200 ms\n\
+         | memory | median ms | p95 ms | USD/million |\n|---|---|---|---|\n",
+    );
+    for size in report["sizes"].as_array().ok_or("no sizes")? {
+        let number = |name: &str| size["figures"][name].as_f64().unwrap_or(f64::NAN);
+        let _ = writeln!(
+            text,
+            "| {} | {:.1} | {:.1} | {:.3} |",
+            size["memorySizeMb"],
+            number("durationP50Ms"),
+            number("durationP95Ms"),
+            number("costPerMillion"),
+        );
+    }
+    verdict(&mut text, &report);
+    Ok(text)
+}
+
+/// Functions that fill so much memory: the smallest size that is enough.
+fn memory() -> Result<String, Error> {
+    let mut text = String::from(
+        "`lambent tune` of functions that fill memory\n\
+         | filled MB | peak MB, with 1,024 MB | smallest that is enough | too small |\n|---|---|---|---|\n",
+    );
+    for filled in [150_u32, 300, 600] {
+        let code = format!("\ndef handle(n): b'x' * ({filled} << 20)\n");
+        let sizes = ["--memory", "128,1024", "--rounds", "1", "--warm", "2"];
+        let report = report("tune", &code, &sizes)?;
+        let sizes = report["sizes"].as_array().ok_or("no sizes")?;
+        let peak = &sizes.get(1).ok_or("two sizes")?["figures"]["maxMemoryUsedMb"];
+        let _ = writeln!(
+            text,
+            "| {filled} | {peak} | {} | {} |",
+            report["smallestWorkingMb"], report["outOfMemoryMb"]
+        );
+    }
+    Ok(text)
+}
+
+fn verdict(text: &mut String, report: &Value) {
+    let _ = writeln!(
+        text,
+        "\nVerdict: {}\nOthers used {:.1} % of the host's CPU.",
+        report["verdict"],
+        report["subject"]["hostBusyShare"]
+            .as_f64()
+            .unwrap_or(f64::NAN)
+            * 100.0
+    );
 }
 
 /// Functions that leak so much an invocation, and what is found; and a clean one over

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use lambent_e2e::fixtures::{self, Fixture};
+use lambent_e2e::terminal::Terminal;
 use lambent_e2e::{Lambent, Run, privileged};
 use lambent_images::Platform;
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
+use rustix::fs::FileType;
 
 /// Every path below the store, apart from what an open store always has.
 fn store(lambent: &Lambent) -> Vec<String> {
@@ -226,4 +228,32 @@ fn privileged_a_closed_standard_output_is_the_end_and_no_failure() {
     let run = Run::from(output);
     assert_eq!(run.status, 0, "{run:?}");
     assert!(!run.stderr.contains("lambent:"), "{run:?}");
+}
+
+/// An event that nobody has written yet is waited for, and who waits is told so.
+#[test]
+fn privileged_what_an_event_is_awaited_from_is_said() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let image = Fixture::RustOciArchive.reference();
+    let fifo = lambent.root().join("fifo");
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, mode, 0).expect("a FIFO");
+    let event = "{\"action\": \"counter\"}";
+    let command = lambent.command(["invoke", &image, "--event", fifo.to_str().expect("UTF-8")]);
+    let mut terminal = Terminal::start(&command, (40, 120));
+    terminal.shows("waiting for the event from /");
+    terminal.shows("a FIFO: until a program has written it");
+    fs::write(&fifo, event).expect("a reader");
+    assert!(terminal.ends().success(), "{}", terminal.screen());
+
+    let command = lambent.command(["invoke", &image, "--event", "-"]);
+    let mut terminal = Terminal::start(&command, (40, 120));
+    terminal.shows("standard input, a terminal: type JSON");
+    terminal.press(event);
+    // Once for the line, and once for the end.
+    terminal.press("\u{4}\u{4}");
+    assert!(terminal.ends().success(), "{}", terminal.screen());
 }

@@ -168,7 +168,22 @@ fn privileged_what_cannot_be_done_says_why() {
     }
     let lambent = Lambent::new();
     let file = Fixture::RustOciArchive.reference();
+    let full = lambent.root().join("full");
+    let nowhere = full.join("nowhere/bundle");
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("file"), "").unwrap();
+    let [full, nowhere] = [&full, &nowhere].map(|path| path.to_str().unwrap());
     for (arguments, status, parts) in [
+        (
+            vec!["unpack", &file, full],
+            2,
+            [full, "name a new or an empty directory"],
+        ),
+        (
+            vec!["unpack", &file, nowhere],
+            2,
+            [nowhere, "there is no directory"],
+        ),
         (vec!["rm", "none"], 3, ["\"none\"", "image ls"]),
         (vec!["inspect", "none"], 3, ["\"none\"", "image ls"]),
         (vec!["verify", "none"], 3, ["\"none\"", "image ls"]),
@@ -314,7 +329,11 @@ fn privileged_damage_is_found_and_loading_again_repairs_it() {
         // Of a stream there is nothing else.
         let run = invoke();
         assert_ne!(run.status, 0, "{run:?}");
-        assert!(run.stderr.contains("import it again"), "{run:?}");
+        // By the name that `verify` has for it.
+        let layer = finding["digest"].as_str().unwrap();
+        for part in ["import it again", &format!("layer {layer} is missing")] {
+            assert!(run.stderr.contains(part), "{part}: {run:?}");
+        }
     }
     load(&lambent, &file, "x");
     verify(&lambent);
@@ -429,16 +448,18 @@ fn privileged_ctrl_c_ends_an_import_at_once_and_leaves_nothing() {
         wait::until("the import has read something", || {
             size(&store(&lambent).join("tmp")) > at_mb << 20
         });
-        let signalled = Instant::now();
         kill(&child, Signal::INT);
         let status = child.wait().unwrap();
-        let took = signalled.elapsed();
         assert_eq!(status.code(), Some(130), "{command}");
         assert_eq!(working(&lambent), 0, "{command}");
-        assert!(took < Duration::from_secs(1), "{command} took {took:?}");
+        // It did not go on to the end: nothing of the image was published.
+        let blobs = fs::read_dir(store(&lambent).join("blobs/sha256"));
+        let blobs = blobs.map_or(0, Iterator::count);
+        assert_eq!((blobs, content(&lambent).len()), (0, 0), "{command}");
+        assert_eq!(lambent.run(["image", "ls", "-q"]).stdout, "", "{command}");
     }
 
-    // While it waits for another process as well.
+    // While it waits as well, here for what nobody ever gives it.
     let lambent = Lambent::new();
     succeed(lambent.run(["image", "ls"]));
     let lock = fs::OpenOptions::new()
@@ -456,10 +477,8 @@ fn privileged_ctrl_c_ends_an_import_at_once_and_leaves_nothing() {
     let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
     std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
     assert!(line.contains("waiting for another lambent"), "{line}");
-    let signalled = Instant::now();
     kill(&child, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(signalled.elapsed() < Duration::from_millis(500));
 }
 
 /// Bytes of all files below a directory that may be changing.

@@ -473,7 +473,7 @@ fn privileged_commands_need_a_service() {
     assert_eq!(run.status, 4, "{run:?}");
     assert!(run.stderr.contains("another `lambent serve`"), "{run:?}");
     assert_eq!(lambent.run(["logs"]).status, 0);
-    assert_eq!(lambent.run(["logs", "nobody"]).status, 4);
+    assert_eq!(lambent.run(["logs", "nobody"]).status, 2);
     assert_eq!(lambent.run(["stop"]).status, 0);
     assert!(!leftovers::alive(one.pid()));
     is_gone(&lambent);

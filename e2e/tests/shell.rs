@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use lambent_e2e::fixtures::Fixture;
@@ -10,6 +11,7 @@ use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::ordinary::{self, Ids};
 use lambent_e2e::terminal::Terminal;
 use lambent_e2e::{Lambent, Run, privileged, wait};
+use rustix::process::Signal;
 
 const CTRL_C: &str = "\u{3}";
 const CTRL_D: &str = "\u{4}";
@@ -150,22 +152,25 @@ fn privileged_ending_the_command_ends_the_shell() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let mut child = start(&lambent, Fixture::PythonOciArchive, &[]);
-    let mut keys = child.stdin.take().unwrap();
-    writeln!(
-        keys,
-        "trap '' HUP TERM INT; echo up; sleep 1000 & sleep 1000"
-    )
-    .unwrap();
-    let mut up = String::new();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    output.read_line(&mut up).unwrap();
-    assert_eq!(up, "up\n");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_nothing_left(&lambent);
+    // The second is ctrl-\ of a terminal whose input is a pipe.
+    for signal in [Signal::TERM, Signal::QUIT] {
+        let lambent = Lambent::new();
+        let mut child = start(&lambent, Fixture::PythonOciArchive, &[]);
+        let mut keys = child.stdin.take().unwrap();
+        writeln!(
+            keys,
+            "trap '' HUP TERM INT QUIT; echo up; sleep 1000 & sleep 1000"
+        )
+        .unwrap();
+        let mut up = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut up).unwrap();
+        assert_eq!(up, "up\n");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal:?}");
+        assert_nothing_left(&lambent);
+    }
 }
 
 #[test]
@@ -179,16 +184,48 @@ fn privileged_without_a_shell_the_error_says_what_helps() {
         .unwrap()
         .into();
     assert_eq!(run.status, 3, "{run:?}");
-    for part in ["has no shell", "/bin/sh", "busybox", "--layer"] {
+    for part in ["has no shell", "/bin/sh", "--host-shell /bin/busybox"] {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+    let image = Fixture::RustOciArchive.reference();
+    let run = lambent.run(["invoke", &image, "--shell=/bin/sh"]);
+    assert_eq!(run.status, 3, "{run:?}");
+    for part in ["\"/bin/sh\" cannot be run", "--host-shell"] {
         assert!(run.stderr.contains(part), "{part}: {run:?}");
     }
     let image = Fixture::PythonOciArchive.reference();
     let run = lambent.run(["invoke", &image, "--shell=/nowhere/sh"]);
     assert_eq!(run.status, 3, "{run:?}");
-    assert!(run.stderr.contains("/nowhere/sh: no such file"), "{run:?}");
+    for part in [
+        "/nowhere/sh: no such file",
+        &image,
+        "the image has /bin/sh",
+        "--shell alone",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+    let run = lambent.run(["invoke", &image, "--shell", "--workdir", "/nowhere"]);
+    assert_eq!(run.status, 3, "{run:?}");
+    assert!(
+        run.stderr.contains("--workdir /") && !run.stderr.contains("--shell alone"),
+        "{run:?}"
+    );
     // Any program will do.
     let run = lambent.run(["invoke", &image, r#"--shell=["/usr/bin/id", "-u"]"#]);
     assert_eq!((run.status, run.stdout.as_str()), (0, "993\n"), "{run:?}");
+    // What needs more than itself is refused before anything runs.
+    let script = lambent.root().join("script");
+    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    for (program, part) in [
+        ("/bin/bash", "it needs /lib"),
+        (script.to_str().unwrap(), "a script for /bin/sh"),
+        ("/nowhere", "No such file"),
+    ] {
+        let run = lambent.run(["invoke", &image, "--host-shell", program]);
+        assert_eq!(run.status, 2, "{run:?}");
+        assert!(run.stderr.contains(part), "{run:?}");
+        assert!(run.stderr.contains("busybox-static"), "{run:?}");
+    }
     for (arguments, part) in [
         (["--event", "-"], "standard input is the shell's"),
         (["--output", "json"], "--output"),
@@ -200,6 +237,41 @@ fn privileged_without_a_shell_the_error_says_what_helps() {
         assert!(run.stderr.contains(part), "{run:?}");
     }
     assert_nothing_left(&lambent);
+}
+
+/// An image without any file but the function's, and with a shell that Lambda has not.
+#[test]
+fn privileged_a_shell_of_this_machine_is_lent() {
+    if !privileged() {
+        return;
+    }
+    let lines = "id -u; ls /dev/lambent; cat /proc/self/status | grep CapEff; ls /bin\n\
+                 echo x > /dev/lambent/sh\nexit 6\n";
+    // In a virtual machine it is where the machine starts from.
+    let busybox = ["/bin/busybox", "/vm/busybox"];
+    let busybox = busybox.into_iter().find(|path| Path::new(path).exists());
+    let busybox = busybox.expect("busybox-static (`make deps`)");
+    let users = [Ids::Subordinate, Ids::Single].map(Lambent::of_ordinary_user);
+    for lambent in std::iter::once(Lambent::new()).chain(users) {
+        let image = lambent.reference(Fixture::RustOciArchive);
+        let mut child = lambent
+            .command(["invoke", &image, "--host-shell", busybox])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may have ended already.
+        let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+        let run: Run = child.wait_with_output().unwrap().into();
+        assert_eq!(run.status, 6, "{run:?}");
+        assert_eq!(
+            run.stdout, "993\nsh\nCapEff:\t0000000000000000\n",
+            "{run:?}"
+        );
+        for part in ["Lambda has nothing there", "can't create /dev/lambent/sh"] {
+            assert!(run.stderr.contains(part), "{part}: {run:?}");
+        }
+        assert_nothing_left(&lambent);
+    }
 }
 
 #[test]

@@ -107,8 +107,19 @@ fn privileged_leaks_are_found_within_5_percent() {
         assert!(course(&report, clean)["finding"].is_null(), "{report}");
     }
     assert_eq!(report["crossing"]["/tmp/request-*.bin"]["count"], 299);
-    let memory = std::fs::read(path("soak-memory.png")).expect("a picture");
-    assert!(memory.starts_with(b"\x89PNG"));
+    for resource in [
+        "memory",
+        "tmp",
+        "tmp-files",
+        "descriptors",
+        "threads",
+        "processes",
+        "sockets",
+        "duration",
+    ] {
+        let picture = std::fs::read(path(&format!("soak-{resource}.png")));
+        assert!(picture.expect("a picture").starts_with(b"\x89PNG"));
+    }
     let html = std::fs::read_to_string(html).expect("a page");
     assert!(
         html.contains("request-*.bin") && html.contains("<svg"),

@@ -546,7 +546,13 @@ fn privileged_what_cannot_be_run_has_its_status() {
             "image: missing.tar\ncases:\n- {name: a}\n",
             &[],
             3,
-            "missing.tar",
+            "s.yaml: image: there is no file",
+        ),
+        (
+            "cases:\n- {name: a}\n",
+            &["--image", "missing.tar"],
+            3,
+            "--image: there is no file",
         ),
         (
             "cases:\n- {name: a}\n",
@@ -566,6 +572,12 @@ fn privileged_what_cannot_be_run_has_its_status() {
             2,
             "--jobs",
         ),
+        (
+            "cases:\n- {name: a}\n",
+            &["--image", &image, "--junit", "/nowhere/out.xml"],
+            2,
+            "cannot write /nowhere/out.xml: there is no directory /nowhere",
+        ),
     ] {
         let suite = place.write("s.yaml", text);
         let run = place.test(&suite, arguments);
@@ -582,6 +594,56 @@ fn privileged_what_cannot_be_run_has_its_status() {
     let suite = place.write("s.yaml", text);
     let run = place.test(&suite, &["--image", &image]);
     assert_eq!(run.status, 0, "{run:?}");
+}
+
+/// jq is a language in which one can do without an end, or take all memory.
+#[test]
+fn privileged_filters_are_limited_and_end_with_the_command() {
+    if !privileged() {
+        return;
+    }
+    let place = Place::new();
+    let of = |filter: &str| {
+        let image = Fixture::RustOciArchive.reference();
+        let text = format!(
+            "image: \"{image}\"\ncases:\n\
+             - {{name: a, event: {{action: counter}}, expect: {{transform: '{filter}', response: 1}}}}\n"
+        );
+        place.write("s.yaml", &text)
+    };
+    for (filter, part) in [
+        ("def f: f; f", "not come to an end within 5 s of CPU time"),
+        ("def f: 1 + f; f", "called itself without end"),
+        ("\"x\" * 2000000000", "more than 1024 MB of memory"),
+        ("halt", "its process ended"),
+    ] {
+        let run = place.test(&of(filter), &[]);
+        assert_eq!(run.status, 1, "{filter}: {run:?}");
+        assert!(run.stdout.contains(part), "{filter}: {run:?}");
+    }
+    let suite = of("def f: f; f");
+    let mut child = place
+        .lambent
+        .command(["test", suite.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let filters = || {
+        let of_command = leftovers::children(child.id()).into_iter();
+        let is_filter = |pid: &u32| {
+            let arguments = std::fs::read(format!("/proc/{pid}/cmdline"));
+            arguments.is_ok_and(|text| text.ends_with(b"\0__transform\0"))
+        };
+        of_command.filter(is_filter).collect::<Vec<_>>()
+    };
+    wait::until("the filter runs", || !filters().is_empty());
+    let seen = filters();
+    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    wait::until("the filter is gone", || {
+        let alive = |pid: &u32| std::path::Path::new(&format!("/proc/{pid}")).exists();
+        !seen.iter().any(alive)
+    });
 }
 
 #[test]

@@ -185,6 +185,14 @@ fn privileged_a_function_that_always_fails_has_no_verdict() {
     assert_eq!(run.status, 1, "{run:?}");
     assert!(run.stderr.contains("exit status 3"), "{run:?}");
     assert!(run.stdout.contains("answered at no size"), "{run:?}");
+    assert!(
+        run.stdout.contains("With 128, 256 MB it failed: "),
+        "{run:?}"
+    );
+    // Nothing was found out that there could be a conclusion from.
+    for conclusion in ["Cheapest", "run out of memory", "Prices", "--extrapolate"] {
+        assert!(!run.stdout.contains(conclusion), "{conclusion}: {run:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::{Lambent, Run, privileged};
@@ -43,6 +43,25 @@ fn starting(path: &str, mode: u32, content: impl Into<Vec<u8>>) -> ImageBuilder 
 fn validate(lambent: &Lambent, image: &Path, arguments: &[&str]) -> Run {
     let ours = ["validate", image.to_str().unwrap(), "--output", "json"];
     lambent.run(ours.iter().chain(arguments))
+}
+
+/// What an installation keeps of images, and what a command has left behind.
+fn stored(lambent: &Lambent) -> Vec<PathBuf> {
+    let places = [
+        "blobs/sha256",
+        "indexes",
+        "layers/sha256",
+        "partial",
+        "roots",
+        "tmp",
+    ];
+    let list = |place: &str| {
+        let entries = fs::read_dir(lambent.root().join("lib/images").join(place)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    places.into_iter().flat_map(list).collect()
 }
 
 /// The codes of the findings, with their severities.
@@ -235,10 +254,10 @@ fn each_rule_has_an_image_that_breaks_it() {
             good().layer(layer().file("opt/extensions/agent", 0o644, "#!/bin/sh\n")),
         ),
     ];
-    let lambent = Lambent::new();
     let scratch = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
     for (number, (code, severity, image)) in cases.into_iter().enumerate() {
+        let lambent = Lambent::new();
         let file = scratch.path().join(format!("{number}.tar"));
         image.write_oci_archive(&file, "latest").unwrap();
         let run = validate(&lambent, &file, &["--quiet"]);
@@ -246,9 +265,16 @@ fn each_rule_has_an_image_that_breaks_it() {
         if codes(&run) != expected || run.status != i32::from(severity == "error") {
             wrong.push(format!("{number} {code}: {run:?}"));
         }
+        // The same is said of it when the store has it, which comes by loading only.
+        assert_eq!(stored(&lambent), Vec::<PathBuf>::new(), "{code}");
+        let loaded = lambent.run(["image", "load", "--quiet", file.to_str().unwrap()]);
+        assert_eq!(loaded.status, 0, "{loaded:?}");
+        let again = validate(&lambent, &file, &["--quiet"]);
+        assert_eq!(again.stdout, run.stdout, "{code}");
     }
     assert_eq!(wrong, Vec::<String>::new());
     // One that names its handler.
+    let lambent = Lambent::new();
     let file = scratch.path().join("python.tar");
     python(&["app.handler"])
         .write_oci_archive(&file, "latest")
@@ -370,6 +396,7 @@ fn real_images_are_good() {
         let reference = fixture.reference();
         let run = lambent.run(["validate", &reference, "--output", "json", "--quiet"]);
         assert_eq!(run.status, 0, "{run:?}");
+        assert_eq!(stored(&lambent), Vec::<PathBuf>::new());
         let found = codes(&run);
         // Debian's /usr/bin/python3 is a link, as it is in Docker's Python images.
         let python = fixture == Fixture::PythonOciArchive;
@@ -548,7 +575,7 @@ fn privileged_what_starting_shows_is_found() {
             Some("shared-memory"),
         ),
         (
-            "import sys\nprint('no key', flush=True)\nsys.exit(3)".to_owned(),
+            "import sys\nprint('no key' + '.' * 900, flush=True)\nsys.exit(3)".to_owned(),
             "",
             Some("init-failed"),
         ),
@@ -572,9 +599,13 @@ fn privileged_what_starting_shows_is_found() {
         ]);
         let found: Vec<_> = codes(&run).into_iter().map(|(code, _)| code).collect();
         if expected == Some("init-failed") {
-            let message = "Runtime.ExitError: Runtime exited with error: exit status 3; its log \
-                           ends with: no key";
-            assert!(run.stdout.contains(message), "{run:?}");
+            let report: Value = serde_json::from_str(&run.stdout).unwrap();
+            let finding = &report["findings"][0];
+            let message = "Runtime.ExitError: Runtime exited with error: exit status 3";
+            assert_eq!(finding["message"], message, "{run:?}");
+            // Whole, however long it is.
+            let line = format!("no key{}", ".".repeat(900));
+            assert_eq!(finding["log"], json!([line]), "{run:?}");
         }
         assert_eq!(
             found,

@@ -57,6 +57,11 @@ fn layers_of_what_is_refused_already_are_not_downloaded() {
     );
     let run = validate(&lambent, &registry.reference("function:gzip"), &[]);
     assert_eq!((run.status, codes(&run)), (0, vec![]), "{run:?}");
+    // Its layers were read, and neither they nor parts of them are kept.
+    for place in ["blobs/sha256", "partial", "tmp"] {
+        let place = lambent.root().join("lib/images").join(place);
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0, "{place:?}");
+    }
 
     // Nothing but documents is left in the registry.
     let blobs = registry.path("data/docker/registry/v2/blobs/sha256");

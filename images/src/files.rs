@@ -2,21 +2,35 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{IoContext, Result, quoted_path};
+use crate::manifest::Descriptor;
 use crate::rootfs::{Rootfs, not_stored};
+use crate::source::Source;
 use crate::store::chain::Chain;
+use crate::store::ingested::Ingested;
+use crate::store::layout::Layout;
 use crate::store::lock::Lock;
 use crate::tree::lookup::{Lookup, Step};
 use crate::tree::parents::Parents;
-use crate::tree::{Content, FileData, NodeId, Tree};
+use crate::tree::{Content, Extents, FileData, NodeId, Tree};
+use crate::unpack::decompress::Decoder;
 use crate::{ContentStore, Form, Image, Permission};
 
-/// The files of an image, its layers merged. Leased in the store while it lives.
+/// Bytes read from a source at a time.
+const BUFFER: usize = 128 * 1024;
+
+/// Bytes of a file that are read at least, if it has so many: to come to it again takes
+/// longer.
+const READ_AHEAD: u64 = 32 * 1024 * 1024;
+
+/// The files of an image, its layers merged. Leased in the store while it lives, if it is
+/// there.
 #[derive(Debug)]
 pub struct ImageFiles {
     tree: Tree,
@@ -31,6 +45,91 @@ enum Contents {
     Streams(Vec<File>, #[expect(dead_code, reason = "held")] Lock),
     /// In the layers' directories.
     Directories(Rootfs),
+    /// Where the image is: a layer is read again, up to the file.
+    Elsewhere(Surroundings),
+}
+
+/// Where an image is that the store does not have.
+pub(crate) struct Surroundings {
+    source: Box<dyn Source>,
+    /// Base first.
+    layers: Vec<Descriptor>,
+    /// The file that was read last, by its layer and place: rules look at one after the
+    /// other.
+    last: Mutex<Option<Found>>,
+}
+
+/// The beginning of a file.
+struct Found {
+    at: (u32, u64),
+    bytes: Vec<u8>,
+    is_whole: bool,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Surroundings")
+            .field("layers", &self.layers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Surroundings {
+    pub(crate) fn new(source: Box<dyn Source>, layers: Vec<Descriptor>) -> Self {
+        Self {
+            source,
+            layers,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// The first bytes of a file of a layer, which is numbered from 1.
+    fn head(&self, layer: u32, extents: &Extents, length: u64) -> Result<Vec<u8>> {
+        let enough = usize::try_from(length).unwrap_or(usize::MAX);
+        let at = (layer, extents.offset);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last
+            .as_ref()
+            .filter(|found| found.at == at && (found.is_whole || found.bytes.len() >= enough));
+        if let Some(found) = known {
+            return Ok(found.bytes[..found.bytes.len().min(enough)].to_vec());
+        }
+        let wanted = length.max(READ_AHEAD);
+        let bytes = self.read(layer, extents, wanted)?;
+        let head = bytes[..bytes.len().min(enough)].to_vec();
+        *last = Some(Found {
+            at,
+            is_whole: bytes.len() as u64 == extents.size,
+            bytes,
+        });
+        Ok(head)
+    }
+
+    fn read(&self, layer: u32, extents: &Extents, length: u64) -> Result<Vec<u8>> {
+        let failed = || "reading the layer".to_owned();
+        let mut bytes = Vec::new();
+        let Some(layer) = self.layers.get((layer as usize).wrapping_sub(1)) else {
+            return Ok(bytes);
+        };
+        let blob = self.source.open(layer)?.take(layer.size);
+        let blob = BufReader::with_capacity(BUFFER, blob);
+        let mut tar = Decoder::new(blob).doing(failed)?;
+        let mut position = 0;
+        for (place, piece) in extents.placed() {
+            if piece.offset >= length {
+                break;
+            }
+            // What is between two pieces is a hole.
+            bytes.resize(usize::try_from(piece.offset).unwrap_or(usize::MAX), 0);
+            let skipped = place.saturating_sub(position);
+            io::copy(&mut tar.by_ref().take(skipped), &mut io::sink()).doing(failed)?;
+            let wanted = piece.length.min(length - piece.offset);
+            let read = tar.by_ref().take(wanted).read_to_end(&mut bytes);
+            position = place + read.doing(failed)? as u64;
+        }
+        Ok(bytes)
+    }
 }
 
 /// What one layer brings.
@@ -121,10 +220,32 @@ impl ContentStore {
                 Contents::Streams(streams, lease)
             }
         };
-        let chain = Chain::new(&diff_ids);
+        ImageFiles::of(&self.layout, &Chain::new(&diff_ids), &[], contents)
+    }
+}
+
+impl ImageFiles {
+    /// The files of an image of which nothing is kept; `ingested` are the layers that the
+    /// store does not have.
+    pub(crate) fn surveyed(
+        layout: &Layout,
+        chain: &Chain,
+        ingested: &[Ingested],
+        surroundings: Surroundings,
+    ) -> Result<Self> {
+        let contents = Contents::Elsewhere(surroundings);
+        Self::of(layout, chain, ingested, contents)
+    }
+
+    fn of(
+        layout: &Layout,
+        chain: &Chain,
+        ingested: &[Ingested],
+        contents: Contents,
+    ) -> Result<Self> {
         let mut parents = Parents::default();
-        let mut layers = Vec::with_capacity(diff_ids.len());
-        let tree = chain.tree_with(&self.layout, &[], |index| {
+        let mut layers = Vec::with_capacity(chain.diff_ids().len());
+        let tree = chain.tree_with(layout, ingested, |index| {
             let found = parents.of_layer(index);
             layers.push(LayerFiles {
                 bytes: index
@@ -136,15 +257,13 @@ impl ContentStore {
                 orphans: found.first.into_iter().map(absolute).collect(),
             });
         })?;
-        Ok(ImageFiles {
+        Ok(Self {
             tree,
             layers,
             contents,
         })
     }
-}
 
-impl ImageFiles {
     /// What each layer brings, base first.
     pub fn layers(&self) -> &[LayerFiles] {
         &self.layers
@@ -202,15 +321,12 @@ impl ImageFiles {
         let path = path.as_ref();
         let failed = || format!("reading {} of the image", quoted_path(path));
         let mut bytes = Vec::new();
-        let streams = match &self.contents {
-            Contents::Streams(streams, _) => streams,
-            Contents::Directories(rootfs) => {
-                if let Some(file) = rootfs.open(path)? {
-                    file.take(length).read_to_end(&mut bytes).doing(failed)?;
-                }
-                return Ok(bytes);
+        if let Contents::Directories(rootfs) = &self.contents {
+            if let Some(file) = rootfs.open(path)? {
+                file.take(length).read_to_end(&mut bytes).doing(failed)?;
             }
-        };
+            return Ok(bytes);
+        }
         let Lookup::Found(way) = self.tree.lookup(path.as_os_str().as_bytes()) else {
             return Ok(bytes);
         };
@@ -224,7 +340,15 @@ impl ImageFiles {
                 );
             }
             Some(Content::File(FileData::Tar { layer, extents })) => {
-                let stream = streams.get((*layer as usize).wrapping_sub(1));
+                let stream = match &self.contents {
+                    Contents::Streams(streams, _) => streams.get((*layer as usize).wrapping_sub(1)),
+                    Contents::Elsewhere(surroundings) => {
+                        return surroundings
+                            .head(*layer, extents, length)
+                            .map_err(|error| error.within(&failed()));
+                    }
+                    Contents::Directories(_) => None,
+                };
                 for (place, piece) in extents.placed() {
                     let Some(stream) = stream.filter(|_| piece.offset < length) else {
                         break;

@@ -52,7 +52,7 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::files::{ImageFile, ImageFileKind, ImageFiles, LayerFiles, Located};
 pub use crate::form::Form;
 pub use crate::image::{Image, ImageIndex, Layer};
-pub use crate::import::Imported;
+pub use crate::import::Surveyed;
 pub use crate::interrupt::Interrupt;
 pub use crate::owners::{Owners, set_owners};
 pub use crate::package::{

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambent_images::{
-    ContentStore, Digest, Form, Image, ImageName, ImageReference, Imported, Interrupt,
-    LayerProgress, Platform, Progress, RegistryReference, registry_reference,
+    ContentStore, Digest, Form, Image, ImageName, ImageReference, Interrupt, LayerProgress,
+    Platform, Progress, RegistryReference, Surveyed, registry_reference,
 };
 
 use crate::sandbox::user_namespace;
@@ -146,28 +146,15 @@ pub fn import(
     request: &ImageRequest,
     progress: &dyn Progress,
 ) -> Result<Image, ServiceError> {
-    match import_if(store, request, progress, &|_| true)? {
-        Imported::Whole(image) | Imported::Documents(image) => Ok(image),
-    }
-}
-
-fn import_if(
-    store: &ContentStore,
-    request: &ImageRequest,
-    progress: &dyn Progress,
-    wanted: &dyn Fn(&Image) -> bool,
-) -> Result<Imported, ServiceError> {
-    let imported = store.import_if(&request.reference, &request.platform, progress, wanted)?;
+    let image = store.import(&request.reference, &request.platform, progress)?;
     let implied = || match registry_path(&request.reference) {
         Some(reference) => ImageName::of_registry(&reference),
         None => ImageName::of(&request.reference),
     };
-    if let Imported::Whole(image) = &imported
-        && let Some(name) = request.name.clone().or_else(implied)
-    {
+    if let Some(name) = request.name.clone().or_else(implied) {
         store.tag(&image.manifest_digest, &name)?;
     }
-    Ok(imported)
+    Ok(image)
 }
 
 /// The stored image that a reference may be the name or digest of, else imports.
@@ -179,28 +166,39 @@ pub fn find_or_import(
     request: &ImageRequest,
     progress: &dyn Progress,
 ) -> Result<Image, ServiceError> {
-    match find_or_import_if(store, request, progress, &|_| true)? {
-        Imported::Whole(image) | Imported::Documents(image) => Ok(image),
+    match find(store, request)? {
+        Some(image) => Ok(image),
+        None => import(store, request, progress),
     }
 }
 
-/// The same, but of an image in a registry `wanted` is asked before its layers are
-/// downloaded.
+/// The files of a stored image, or of one that is read where it is and not kept. Of an
+/// image in a registry `wanted` is asked before its layers are downloaded.
 ///
 /// # Errors
 /// As [`find_or_import`].
-pub fn find_or_import_if(
+pub fn find_or_survey(
     store: &ContentStore,
     request: &ImageRequest,
     progress: &dyn Progress,
     wanted: &dyn Fn(&Image) -> bool,
-) -> Result<Imported, ServiceError> {
+) -> Result<Surveyed, ServiceError> {
+    if let Some(image) = find(store, request)? {
+        let files = Some(store.files(&image)?);
+        return Ok(Surveyed { image, files });
+    }
+    Ok(store.survey(&request.reference, &request.platform, progress, wanted)?)
+}
+
+/// The stored image that a reference names or is the digest of; none if the reference
+/// says where else the image is.
+fn find(store: &ContentStore, request: &ImageRequest) -> Result<Option<Image>, ServiceError> {
     let Some(text) = stored_name(&request.reference) else {
-        return import_if(store, request, progress, wanted);
+        return Ok(None);
     };
     let Some(image) = store.find(&text)? else {
         if registry_path(&request.reference).is_some() {
-            return import_if(store, request, progress, wanted);
+            return Ok(None);
         }
         return Err(ServiceError::Image(format!(
             "there is no file or directory \"{text}\", and no image of that name in the store: \
@@ -215,7 +213,7 @@ pub fn find_or_import_if(
             request.platform
         )));
     }
-    Ok(Imported::Whole(image))
+    Ok(Some(image))
 }
 
 /// The image in a registry that a bare `HOST/NAME` stands for, unless there is

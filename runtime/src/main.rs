@@ -1,4 +1,4 @@
-//! The `lambent` program: the launcher or the probing process if it is asked for,
+//! The `lambent` program: the launcher or another process of its own if it is asked for,
 //! else the command line.
 
 use std::os::fd::AsFd;
@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     match arguments.next() {
         Some(command) if command == lambent::LAUNCHER_COMMAND => launcher(),
         Some(command) if command == lambent::PROBE_COMMAND => probe(arguments.next()),
+        Some(command) if command == lambent::cli::TRANSFORM_COMMAND => transform(),
         _ => lambent::cli::main(),
     }
 }
@@ -21,6 +22,17 @@ fn probe(request: Option<std::ffi::OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             lambent::cli::report_process_error("probe", &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A filter of a suite.
+fn transform() -> ExitCode {
+    match lambent::cli::answer_transform() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            lambent::cli::report_process_error("transform", &error);
             ExitCode::FAILURE
         }
     }

@@ -62,10 +62,21 @@ pub struct FunctionEnvironment {
 pub(crate) struct Shell {
     /// Program and arguments.
     pub(crate) program: Vec<String>,
+    /// A program of this machine's, at [`crate::sandbox::HOST_SHELL`].
+    pub(crate) lent: Option<PathBuf>,
     /// Where it reads and writes.
     pub(crate) streams: Streams,
     /// The kind of the terminal that this is, if it is one: `TERM`.
     pub(crate) terminal: Option<String>,
+}
+
+/// What became of a shell.
+#[derive(Debug)]
+pub(crate) enum ShellEnd {
+    /// It ran.
+    Ended(ExitStatus),
+    /// It could not be executed, for this reason.
+    NotRun(String),
 }
 
 impl Service {
@@ -210,7 +221,7 @@ impl Service {
     /// Runtime API hands out to what is started in there, and `say` is told of them.
     ///
     /// # Errors
-    /// The image has no such program, or the host cannot make the sandbox.
+    /// The image has no such working directory, or the host cannot make the sandbox.
     pub(crate) async fn shell(
         &self,
         code: &PreparedCode,
@@ -218,21 +229,24 @@ impl Service {
         shell: Shell,
         events: Events,
         say: impl Fn(&str),
-    ) -> Result<ExitStatus, ServiceError> {
+    ) -> Result<ShellEnd, ServiceError> {
         let on_demand = InitializationType::OnDemand;
         let mut spec = self.spec(code, function, on_demand, shell.program)?;
         spec.init_cpu_quota_us = function.memory_size.cpu_quota_us();
+        spec.host_shell = shell.lent;
         let missing = |name: &str| !spec.env.iter().any(|entry| entry.starts_with(name));
         if let Some(terminal) = shell.terminal.filter(|_| missing("TERM=")) {
             spec.env.push(format!("TERM={terminal}"));
         }
         let ended = run_shell(&self.launcher, spec, shell.streams, events, say).await;
-        ended.map_err(|error| match error {
-            StartError::Entrypoint(reason) | StartError::WorkingDirectory(reason) => {
-                ServiceError::Image(reason)
-            }
-            other => ServiceError::Host(other.to_string()),
-        })
+        match ended {
+            Ok(status) => Ok(ShellEnd::Ended(status)),
+            Err(StartError::Entrypoint(reason)) => Ok(ShellEnd::NotRun(reason)),
+            Err(StartError::WorkingDirectory(reason)) => Err(ServiceError::Image(format!(
+                "the working directory cannot be entered: {reason} (--workdir / takes the root)"
+            ))),
+            Err(other) => Err(ServiceError::Host(other.to_string())),
+        }
     }
 
     /// `ENTRYPOINT` and `CMD` of a function, if it has any, as its user would type them.
@@ -284,6 +298,7 @@ impl Service {
             init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
             visible_cpus: function.memory_size.visible_cpus(),
             tmp_bytes,
+            host_shell: None,
         })
     }
 

@@ -36,6 +36,9 @@ fn check(kind: FileType) -> io::Result<()> {
             "it is a FIFO and no regular file: write what comes out of it to a file, and name that"
         }
         () if kind.is_socket() => "it is a socket and no regular file: name a file",
+        () if kind.is_char_device() => {
+            "it is a device, such as a terminal, and no regular file: name a file"
+        }
         () => "it is a device and no regular file: name a file",
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
@@ -63,7 +66,10 @@ mod tests {
             (path("to-fifo"), "a FIFO and no regular file"),
             (path("socket"), "a socket and no regular file"),
             (path("."), "a directory and no regular file"),
-            ("/dev/zero".into(), "a device and no regular file"),
+            (
+                "/dev/zero".into(),
+                "such as a terminal, and no regular file",
+            ),
             (path("missing"), "No such file"),
         ] {
             let error = open(&path).unwrap_err().to_string();

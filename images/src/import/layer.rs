@@ -33,6 +33,8 @@ pub(super) struct Ingestion<'a> {
     pub(super) budget: &'a Budget,
     pub(super) progress: &'a dyn Progress,
     pub(super) form: Form,
+    /// Whether anything is written. Else only the index is made, by reading the headers.
+    pub(super) keeps: bool,
 }
 
 impl Ingestion<'_> {
@@ -92,7 +94,7 @@ impl Ingestion<'_> {
     {
         let descriptor = &item.descriptor;
         let path = item.keeps_blob.then(|| self.staged("blob", &item.digest));
-        let partial = if self.source.is_remote() {
+        let partial = if self.source.is_remote() && self.keeps {
             self.partials.take(descriptor)?
         } else {
             None
@@ -124,7 +126,7 @@ impl Ingestion<'_> {
         let is_plain = decoder.is_plain();
         let wanted = item.wants_content.then_some(self.form);
         let tar_path = self.staged("tar", &item.diff_id);
-        let copy = (wanted == Some(Form::Erofs))
+        let copy = (wanted == Some(Form::Erofs) && self.keeps)
             .then(|| KeptFile::create(&tar_path).doing(storing))
             .transpose()?;
         std::thread::scope(|scope| {

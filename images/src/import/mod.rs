@@ -10,6 +10,7 @@ mod pipe;
 mod plan;
 mod publish;
 mod stream;
+mod survey;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,7 @@ use self::layer::Ingestion;
 use self::partial::Partials;
 use self::plan::{Item, Plan};
 use self::publish::publish;
+pub use self::survey::Surveyed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Descriptor;
 use crate::rootfs::built;
@@ -54,41 +56,6 @@ impl ContentStore {
     ) -> Result<Image> {
         import(&self.layout, self.form(), reference, platform, progress)
     }
-
-    /// The same, but of an image in a registry `wanted` is asked before anything of its
-    /// layers is downloaded.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::import`].
-    pub fn import_if(
-        &self,
-        reference: &ImageReference,
-        platform: &Platform,
-        progress: &dyn Progress,
-        wanted: &dyn Fn(&Image) -> bool,
-    ) -> Result<Imported> {
-        let source = source::open(reference)?;
-        let resolved = resolve(source.as_ref(), platform)?;
-        if source.is_remote() {
-            let image = known(&resolved);
-            if !wanted(&image) {
-                return Ok(Imported::Documents(image));
-            }
-        }
-        let origin = Origin::Source(source.as_ref());
-        let image = bring_in(&self.layout, self.form(), origin, &resolved, progress)?;
-        Ok(Imported::Whole(image))
-    }
-}
-
-/// What an import has brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Imported {
-    /// The image is in the store.
-    Whole(Image),
-    /// Only what its documents say is known; nothing is in the store.
-    Documents(Image),
 }
 
 /// Where the layers of an image come from.
@@ -212,6 +179,7 @@ impl Work<'_> {
             budget: &plan.budget,
             progress: self.progress,
             form: self.form,
+            keeps: true,
         };
         let ingested = ingest_all(ingestion, &plan)?;
         let interrupt = &plan.budget.interrupt;
@@ -336,6 +304,7 @@ pub(crate) fn reread(
         budget: &budget,
         progress,
         form: Form::Directory,
+        keeps: true,
     };
     ingestion.layer(&item)
 }

@@ -103,6 +103,18 @@ impl ContentStore {
             let image = import::describe(&self.layout, self.form(), &resolved);
             return Ok(Some(image));
         }
+        let layers = resolved.manifest.layers.iter().zip(&resolved.diff_ids);
+        for (blob, diff_id) in layers {
+            // By the name that `verify` has for it.
+            if stored::archive(&self.layout, blob, diff_id).is_none() {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!(
+                        "image {digest} is incomplete, import it again: layer {diff_id} is missing"
+                    ),
+                ));
+            }
+        }
         // What another form, or a repair, left out is made of what is here.
         let own = Origin::Store(&self.layout);
         import::bring_in(&self.layout, self.form(), own, &resolved, &NoProgress)

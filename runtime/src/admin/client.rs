@@ -28,6 +28,9 @@ pub(crate) enum AdminError {
     /// It said so.
     #[error("{0}")]
     Refused(String),
+    /// It has nothing of the name that it was asked for.
+    #[error("{0}")]
+    NotFound(String),
     /// It ended, or is another version of the program.
     #[error("the service does not answer as expected: {0}")]
     Broken(String),
@@ -194,9 +197,14 @@ async fn request(
     if response.status() == StatusCode::OK || response.status() == StatusCode::ACCEPTED {
         return Ok(response);
     }
+    let missing = response.status() == StatusCode::NOT_FOUND;
     let reason = response.into_body().collect().await?.to_bytes();
     let reason = String::from_utf8_lossy(&reason).into_owned();
-    Err(AdminError::Refused(reason))
+    Err(if missing {
+        AdminError::NotFound(reason)
+    } else {
+        AdminError::Refused(reason)
+    })
 }
 
 #[cfg(test)]

@@ -58,6 +58,17 @@ pub(super) enum CommandError {
 }
 
 impl CommandError {
+    /// The same, and what it is about.
+    pub(super) fn about(self, what: &dyn std::fmt::Display) -> Self {
+        let name = |reason: String| format!("{what}: {reason}");
+        match self {
+            Self::Usage(reason) => Self::Usage(name(reason)),
+            Self::Image(reason) => Self::Image(name(reason)),
+            Self::Host(reason) => Self::Host(name(reason)),
+            other @ (Self::Internal(_) | Self::Interrupted | Self::OutputClosed) => other,
+        }
+    }
+
     pub(super) fn status(&self) -> ExitStatus {
         match self {
             Self::Usage(_) => ExitStatus::Usage,

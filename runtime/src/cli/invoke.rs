@@ -1,9 +1,9 @@
 //! `lambent invoke`: prepare, start, invoke, print. No daemon is needed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{Invoke, OutputFormat};
+use super::args::{ArgumentList, Invoke, OutputFormat};
 use super::event_input::event;
 use super::exit_status::{CommandError, ExitStatus};
 use super::extra_layers;
@@ -23,6 +23,7 @@ pub(super) async fn run(
     command: Invoke,
     directories: StateDirectories,
 ) -> Result<ExitStatus, CommandError> {
+    let name = command.image.to_string();
     let request = ImageRequest {
         reference: command.image,
         platform: command.choice.platform(),
@@ -33,7 +34,8 @@ pub(super) async fn run(
     extra_layers::check(&layers, strict)?;
     let mut function = command.function.configuration()?;
     function.logging = command.logging.logging()?;
-    if command.shell.is_some() && command.event.as_deref() == Some(Path::new("-")) {
+    let shell = shell_choice(command.shell, command.host_shell)?;
+    if shell.is_some() && command.event.as_deref() == Some(Path::new("-")) {
         return Err(CommandError::Usage(
             "standard input is the shell's: give its event as --payload or --event FILE".to_owned(),
         ));
@@ -67,14 +69,14 @@ pub(super) async fn run(
             Some(store) => extra_layers::attach(store, None, &layers, image)?,
             None => image.into(),
         };
-        if let Some(program) = command.shell {
+        if let Some(choice) = shell {
             let invocation = command.caller.describe(Invocation::new(event));
-            let program = program.map(|arguments| arguments.0);
             return shell::run(
                 &service,
                 &code,
+                &name,
                 function,
-                program,
+                choice,
                 invocation,
                 command.repeat,
             )
@@ -109,6 +111,32 @@ pub(super) async fn run(
         output::diagnostic(&format!("warning: layers stay in the store: {refusal}"));
     }
     result
+}
+
+/// The shell that is to be opened, if one is.
+#[expect(
+    clippy::option_option,
+    reason = "as clap has it: whether there is a shell, and which"
+)]
+fn shell_choice(
+    program: Option<Option<ArgumentList>>,
+    host_shell: Option<PathBuf>,
+) -> Result<Option<shell::Choice>, CommandError> {
+    if program.is_none() && host_shell.is_none() {
+        return Ok(None);
+    }
+    let program = program.flatten().map(|arguments| arguments.0);
+    let empty = |program: &Vec<String>| program.first().is_none_or(String::is_empty);
+    if program.as_ref().is_some_and(empty) {
+        return Err(CommandError::Usage(
+            "--shell= names no program; without a value it takes the image's shell".to_owned(),
+        ));
+    }
+    let choice = shell::Choice {
+        program,
+        host_shell,
+    };
+    choice.check().map(Some)
 }
 
 /// Listens for a debugger, if one is to come.

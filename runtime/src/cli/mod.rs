@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit status out. One file per command.
 
 mod args;
+mod completions;
 mod configured;
 mod demo;
 mod doctor;
@@ -31,17 +32,17 @@ mod validate;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use self::args::{Arguments, Command};
 use self::exit_status::CommandError;
 pub use self::exit_status::ExitStatus;
+pub use self::test::{TRANSFORM_COMMAND, answer_transform};
 use crate::sandbox::user_namespace;
 
 /// Runs the program's command line.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::parse_own() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output and are no failure.
@@ -73,6 +74,7 @@ pub fn main() -> ExitCode {
             Command::Validate(command) => block_on(validate::run(*command, directories)),
             Command::Test(command) => block_on(test::run(*command, directories)),
             Command::Event(command) => event::run(&command),
+            Command::Completions(command) => completions::run(&command),
             Command::Doctor(command) => doctor::run(&command, &directories),
             Command::Demo(command) => block_on(demo::run(command, directories)),
         });
@@ -124,10 +126,11 @@ fn start_logging() {
 /// Resolves when the user or the system wants the command to end.
 async fn interrupted() -> CommandError {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup), Ok(mut quit)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
         signal(SignalKind::hangup()),
+        signal(SignalKind::quit()),
     ) else {
         return std::future::pending().await;
     };
@@ -135,6 +138,7 @@ async fn interrupted() -> CommandError {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}
+        _ = quit.recv() => {}
     }
     CommandError::Interrupted
 }

@@ -38,6 +38,9 @@ pub(super) async fn service(
 
 impl From<AdminError> for CommandError {
     fn from(error: AdminError) -> Self {
-        Self::Host(error.to_string())
+        match error {
+            AdminError::NotFound(reason) => Self::Usage(reason),
+            AdminError::Refused(_) | AdminError::Broken(_) => Self::Host(error.to_string()),
+        }
     }
 }

@@ -202,7 +202,7 @@ pub(crate) const SAMPLES: &[Sample] = &[
     Sample {
         name: "dynamodb",
         aliases: &["dynamodb-update"],
-        about: "DynamoDB Streams: new items of a table",
+        about: "DynamoDB Streams: new items of a table; the body is their attribute Message",
         choices: RECORDS,
         make: records::dynamodb,
     },

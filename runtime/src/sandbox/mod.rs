@@ -34,7 +34,7 @@ pub(crate) use launcher::remove_dead_service;
 pub use launcher::run as run_launcher;
 pub(crate) use network::{Network, RUNTIME_API};
 pub(crate) use protocol::{
-    Process, SandboxSpec, StartError, Started, StopSignal, StorageKind, Streams,
+    HOST_SHELL, Process, SandboxSpec, StartError, Started, StopSignal, StorageKind, Streams,
 };
 
 /// The system's monotonic clock in nanoseconds, comparable between processes.

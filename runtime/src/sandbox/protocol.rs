@@ -86,7 +86,14 @@ pub(crate) struct SandboxSpec {
     pub(crate) visible_cpus: u8,
     /// Size of `/tmp` in bytes.
     pub(crate) tmp_bytes: u64,
+    /// A program of this machine's that is at [`HOST_SHELL`], read-only: for a person,
+    /// never for a function.
+    pub(crate) host_shell: Option<PathBuf>,
 }
+
+/// Where a shell of this machine's is, beside devices that no function looks for. Its
+/// name is what tells busybox what to be.
+pub(crate) const HOST_SHELL: &str = "/dev/lambent/sh";
 
 /// Launcher to a worker that has made everything ready: start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

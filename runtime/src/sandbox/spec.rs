@@ -11,7 +11,7 @@ use oci_spec::runtime::{
     RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
-use super::protocol::SandboxSpec;
+use super::protocol::{HOST_SHELL, SandboxSpec};
 use crate::model::{CPU_PERIOD_US, GROUP_ID, USER_ID};
 
 /// Open descriptors, soft and hard.
@@ -107,7 +107,7 @@ pub(crate) fn build(
                 .build()?,
         )
         .process(process(sandbox, placement.one_id)?)
-        .mounts(mounts(placement)?)
+        .mounts(mounts(sandbox.host_shell.as_deref(), placement)?)
         .linux(linux(sandbox, placement)?)
         .build()?;
     // The builder has a name of its own.
@@ -160,7 +160,10 @@ fn rlimit(kind: PosixRlimitType, value: u64) -> Result<PosixRlimit, OciSpecError
 
 /// No `/dev/shm` and no `/dev/mqueue`: Lambda has none, and functions that need
 /// them fail there. No `/dev/pts`: there are no terminals.
-fn mounts(placement: &Placement<'_>) -> Result<Vec<Mount>, OciSpecError> {
+fn mounts(
+    host_shell: Option<&Path>,
+    placement: &Placement<'_>,
+) -> Result<Vec<Mount>, OciSpecError> {
     let mount = |destination: &str, kind: &str, source: PathBuf, options: &[&str]| {
         MountBuilder::default()
             .destination(destination)
@@ -211,6 +214,10 @@ fn mounts(placement: &Placement<'_>) -> Result<Vec<Mount>, OciSpecError> {
     for (file, covered) in &placement.covers {
         let options = ["bind", "ro", "nosuid", "nodev", "noexec"];
         mounts.push(mount(covered, "bind", file.clone(), &options)?);
+    }
+    if let Some(program) = host_shell {
+        let options = ["bind", "ro", "nosuid", "nodev"];
+        mounts.push(mount(HOST_SHELL, "bind", program.to_owned(), &options)?);
     }
     Ok(mounts)
 }
@@ -305,6 +312,7 @@ mod tests {
             init_cpu_quota_us: 20_000,
             visible_cpus: 2,
             tmp_bytes: 512 << 20,
+            host_shell: None,
         }
     }
 

@@ -83,27 +83,14 @@ impl From<Arc<PreparedImage>> for PreparedCode {
     }
 }
 
-/// Where images have their shells, the most comfortable first; the last one is that of
-/// distroless images for debugging.
-const SHELLS: [&str; 4] = ["/bin/bash", "/bin/sh", "/usr/bin/sh", "/busybox/sh"];
-
 impl PreparedImage {
-    /// A shell of the image.
+    /// Whether a path leads to a file in it.
     ///
     /// # Errors
-    /// It has none; says what helps.
-    pub(crate) fn shell(&self) -> Result<&'static str, ServiceError> {
-        for path in SHELLS {
-            if let Some(FileKind::File { .. }) = self.rootfs.lookup(path)? {
-                return Ok(path);
-            }
-        }
-        Err(ServiceError::Image(format!(
-            "the image has no shell ({}): bring a static one, such as the one of Debian's package \
-             busybox-static: `mkdir shell && cp /bin/busybox shell/sh`, and `--layer shell \
-             --shell=/opt/sh`",
-            SHELLS.join(", ")
-        )))
+    /// The store cannot be read.
+    pub(crate) fn has_file(&self, path: &str) -> Result<bool, ServiceError> {
+        let found = self.rootfs.lookup(path)?;
+        Ok(matches!(found, Some(FileKind::File { .. })))
     }
 
     /// The digest of its manifest.

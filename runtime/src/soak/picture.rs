@@ -2,19 +2,22 @@
 
 use super::Report;
 use super::finding::{Course, points};
+use super::resource::Resource;
 use crate::chart::{Chart, Form, LEFT, RIGHT, Scale, Series, Side, thousands};
 
 impl Report {
-    /// A picture for each resource that was seen at all, with its name.
+    /// A picture for each resource, with its name: also for what was not there, so that a
+    /// run has the pictures of any other.
     pub(crate) fn charts(&self) -> Vec<(String, Chart)> {
-        let seen = self.courses.iter().filter(|course| {
-            let samples = self.samples.iter();
-            samples
-                .map(|sample| course.resource.value(sample))
-                .any(|value| value > 0.0)
-        });
-        seen.map(|course| (course.resource.id().to_owned(), self.chart(course)))
+        let courses = self.courses.iter();
+        courses
+            .map(|course| (course.resource.id().to_owned(), self.chart(course)))
             .collect()
+    }
+
+    fn is_absent(&self, resource: Resource) -> bool {
+        let mut samples = self.samples.iter();
+        samples.all(|sample| resource.value(sample) <= 0.0)
     }
 
     fn chart(&self, course: &Course) -> Chart {
@@ -78,7 +81,11 @@ impl Report {
         });
         series.extend(fitted.filter(|_| course.finding.is_some()));
         Chart {
-            title: title(course),
+            title: if self.is_absent(resource) {
+                format!("{}: none, from begin to end", resource.title())
+            } else {
+                title(course)
+            },
             subtitle: format!(
                 "{}: {} invocations in {} {}",
                 self.subject.image,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::field::Field;
 use super::model::{Case, Check, Event, Expectation, Form, Function, Start, Suite};
-use super::read::{Files, Result, client_context, filter, payload};
+use super::read::{Outside, Result, client_context, filter, payload};
 use super::resources::{Resources, expanded, resolved, resources, with_defaults};
 use crate::model::{CognitoIdentity, InvalidTraceId, TraceId, validate_user_environment};
 
@@ -65,8 +65,8 @@ const COGNITO: [(&str, &str); 2] = [
 ///
 /// # Errors
 /// What is wrong, and where.
-pub(super) fn suite(root: &Field<'_>, files: Files<'_>) -> Result<Suite> {
-    let resources = resources(root, files)?;
+pub(super) fn suite(root: &Field<'_>, outside: Outside<'_>) -> Result<Suite> {
+    let resources = resources(root, outside)?;
     let default = root.get("default");
     let defaults = match &default {
         Some(default) => {

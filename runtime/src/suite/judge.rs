@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::matching::{Extent, changes, difference, part};
 use super::model::{Case, Check, Expectation, Form};
-use super::transform;
+use super::transform::{Transform, Transformation};
 use super::update::Edit;
 use crate::configuration::Place;
 
@@ -41,8 +41,9 @@ pub(crate) struct Mismatch {
     pub(crate) edit: Option<Edit>,
 }
 
-/// The expectations of a case that an invocation does not fit.
-pub(crate) fn judge(case: &Case, actual: &Actual) -> Vec<Mismatch> {
+/// The expectations of a case that an invocation does not fit. `transform` runs jq
+/// filters.
+pub(crate) fn judge(case: &Case, actual: &Actual, transform: Transform<'_>) -> Vec<Mismatch> {
     let expectations = case.expectations.iter();
     expectations
         .filter_map(|expectation| {
@@ -50,6 +51,7 @@ pub(crate) fn judge(case: &Case, actual: &Actual) -> Vec<Mismatch> {
                 form: case.form,
                 expectation,
                 actual,
+                transform,
             };
             judgement.mismatch()
         })
@@ -60,6 +62,7 @@ struct Judgement<'a> {
     form: Form,
     expectation: &'a Expectation,
     actual: &'a Actual,
+    transform: Transform<'a>,
 }
 
 impl Judgement<'_> {
@@ -167,7 +170,7 @@ impl Judgement<'_> {
         let transformed;
         let actual = match &self.expectation.transform {
             None => actual,
-            Some(filter) => match transform::first(filter, actual, self.form == Form::Aws) {
+            Some(filter) => match self.transformed(filter, actual) {
                 Ok(value) => {
                     transformed = value;
                     &transformed
@@ -204,6 +207,15 @@ impl Judgement<'_> {
         })
     }
 
+    /// AWS's runner takes the first output that is not null.
+    fn transformed(&self, filter: &str, actual: &Value) -> Result<Value, String> {
+        (self.transform)(&Transformation {
+            filter: filter.to_owned(),
+            input: actual.clone(),
+            skip_null: self.form == Form::Aws,
+        })
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "what all of the arms return")]
     fn says(&self, message: String) -> Option<Mismatch> {
         Some(Mismatch {
@@ -234,7 +246,7 @@ fn short(value: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::read;
+    use super::super::{Outside, read};
     use super::*;
 
     fn actual(body: Value) -> Actual {
@@ -253,8 +265,8 @@ mod tests {
 
     fn mismatches(expect: &str, actual: &Actual) -> Vec<String> {
         let text = format!("cases:\n- name: n\n  expect: {expect}\n");
-        let suite = read(&text, &|_| Err("no files".to_owned())).unwrap();
-        let found = judge(&suite.cases[0], actual);
+        let suite = read(&text, Outside::of(&|_| Err("no files".to_owned()))).unwrap();
+        let found = judge(&suite.cases[0], actual, &Transformation::run);
         found.into_iter().map(|one| one.message).collect()
     }
 
@@ -352,8 +364,8 @@ mod tests {
             let text = format!(
                 "{{\"tests\": [{{\"name\": \"n\", \"handler\": \"h\", \"assertions\": {assertions}}}]}}"
             );
-            let suite = read(&text, &|_| Err("no files".to_owned())).unwrap();
-            judge(&suite.cases[0], actual).len()
+            let suite = read(&text, Outside::of(&|_| Err("no files".to_owned()))).unwrap();
+            judge(&suite.cases[0], actual, &Transformation::run).len()
         };
         let error = Actual {
             is_error: false,

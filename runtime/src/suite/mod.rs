@@ -32,5 +32,6 @@ mod update;
 pub(crate) use self::judge::{Actual, Mismatch, judge};
 pub(crate) use self::model::{Case, Start, Suite};
 pub(crate) use self::plan::plan;
-pub(crate) use self::read::read;
+pub(crate) use self::read::{Outside, read};
+pub(crate) use self::transform::Transformation;
 pub(crate) use self::update::{Edit, updated};

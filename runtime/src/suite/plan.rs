@@ -27,7 +27,7 @@ pub(crate) fn plan<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::read;
+    use super::super::{Outside, read};
     use super::*;
 
     #[test]
@@ -41,7 +41,7 @@ mod tests {
              - {name: e, concurrency: 2}\n\
              - {name: f, timeout: 5}\n\
              - {name: g, environment: {AB: '1'}}\n",
-            &|_| Err("no files".to_owned()),
+            Outside::of(&|_| Err("no files".to_owned())),
         )
         .unwrap();
         let cases = suite.cases.iter().map(|case| (case, &case.function));

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::field::Field;
 use super::model::Suite;
+use super::transform::Transform;
 use super::{aws, own, transform};
 use crate::configuration::{ConfigurationError, Place};
 use crate::model::MAX_EVENT_BYTES;
@@ -14,11 +15,30 @@ pub(super) type Result<T> = std::result::Result<T, ConfigurationError>;
 /// Reads a file that a suite names by its path there; the error is a sentence's end.
 pub(crate) type Files<'a> = &'a dyn Fn(&str) -> std::result::Result<Vec<u8>, String>;
 
+/// What a suite is made of beside its own text.
+#[derive(Clone, Copy)]
+pub(crate) struct Outside<'a> {
+    pub(crate) files: Files<'a>,
+    /// Runs jq filters.
+    pub(crate) transform: Transform<'a>,
+}
+
+#[cfg(test)]
+impl<'a> Outside<'a> {
+    /// These files, and filters that are trusted.
+    pub(super) fn of(files: Files<'a>) -> Self {
+        Self {
+            files,
+            transform: &super::transform::Transformation::run,
+        }
+    }
+}
+
 /// A suite in either form, YAML or JSON.
 ///
 /// # Errors
 /// What is wrong, and where.
-pub(crate) fn read(text: &str, files: Files<'_>) -> Result<Suite> {
+pub(crate) fn read(text: &str, outside: Outside<'_>) -> Result<Suite> {
     let root = tree(text)?;
     let root = Field::root(&root);
     let has = |name: &str| root.node.get(name).is_some();
@@ -26,12 +46,12 @@ pub(crate) fn read(text: &str, files: Files<'_>) -> Result<Suite> {
         (true, true) => Err(root.error(
             "has both cases (Lambent's form) and tests (that of AWS's test runner): keep one",
         )),
-        (true, false) => own::suite(&root, files),
+        (true, false) => own::suite(&root, outside.files),
         (false, _) if has("index") => Err(root.error(
             "index, with which AWS's runner asks a function for its tests, is not supported: write \
              them below tests",
         )),
-        (false, true) => aws::suite(&root, files),
+        (false, true) => aws::suite(&root, outside),
         (false, false) => Err(root.error(
             "has no cases: write a list of them below cases (or tests, in the form of AWS's test \
              runner)",

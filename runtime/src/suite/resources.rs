@@ -6,33 +6,33 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::field::Field;
-use super::read::{Files, Result, file, filter};
-use super::transform;
+use super::read::{Outside, Result, file, filter};
+use super::transform::Transformation;
 use crate::yaml::{Kind, Node};
 
 /// Resources by name.
 pub(super) type Resources = BTreeMap<String, Node>;
 
 /// The resources of a suite.
-pub(super) fn resources(suite: &Field<'_>, files: Files<'_>) -> Result<Resources> {
+pub(super) fn resources(suite: &Field<'_>, outside: Outside<'_>) -> Result<Resources> {
     let mut all = Resources::new();
     let Some(field) = suite.get("resources") else {
         return Ok(all);
     };
     for (name, resource) in field.members()? {
-        all.insert(name.to_owned(), load(&resource, files)?);
+        all.insert(name.to_owned(), load(&resource, outside)?);
     }
     Ok(all)
 }
 
-fn load(resource: &Field<'_>, files: Files<'_>) -> Result<Node> {
+fn load(resource: &Field<'_>, outside: Outside<'_>) -> Result<Node> {
     let kind = resource
         .get("contentType")
         .ok_or_else(|| resource.error("has no contentType"))?;
     let is_json = kind.text()? == "application/json";
     let value = match (resource.get("src"), resource.given("data")) {
         (Some(path), _) => {
-            let bytes = file(&path, files)?;
+            let bytes = file(&path, outside.files)?;
             if is_json {
                 serde_json::from_slice(&bytes)
                     .map_err(|error| path.error(format!("is not JSON: {error}")))?
@@ -47,8 +47,12 @@ fn load(resource: &Field<'_>, files: Files<'_>) -> Result<Node> {
     let value = match resource.get("transform") {
         None => value,
         Some(field) => {
-            let filter = filter(&field)?;
-            transform::first(&filter, &value, false)
+            let transformation = Transformation {
+                filter: filter(&field)?,
+                input: value,
+                skip_null: false,
+            };
+            (outside.transform)(&transformation)
                 .map_err(|error| field.error(format!("fails: {error}")))?
         }
     };

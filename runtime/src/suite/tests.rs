@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::model::{Case, Check, Form, Start, Suite};
-use super::read;
+use super::{Outside, read};
 
 /// Files that suites may name.
 fn files(name: &str) -> Result<Vec<u8>, String> {
@@ -18,7 +18,7 @@ fn files(name: &str) -> Result<Vec<u8>, String> {
 }
 
 fn suite(text: &str) -> Suite {
-    read(text, &files).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    read(text, Outside::of(&files)).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 fn event(case: &Case) -> Value {
@@ -255,7 +255,7 @@ fn mistakes_have_lines_and_fields() {
             "characters that a header cannot have",
         ),
     ] {
-        let error = read(text, &files).unwrap_err().to_string();
+        let error = read(text, Outside::of(&files)).unwrap_err().to_string();
         assert!(error.contains(part), "{text}: {error}");
     }
 }
@@ -331,6 +331,6 @@ fn a_suite_of_awss_form() {
 proptest! {
     #[test]
     fn no_text_panics(text in "(cases|tests|name|expect|event|[-:{}\\[\\]\", \n]|[a-c0-9]){0,40}") {
-        let _ = read(&text, &files);
+        let _ = read(&text, Outside::of(&files));
     }
 }

@@ -3,6 +3,7 @@
 use jaq_core::load::{Arena, Error, File, Loader};
 use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
 use jaq_json::{Val, read};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 type Filter = jaq_core::Filter<data::JustLut<Val>>;
@@ -15,11 +16,30 @@ pub(super) fn check(filter: &str) -> Result<(), String> {
     compile(filter).map(drop)
 }
 
-/// The first output of a filter, or the first that is not null.
-///
-/// # Errors
-/// It fails, or there is none.
-pub(super) fn first(filter: &str, input: &Value, skip_null: bool) -> Result<Value, String> {
+/// A filter, and what it is for. It comes from a file, and may take any time and memory:
+/// who runs it limits both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Transformation {
+    pub(crate) filter: String,
+    pub(crate) input: Value,
+    /// Whether outputs that are null do not count.
+    pub(crate) skip_null: bool,
+}
+
+/// Runs a filter, as [`Transformation::run`] does.
+pub(crate) type Transform<'a> = &'a dyn Fn(&Transformation) -> Result<Value, String>;
+
+impl Transformation {
+    /// The first output, or the first that is not null.
+    ///
+    /// # Errors
+    /// It fails, or there is none.
+    pub(crate) fn run(&self) -> Result<Value, String> {
+        first(&self.filter, &self.input, self.skip_null)
+    }
+}
+
+fn first(filter: &str, input: &Value, skip_null: bool) -> Result<Value, String> {
     let compiled = compile(filter)?;
     let input =
         read::parse_single(input.to_string().as_bytes()).map_err(|error| error.to_string())?;

@@ -238,10 +238,13 @@ impl Report {
             sentences.push(Self::bound(verdict));
         } else {
             sentences.push(
-                "The function answered at no size, so there is nothing to compare: see its \
-                 errors above, or run it with `lambent invoke`."
+                "The function answered at no size, so nothing is said of any; `lambent invoke` \
+                 shows its log."
                     .to_owned(),
             );
+            sentences.extend(self.failures());
+            sentences.extend(self.interruption());
+            return sentences;
         }
         sentences.extend(self.smallest());
         if !self.beyond_host_mb.is_empty() {
@@ -276,9 +279,7 @@ impl Report {
                 self.subject.host_busy_share * 100.0
             ));
         }
-        if self.subject.interrupted {
-            sentences.push("Interrupted: these are the figures of what was measured.".to_owned());
-        }
+        sentences.extend(self.interruption());
         sentences.push(format!(
             "Prices: {} on {}, {} USD per GB-second, {} USD per million requests ({}). Cost is \
              that of warm invocations.",
@@ -289,6 +290,33 @@ impl Report {
             self.price.source
         ));
         sentences
+    }
+
+    fn interruption(&self) -> Option<String> {
+        let text = "Interrupted: these are the figures of what was measured.";
+        self.subject.interrupted.then(|| text.to_owned())
+    }
+
+    /// What kept invocations from being answered, each with the sizes.
+    fn failures(&self) -> Vec<String> {
+        let mut failures: Vec<(String, Vec<u32>)> = vec![];
+        for sample in &self.samples {
+            let Some(trouble) = &sample.trouble else {
+                continue;
+            };
+            let (text, size) = (trouble.to_string(), sample.memory_size_mb);
+            match failures.iter_mut().find(|(other, _)| *other == text) {
+                Some((_, sizes)) => sizes.push(size),
+                None => failures.push((text, vec![size])),
+            }
+        }
+        let sentence = |(text, mut sizes): (String, Vec<u32>)| {
+            sizes.sort_unstable();
+            sizes.dedup();
+            let sizes: Vec<_> = sizes.into_iter().map(mb).collect();
+            format!("With {} MB {text}.", sizes.join(", "))
+        };
+        failures.into_iter().map(sentence).collect()
     }
 
     fn bound(verdict: &Verdict) -> String {

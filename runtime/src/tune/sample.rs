@@ -1,5 +1,6 @@
 //! One invocation, as it was measured.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,6 +18,17 @@ pub(crate) enum Trouble {
     Timeout,
     /// The function returned an error, or Lambda would.
     Error(String),
+}
+
+impl fmt::Display for Trouble {
+    /// As the end of a sentence that begins with when.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory => formatter.write_str("it ran out of memory"),
+            Self::Timeout => formatter.write_str("it timed out"),
+            Self::Error(message) => write!(formatter, "it failed: {message}"),
+        }
+    }
 }
 
 /// The REPORT of an invocation, and where it stands in the sweep.

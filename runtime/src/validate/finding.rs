@@ -17,6 +17,8 @@ pub(crate) struct Finding {
     pub(crate) layer: Option<Digest>,
     /// The file that it is about, in the image.
     pub(crate) path: Option<PathBuf>,
+    /// What the function had logged last, a line each; harmless on a terminal.
+    pub(crate) log: Vec<String>,
 }
 
 impl Finding {
@@ -28,6 +30,7 @@ impl Finding {
             message: message.into(),
             layer: None,
             path: None,
+            log: vec![],
         }
     }
 
@@ -42,6 +45,11 @@ impl Finding {
     /// In this layer.
     pub(crate) fn in_layer(self, layer: Option<Digest>) -> Self {
         Self { layer, ..self }
+    }
+
+    /// With the end of a log.
+    pub(crate) fn with_log(self, log: Vec<String>) -> Self {
+        Self { log, ..self }
     }
 
     /// Worse or better than usual.

@@ -27,6 +27,7 @@ use lambent_images::Image;
 pub(crate) use self::allow::Allowance;
 pub(crate) use self::catalogue::{RULES, rule};
 pub(crate) use self::finding::Finding;
+pub(crate) use self::program::{HEAD as PROGRAM_HEAD, Program};
 pub(crate) use self::refusal::of_unusable;
 pub(crate) use self::rule::{Rule, Severity};
 pub(crate) use self::rules::too_large as of_too_large;

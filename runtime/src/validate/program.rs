@@ -6,7 +6,7 @@ use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_INTER
 use object::read::elf::{FileHeader, ProgramHeader};
 
 /// So many of a program's first bytes are enough to tell, for most.
-pub(super) const HEAD: u64 = 64 * 1024;
+pub(crate) const HEAD: u64 = 64 * 1024;
 /// Most bytes of a program that are read, where its head is not enough: what changes
 /// a program afterwards may write its loader's name at the end.
 pub(super) const PROGRAM_MAX: u64 = 256 << 20;
@@ -19,7 +19,7 @@ const LOADER_BYTES: std::ops::RangeInclusive<usize> = 2..=4096;
 
 /// What kind of program it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     /// `#!`, and the interpreter's path as the kernel takes it.
     Script(String),
     /// For a machine, and with a loader unless it is static.
@@ -38,7 +38,7 @@ pub(super) enum Program {
 impl Program {
     /// Reads the first bytes of a file. What is damaged may only be cut off, if these
     /// are not all of them.
-    pub(super) fn of(head: &[u8]) -> Self {
+    pub(crate) fn of(head: &[u8]) -> Self {
         if let Some(line) = head.strip_prefix(b"#!") {
             return Self::Script(interpreter(line));
         }

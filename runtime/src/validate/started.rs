@@ -13,11 +13,13 @@ pub(crate) const START_RULES: [&Rule; 3] = [&INIT_FAILED, &READ_ONLY_ROOT, &SHAR
 /// Lambda's limit for an INIT that an invocation waits for.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// So many of the log's last lines are shown of an INIT that failed.
-const LAST_LINES: usize = 5;
+/// So many of the log's last lines are shown of an INIT that failed, and so many
+/// characters of them all: the last error of a traceback with what led to it.
+const LAST_LINES: usize = 40;
+const LOG_MAX: usize = 8_000;
 
-/// Characters of a line that are shown.
-const LINE_MAX: usize = 300;
+/// Characters of a line that are shown, half of them from its begin.
+const LINE_MAX: usize = 2_000;
 
 /// What an INIT ahead of any invocation came to: how long it took, how it ended, why
 /// if that is known, and what was logged.
@@ -34,21 +36,23 @@ pub(crate) fn of_start(
              invocation",
             duration.as_secs_f64()
         )),
-        Status::Timeout => {
-            let message = "it did not come to ask for an event";
-            Some(format!("{message}{}", last_lines(log)))
-        }
+        Status::Timeout => Some("it did not come to ask for an event".to_owned()),
         Status::Error(kind) => {
             let reason = reason.map(|reason| format!(": {}", visible(reason)));
-            let reason = reason.unwrap_or_default();
-            Some(format!("{}{reason}{}", visible(kind), last_lines(log)))
+            Some(format!("{}{}", visible(kind), reason.unwrap_or_default()))
         }
     };
     let failed = message.map(|message| {
-        let finding = Finding::new(&INIT_FAILED, message);
-        match status {
-            Status::Success => finding.with(Severity::Warning),
-            _ => finding,
+        if *status == Status::Success {
+            Finding::new(&INIT_FAILED, message).with(Severity::Warning)
+        } else {
+            let last = last_lines(log);
+            let silent = if last.is_empty() {
+                "; it has logged nothing"
+            } else {
+                ""
+            };
+            Finding::new(&INIT_FAILED, format!("{message}{silent}")).with_log(last)
         }
     });
     let mut findings: Vec<_> = failed.into_iter().collect();
@@ -77,21 +81,39 @@ pub(crate) fn of_start(
     findings
 }
 
-/// The end of a log, as a part of a sentence.
-fn last_lines(log: &str) -> String {
+/// The end of a log, in whole lines as far as there is room.
+fn last_lines(log: &str) -> Vec<String> {
     // Python's client writes a traceback as one line, with CR between its lines.
-    let lines = log.split(['\n', '\r']).map(str::trim);
-    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-    if lines.is_empty() {
-        return "; it has logged nothing".to_owned();
+    let lines = log.split(['\n', '\r']).map(str::trim_end);
+    let lines = lines.filter(|line| !line.is_empty()).rev();
+    let mut room = LOG_MAX;
+    let mut last = vec![];
+    for line in lines.take(LAST_LINES) {
+        let line = shortened(line);
+        let Some(left) = room.checked_sub(line.chars().count()) else {
+            break;
+        };
+        room = left;
+        last.push(line);
     }
-    let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter();
-    let last = last.map(|line| {
-        let start: String = line.chars().take(LINE_MAX).collect();
-        visible(&start)
-    });
-    let last: Vec<_> = last.collect();
-    format!("; its log ends with: {}", last.join(" | "))
+    last.reverse();
+    last
+}
+
+/// A line, without the middle of one that is very long.
+fn shortened(line: &str) -> String {
+    let length = line.chars().count();
+    if length <= LINE_MAX {
+        return visible(line);
+    }
+    let begin: String = line.chars().take(LINE_MAX / 2).collect();
+    let end: String = line.chars().skip(length - LINE_MAX / 2).collect();
+    let left_out = length - LINE_MAX;
+    format!(
+        "{} … {left_out} characters … {}",
+        visible(&begin),
+        visible(&end)
+    )
 }
 
 /// A text as one line that moves no cursor, and otherwise as it is.
@@ -137,31 +159,60 @@ mod tests {
     #[test]
     fn a_failure_is_told_with_its_reason_and_the_end_of_the_log() {
         let import = Status::Error("Runtime.ImportModuleError".to_owned());
-        let traceback = "1\n2\n3\n[ERROR] Runtime.ImportModuleError: no\rTraceback:\r  x\n\x1b\n";
-        for (status, reason, log, expected) in [
+        let traceback = "1\n[ERROR] Runtime.ImportModuleError: no\rTraceback:\r  x\n\x1b\n";
+        for (status, reason, log, expected, lines) in [
             (
                 &import,
                 Some("Unable to import module 'app'"),
                 traceback,
-                "Runtime.ImportModuleError: Unable to import module 'app'; its log ends with: 3 | \
-                 [ERROR] Runtime.ImportModuleError: no | Traceback: | x | \\u{1b}",
+                "Runtime.ImportModuleError: Unable to import module 'app'",
+                &[
+                    "1",
+                    "[ERROR] Runtime.ImportModuleError: no",
+                    "Traceback:",
+                    "  x",
+                    "\\u{1b}",
+                ][..],
             ),
             (
                 &import,
                 None,
                 "\n",
                 "Runtime.ImportModuleError; it has logged nothing",
+                &[],
             ),
             (
                 &Status::Timeout,
                 None,
                 "waiting\n",
-                "it did not come to ask for an event; its log ends with: waiting",
+                "it did not come to ask for an event",
+                &["waiting"],
             ),
         ] {
             let findings = of_start(Duration::from_secs(1), status, reason, log);
             assert_eq!(findings[0].message, expected);
+            assert_eq!(findings[0].log, lines);
         }
+    }
+
+    #[test]
+    fn the_last_lines_are_whole() {
+        let numbered: Vec<_> = (0..100).map(|number| format!("line {number}")).collect();
+        let lines = last_lines(&numbered.join("\n"));
+        assert_eq!(lines.len(), LAST_LINES);
+        assert_eq!(lines.last().map(String::as_str), Some("line 99"));
+        // As many as there is room for, and none in part.
+        let full = "x".repeat(LINE_MAX);
+        let six = format!("first\n{}", format!("{full}\n").repeat(6));
+        let lines = last_lines(&six);
+        assert_eq!(lines.len(), LOG_MAX / LINE_MAX);
+        assert!(lines.iter().all(|line| *line == full));
+        // Both ends of what is longer tell most.
+        let line = format!("begin{}end", "é".repeat(3 * LINE_MAX));
+        let [shown] = last_lines(&line).try_into().unwrap();
+        assert!(shown.starts_with("beginé") && shown.ends_with("éend"));
+        assert!(shown.contains(&format!("{} characters", 2 * LINE_MAX + 8)));
+        assert!(shown.chars().count() < LINE_MAX + 40);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! [`Subject`]: what the rules look at.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lambent_images::{Digest, Image, ImageFile, ImageFileKind, ImageFiles, Permission};
 
@@ -48,6 +48,24 @@ impl Subject<'_> {
                 .filter_map(|assignment| assignment.split_once('='))
                 .find_map(|(key, value)| (key == name).then_some(value))
         })
+    }
+
+    /// The path of a program that arguments begin with: as it is, from the working
+    /// directory, or where `PATH` has a file of the name.
+    pub(super) fn program(&self, name: &str) -> Option<PathBuf> {
+        if name.contains('/') {
+            return Some(self.working_directory().join(name));
+        }
+        let candidates = self.variable("PATH")?.split(':');
+        candidates
+            .map(|directory| self.working_directory().join(directory).join(name))
+            .find(|path| self.is_file(path))
+    }
+
+    /// Whether a path leads to a file.
+    pub(super) fn is_file(&self, path: &Path) -> bool {
+        let file = self.files.find(path);
+        file.is_some_and(|file| file.kind == ImageFileKind::File)
     }
 
     /// The blob of the layer that a file comes from.

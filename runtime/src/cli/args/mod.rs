@@ -15,7 +15,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lambent_images::ImageReference;
 
 pub(super) use self::caller::CallerSettings;
@@ -64,6 +64,17 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// The command line as clap knows it.
+    pub(super) fn definition() -> clap::Command {
+        numbers_may_be_negative(Self::command())
+    }
+
+    /// What this process was started with.
+    pub(super) fn parse_own() -> Result<Self, clap::Error> {
+        let matches = Self::definition().try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+
     /// Where the state is kept: the option, else `LAMBENT_ROOT` unless empty.
     pub(super) fn directories(&self) -> Result<StateDirectories, CommandError> {
         let variable = || std::env::var_os("LAMBENT_ROOT").filter(|root| !root.is_empty());
@@ -71,6 +82,16 @@ impl Arguments {
         StateDirectories::new(root.as_deref())
             .map_err(|error| CommandError::Usage(format!("--root: {error}")))
     }
+}
+
+/// A negative number is a value that is out of range, rather than an option that there is
+/// not.
+fn numbers_may_be_negative(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| {
+        let takes_values = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes_values)
+    });
+    command.mut_subcommands(numbers_may_be_negative)
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +137,8 @@ pub(super) enum Command {
     Doctor(Doctor),
     /// Show in under a minute what this is for, with a built-in sample function
     Demo(Demo),
+    /// Print a script that completes this command line in a shell
+    Completions(Completions),
 }
 
 impl Command {
@@ -124,7 +147,9 @@ impl Command {
     /// a bundle, which is to be the user's own.
     pub(super) fn makes_namespaces(&self) -> bool {
         match self {
-            Self::Ps(_) | Self::Logs(_) | Self::Stop | Self::Event(_) => false,
+            Self::Ps(_) | Self::Logs(_) | Self::Stop | Self::Event(_) | Self::Completions(_) => {
+                false
+            }
             Self::Image(command) => !matches!(**command, ImageCommand::Unpack(_)),
             Self::Invoke(_)
             | Self::Serve(_)
@@ -195,6 +220,11 @@ pub(super) struct Invoke {
     )]
     pub(super) shell: Option<Option<ArgumentList>>,
 
+    /// Open a shell with this static program of this machine's, such as /bin/busybox: for
+    /// an image without one. It is at /dev/lambent/sh, where Lambda has nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["debug_port", "output"])]
+    pub(super) host_shell: Option<PathBuf>,
+
     /// What to print on standard output: the response, or one JSON object a line
     /// with the response, the log and the report
     #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
@@ -213,13 +243,7 @@ pub(super) enum OutputFormat {
 #[command(next_help_heading = "Function")]
 pub(super) struct FunctionSettings {
     /// Memory size in MB, 128 to 10240; CPU comes in proportion (1769 MB = 1 vCPU)
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        short,
-        value_name = "MB",
-        default_value_t
-    )]
+    #[arg(long, short, value_name = "MB", default_value_t)]
     memory: MemorySize,
 
     #[command(flatten)]
@@ -231,13 +255,7 @@ pub(super) struct FunctionSettings {
 #[command(next_help_heading = "Function")]
 pub(super) struct OtherSettings {
     /// Time limit of an invocation in seconds, 1 to 900
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        short,
-        value_name = "S",
-        default_value_t
-    )]
+    #[arg(long, short, value_name = "S", default_value_t)]
     timeout: Timeout,
 
     /// Size of /tmp in MB, 512 to 10240
@@ -293,6 +311,14 @@ pub(super) struct Doctor {
     /// What to print: a table, or one JSON object
     #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
     pub(super) output: OutputFormat,
+}
+
+/// `lambent completions`.
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell, which reads the script: `source <(lambent completions bash)`, or as a
+    /// file where it looks for such
+    pub(super) shell: clap_complete::Shell,
 }
 
 /// `lambent demo`.
@@ -392,13 +418,32 @@ impl OtherSettings {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+        Arguments::definition().debug_assert();
+    }
+
+    #[test]
+    fn negative_numbers_are_out_of_range() {
+        for (arguments, part) in [
+            (["soak", "i", "-n", "-5"], "-5 is not in 2..=10000000"),
+            (["soak", "i", "--every", "-1"], "-1 is not in 1.."),
+            (["soak", "i", "--horizon", "-1"], "-1 is not in 0.."),
+            (
+                ["soak", "i", "--environments", "-1"],
+                "-1 is not in 1..=100",
+            ),
+            (["tune", "i", "--rounds", "-1"], "-1 is not in 1..=1000"),
+            (["invoke", "i", "--repeat", "-2"], "-2 is not in 1.."),
+            (["invoke", "i", "--tmp", "-2"], "512 to 10240"),
+        ] {
+            let arguments = ["lambent"].into_iter().chain(arguments);
+            let matches = Arguments::definition().try_get_matches_from(arguments);
+            let error = matches.unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains("tip"), "{error}");
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(in crate::cli) struct Soak {
 
     /// Invocations of each environment
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1_000,
-          value_parser = clap::value_parser!(u64).range(2..=10_000_000))]
-    pub(in crate::cli) invocations: u64,
+          value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    pub(in crate::cli) invocations: u32,
 
     /// Execution environments, which are invoked in turn, in an order by chance
     #[arg(long, value_name = "N", default_value_t = 1,
@@ -27,12 +27,13 @@ pub(in crate::cli) struct Soak {
 
     /// Look at an environment after every so many invocations [default: about 500
     /// times in all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    every: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    every: Option<u32>,
 
     /// What runs out after more invocations than these is shown, and no failure
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    pub(in crate::cli) horizon: u64,
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(0..))]
+    pub(in crate::cli) horizon: u32,
 
     #[command(flatten)]
     pub(in crate::cli) measurement: Measurement,
@@ -44,8 +45,8 @@ pub(in crate::cli) struct Soak {
 impl Soak {
     /// After how many invocations an environment is looked at.
     pub(in crate::cli) fn every(&self) -> u64 {
-        const LOOKS: u64 = 500;
-        self.every
-            .unwrap_or_else(|| self.invocations.div_ceil(LOOKS))
+        const LOOKS: u32 = 500;
+        let usual = || self.invocations.div_ceil(LOOKS);
+        self.every.unwrap_or_else(usual).into()
     }
 }

@@ -9,22 +9,25 @@ use crate::chart::Chart;
 /// Looks whether the files can be written, before anything is measured for minutes.
 pub(in crate::cli) fn check(measurement: &Measurement) -> Result<(), CommandError> {
     let pictures = measurement.plot.iter().map(PictureFile::path);
-    for path in pictures.chain(measurement.report.as_deref()) {
-        let parent = path.parent().filter(|parent| *parent != Path::new(""));
-        let parent = parent.unwrap_or_else(|| Path::new("."));
-        if !parent.is_dir() || path.is_dir() {
-            return Err(CommandError::Usage(format!(
-                "cannot write {}: {}",
-                path.display(),
-                if path.is_dir() {
-                    "it is a directory; name a file in it".to_owned()
-                } else {
-                    format!("there is no directory {}", parent.display())
-                }
-            )));
-        }
-    }
-    Ok(())
+    let mut files = pictures.chain(measurement.report.as_deref());
+    files.try_for_each(check_file)
+}
+
+/// Looks whether a file can be written.
+pub(in crate::cli) fn check_file(path: &Path) -> Result<(), CommandError> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = parent.unwrap_or_else(|| Path::new("."));
+    let reason = if path.is_dir() {
+        "it is a directory; name a file in it".to_owned()
+    } else if !parent.is_dir() {
+        format!("there is no directory {}", parent.display())
+    } else {
+        return Ok(());
+    };
+    let path = path.display();
+    Err(CommandError::Usage(format!(
+        "cannot write {path}: {reason}"
+    )))
 }
 
 /// Writes the pictures that were asked for, several charts as NAME-1, NAME-2 and so

@@ -8,8 +8,9 @@ mod progress;
 use std::sync::Arc;
 
 use lambent_images::ImageReference;
+use serde_json::Value;
 
-pub(super) use self::files::{check, write};
+pub(super) use self::files::{check, check_file, write};
 pub(super) use self::print::print;
 pub(super) use self::progress::MeasuringProgress;
 use super::args::{ImportChoice, LayerSource};
@@ -104,9 +105,19 @@ pub(super) fn unusable(result: &InvocationResult) -> Option<CommandError> {
 
 /// What the caller of a failed invocation would see, short enough for one line.
 pub(super) fn message(result: &InvocationResult) -> String {
+    in_short(&result.payload())
+}
+
+/// An error's type and message, else the text; without the request's ID, which makes a
+/// different error of each.
+fn in_short(payload: &[u8]) -> String {
     const LONGEST: usize = 300;
-    let payload = result.payload();
-    let text = String::from_utf8_lossy(&payload);
+    let told = serde_json::from_slice::<Value>(payload).ok();
+    let text = |name: &str| told.as_ref()?.get(name)?.as_str();
+    let text = match (text("errorType"), text("errorMessage")) {
+        (Some(kind), Some(message)) => format!("{kind}: {}", without_request(message)),
+        _ => String::from_utf8_lossy(payload).into_owned(),
+    };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line: String = line
         .chars()
@@ -115,5 +126,37 @@ pub(super) fn message(result: &InvocationResult) -> String {
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+/// `RequestId: ID Error: MESSAGE` is Lambda's form of its own errors.
+fn without_request(message: &str) -> &str {
+    let rest = message.strip_prefix("RequestId: ");
+    let rest = rest.and_then(|rest| rest.split_once(' '));
+    let error = rest.and_then(|(_, rest)| rest.strip_prefix("Error: "));
+    error.unwrap_or(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_short() {
+        for (payload, expected) in [
+            (
+                r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: 1-2 Error: Runtime exited"}"#,
+                "Runtime.ExitError: Runtime exited",
+            ),
+            (
+                r#"{"errorType":"KeyError","errorMessage":"RequestId:\n 1"}"#,
+                "KeyError: RequestId: 1",
+            ),
+            (r#"{"errorType": 1}"#, r#"{"errorType": 1}"#),
+            ("a\tb\u{1b}", "a b"),
+        ] {
+            assert_eq!(in_short(payload.as_bytes()), expected);
+        }
+        assert!(in_short("x".repeat(400).as_bytes()).ends_with("x…"));
     }
 }

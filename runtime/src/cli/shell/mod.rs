@@ -1,35 +1,43 @@
 //! `lambent invoke --shell`: a shell in the environment of a function.
 
+mod program;
 mod streams;
 mod terminal;
 
 use std::io::{self, IsTerminal};
 
+pub(super) use self::program::Choice;
+use self::program::not_run;
 use self::streams::Piped;
 use self::terminal::Terminal;
 use super::exit_status::{CommandError, ExitStatus};
 use super::output;
 use crate::environment::{Events, Invocation};
 use crate::model::{self, FunctionConfiguration};
-use crate::sandbox::Streams;
-use crate::service::{PreparedCode, Service, Shell};
+use crate::sandbox::{HOST_SHELL, Streams};
+use crate::service::{PreparedCode, Service, Shell, ShellEnd};
 
 /// Signals in exit statuses, as shells say them.
 const SIGNALED: i32 = 128;
 
-/// Opens the image's shell, or runs `program`, and waits for its end.
+/// Opens the shell that was chosen, in the image that its user calls `name`, and waits
+/// for its end.
 pub(super) async fn run(
     service: &Service,
     code: &PreparedCode,
+    name: &str,
     function: FunctionConfiguration,
-    program: Option<Vec<String>>,
+    choice: Choice,
     invocation: Invocation,
     repeat: u32,
 ) -> Result<ExitStatus, CommandError> {
-    let program = match program {
-        Some(program) => program,
-        None => vec![code.image.shell()?.to_owned()],
-    };
+    let program = choice.arguments(&code.image, name)?;
+    let named = program.first().cloned().unwrap_or_default();
+    if choice.host_shell.is_some() {
+        output::diagnostic(&format!(
+            "warning: {HOST_SHELL} is this machine's, for looking around: Lambda has nothing there"
+        ));
+    }
     for warning in service.warnings(&function) {
         output::diagnostic(&format!("warning: {warning}"));
     }
@@ -42,6 +50,7 @@ pub(super) async fn run(
     let host = |error: io::Error| CommandError::Host(format!("connect a shell: {error}"));
     let open = |streams: Streams, terminal: Option<String>| Shell {
         program,
+        lent: choice.host_shell,
         streams,
         terminal,
     };
@@ -71,7 +80,13 @@ pub(super) async fn run(
         piped.drained().await;
         status
     };
-    Ok(exit_status(status?))
+    match status? {
+        ShellEnd::Ended(status) => Ok(exit_status(status)),
+        ShellEnd::NotRun(reason) => {
+            let reason = not_run(&named, &reason, &code.image, name)?;
+            Err(CommandError::Image(reason))
+        }
+    }
 }
 
 fn exit_status(status: model::ExitStatus) -> ExitStatus {

@@ -27,7 +27,7 @@ pub(super) async fn run(
     }
     let plan = run::Plan {
         environments: command.environments,
-        invocations: command.invocations,
+        invocations: command.invocations.into(),
         every,
         seed: measurement.seed,
     };
@@ -64,7 +64,7 @@ pub(super) async fn run(
             tmp: function.ephemeral_storage,
             timeout: function.timeout,
         },
-        horizon: command.horizon,
+        horizon: command.horizon.into(),
         seed: plan.seed,
         interrupted,
         failure: soaked.failure,

@@ -8,8 +8,9 @@ use lambent_images::ImageReference;
 use super::super::args::{LayerSource, Test};
 use super::super::exit_status::CommandError;
 use super::super::output;
+use super::transformer;
 use crate::configured;
-use crate::suite::{self, Case, Edit, Suite};
+use crate::suite::{self, Case, Edit, Outside, Suite};
 use crate::user_file;
 
 /// The longest suite that is read, in bytes.
@@ -33,6 +34,8 @@ pub(super) struct SelectedCase {
     pub(super) suite: usize,
     pub(super) case: Case,
     pub(super) image: ImageReference,
+    /// Where it is said which image that is.
+    pub(super) named_by: String,
     pub(super) task_root: Option<PathBuf>,
     pub(super) layers: Vec<LayerSource>,
 }
@@ -87,7 +90,11 @@ fn read(command: &Test, path: &Path) -> Result<LoadedSuite, CommandError> {
         Some(root) if root.join(name).exists() => content(&root.join(name), MAX_FILE),
         _ => files(name),
     };
-    let suite = suite::read(&text, &in_task_root).map_err(|error| wrong(&error))?;
+    let outside = Outside {
+        files: &in_task_root,
+        transform: &transformer::transform,
+    };
+    let suite = suite::read(&text, outside).map_err(|error| wrong(&error))?;
     for warning in &suite.warnings {
         output::diagnostic(&format!("warning: {}: {warning}", path.display()));
     }
@@ -159,11 +166,14 @@ fn located(
         ))
     };
     let base = base(&suite.path);
-    let image = match (&command.image, &case.function.image) {
-        (Some(image), _) => image.clone(),
-        (None, Some(image)) => configured::image(image, base)
-            .parse()
-            .map_err(|error: lambent_images::Error| wrong(&error.to_string()))?,
+    let (image, named_by) = match (&command.image, &case.function.image) {
+        (Some(image), _) => (image.clone(), "--image".to_owned()),
+        (None, Some(image)) => {
+            let image = configured::image(image, base)
+                .parse()
+                .map_err(|error: lambent_images::Error| wrong(&error.to_string()))?;
+            (image, format!("{}: image", suite.path.display()))
+        }
         (None, None) => {
             return Err(wrong(
                 "it is not said which image is tested: write `image: my-function.tar` in the \
@@ -186,6 +196,7 @@ fn located(
         suite: number,
         case: case.clone(),
         image,
+        named_by,
         task_root: task_root.or_else(|| own_root.map(|root| base.join(root))),
         layers: layers.collect(),
     })

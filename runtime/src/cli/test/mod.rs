@@ -6,6 +6,7 @@
 //! | `files.rs` | suites from files, and back into them |
 //! | `stage.rs` | images and code of all cases |
 //! | `run.rs` | groups of cases side by side, each in its environments |
+//! | `transformer.rs` | jq filters, limited |
 //! | `outcome.rs` | what became of a case |
 //! | `text.rs`, `json.rs`, `junit.rs`, `results.rs` | how it is shown |
 
@@ -17,6 +18,7 @@ mod results;
 mod run;
 mod stage;
 mod text;
+mod transformer;
 
 use std::sync::Arc;
 
@@ -25,8 +27,10 @@ use self::outcome::Verdict;
 use self::results::Results;
 use self::run::Runner;
 use self::stage::Stage;
+pub use self::transformer::{TRANSFORM_COMMAND, answer_transform};
 use super::args::{Test, TestFormat};
 use super::exit_status::{CommandError, ExitStatus};
+use super::measured::check_file;
 use super::progress::ProgressDisplay;
 use super::strict::refuse_unenforced;
 use super::{extra_layers, interrupted, output};
@@ -90,6 +94,9 @@ fn check(
     directories: &StateDirectories,
     cases: &[SelectedCase],
 ) -> Result<(), CommandError> {
+    if let Some(path) = &command.junit {
+        check_file(path)?;
+    }
     let most = cases.iter().map(|case| &case.layers);
     if let Some(layers) = most.max_by_key(|layers| layers.len()) {
         extra_layers::check(layers, command.strict)?;

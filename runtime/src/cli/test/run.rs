@@ -11,6 +11,7 @@ use super::super::sink::Quiet;
 use super::files::SelectedCase;
 use super::outcome::{Outcome, actual};
 use super::stage::Stage;
+use super::transformer;
 use crate::environment::{InitFailure, Invocation, InvocationResult};
 use crate::model::InitializationType;
 use crate::service::{FunctionEnvironment, Service};
@@ -226,10 +227,10 @@ async fn invoke(
         ))
     })?;
     let seen = actual(&result);
-    // A transform may take as long as it likes; signals do not wait for it.
+    // Transforms are waited for on a thread; signals do not wait for it.
     let case = case.case.clone();
     let (seen, mismatches) = tokio::task::spawn_blocking(move || {
-        let mismatches = judge(&case, &seen);
+        let mismatches = judge(&case, &seen, &transformer::transform);
         (seen, mismatches)
     })
     .await

@@ -47,7 +47,8 @@ impl Stage {
                     platform: platform.clone(),
                     name: None,
                 };
-                let image = Arc::new(service.prepare(request, Arc::clone(&display)).await?);
+                let prepared = service.prepare(request, Arc::clone(&display)).await;
+                let image = Arc::new(prepared.map_err(|error| error.about(&case.named_by))?);
                 for warning in &image.image.warnings {
                     output::diagnostic(&format!("warning: {warning}"));
                 }
@@ -56,7 +57,9 @@ impl Stage {
             };
             let code = match store {
                 Some(store) if case.needs_store() => {
-                    extra_layers::attach(store, case.task_root.as_deref(), &case.layers, image)?
+                    let task_root = case.task_root.as_deref();
+                    extra_layers::attach(store, task_root, &case.layers, image)
+                        .map_err(|error| error.about(&case.case.name.escape_debug()))?
                 }
                 _ => image.into(),
             };

@@ -92,6 +92,10 @@ impl Sweep<'_> {
     }
 
     async fn find_smallest(&self) -> Result<(), CommandError> {
+        let answered = |sample: &Sample| sample.trouble.is_none();
+        if !self.samples.borrow().iter().any(answered) {
+            return Ok(());
+        }
         while let Some(size) = self.search.get().next() {
             self.progress.done(
                 self.samples.borrow().len() as u64,

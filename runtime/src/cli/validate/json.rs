@@ -20,6 +20,7 @@ pub(super) fn document(report: &Report) -> Value {
                 "title": finding.rule.title,
                 "message": finding.message,
                 "lambda": finding.rule.lambda,
+                "log": finding.log,
                 "layer": finding.layer.map(|layer| layer.to_string()),
                 "path": finding.path.as_ref().map(|path| path.to_string_lossy()),
                 "mend": finding.rule.mend,

@@ -40,6 +40,11 @@ fn suite(report: &Report) -> TestSuite {
         }
         let mut case = TestCase::new(rule.code, status);
         case.set_classname("lambent.validate");
+        let log: Vec<_> = own().flat_map(|(finding, _)| &finding.log).collect();
+        if !log.is_empty() {
+            let lines = log.iter().map(|line| line.as_str());
+            case.set_system_err(lines.collect::<Vec<_>>().join("\n"));
+        }
         if !failed && !messages.is_empty() {
             case.set_system_out(messages.join("\n"));
         }

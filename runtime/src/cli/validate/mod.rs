@@ -10,14 +10,14 @@ mod text;
 
 use std::sync::Arc;
 
-use lambent_images::{ContentStore, ErrorKind, Image, ImageReference, Imported, Progress, sizes};
+use lambent_images::{ContentStore, ErrorKind, ImageReference, Progress, Surveyed, sizes};
 
 use self::report::Report;
 use super::args::{ImportChoice, ReportFormat, Validate};
 use super::exit_status::{CommandError, ExitStatus};
 use super::output;
 use super::progress::ProgressDisplay;
-use crate::images::{Display, ImageRequest, ImageStore, find_or_import_if};
+use crate::images::{Display, ImageRequest, ImageStore, find_or_import, find_or_survey};
 use crate::model::FunctionConfiguration;
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
@@ -84,9 +84,12 @@ impl Wish {
         };
         let display = Arc::new(ProgressDisplay::new(self.choice.quiet));
         let function = self.function.clone();
-        // Who starts it needs all of it.
-        let allowances = (!self.run).then(|| self.allowances.clone());
-        let mut examined = examine(directories, &display, request, function, allowances).await?;
+        let way = if self.run {
+            Way::Import
+        } else {
+            Way::Survey(self.allowances.clone())
+        };
+        let mut examined = examine(directories, &display, request, function, way).await?;
         if let Some(digest) = examined.digest.as_deref().filter(|_| self.run) {
             let function = self.function.clone();
             let started = start::start(directories.clone(), digest, function).await?;
@@ -95,6 +98,35 @@ impl Wish {
             examined.findings.sort_by_key(|finding| finding.severity);
         }
         Ok(examined)
+    }
+}
+
+/// How an image is looked at that is not in the store.
+enum Way {
+    /// It is kept there: who starts it needs all of it.
+    Import,
+    /// The headers of its layers are read, and nothing is kept; not even those, if it
+    /// breaks a rule that nobody has allowed it to.
+    Survey(Vec<Allowance>),
+}
+
+impl Way {
+    fn find(
+        &self,
+        store: &ContentStore,
+        request: &ImageRequest,
+        progress: &dyn Progress,
+    ) -> Result<Surveyed, ServiceError> {
+        match self {
+            Self::Import => {
+                let image = find_or_import(store, request, progress)?;
+                let files = Some(store.files(&image)?);
+                Ok(Surveyed { image, files })
+            }
+            Self::Survey(allowances) => find_or_survey(store, request, progress, &|image| {
+                !is_refused(&validate_documents(image), allowances)
+            }),
+        }
     }
 }
 
@@ -122,12 +154,12 @@ async fn examine(
     display: &Arc<ProgressDisplay>,
     request: ImageRequest,
     function: FunctionConfiguration,
-    allowances: Option<Vec<Allowance>>,
+    way: Way,
 ) -> Result<Examined, CommandError> {
     let images = ImageStore::open(directories)?;
     let shown = Arc::clone(display) as Display;
     let work = images.run(shown, move |store, progress| {
-        look(store, &request, &function, allowances.as_deref(), progress)
+        look(store, &request, &function, &way, progress)
     });
     let examined = tokio::select! {
         examined = work => examined,
@@ -145,16 +177,15 @@ fn look(
     store: &ContentStore,
     request: &ImageRequest,
     function: &FunctionConfiguration,
-    allowances: Option<&[Allowance]>,
+    way: &Way,
     progress: &dyn Progress,
 ) -> Result<Examined, ServiceError> {
-    // What Lambda refuses for its documents need not be downloaded to be told so.
-    let wanted = |image: &Image| {
-        allowances.is_none_or(|allowances| !is_refused(&validate_documents(image), allowances))
-    };
-    let image = match find_or_import_if(store, request, progress, &wanted) {
-        Ok(Imported::Whole(image)) => image,
-        Ok(Imported::Documents(image)) => {
+    let (image, files) = match way.find(store, request, progress) {
+        Ok(Surveyed {
+            image,
+            files: Some(files),
+        }) => (image, files),
+        Ok(Surveyed { image, files: None }) => {
             return Ok(Examined {
                 digest: Some(image.manifest_digest.to_string()),
                 findings: validate_documents(&image),
@@ -181,7 +212,6 @@ fn look(
         }
         Err(error) => return Err(error),
     };
-    let files = store.files(&image)?;
     let subject = Subject {
         image: &image,
         files: &files,

@@ -55,10 +55,13 @@ fn result(report: &Report, finding: &Finding, allowed: Option<&str>) -> Value {
             "kind": "resource",
         }]);
     }
+    let message = format!("{}: {}", finding.rule.title, finding.message);
+    let message = std::iter::once(&message).chain(&finding.log);
+    let message: Vec<_> = message.map(String::as_str).collect();
     let mut result = json!({
         "ruleId": finding.rule.code,
         "level": finding.severity,
-        "message": {"text": format!("{}: {}", finding.rule.title, finding.message)},
+        "message": {"text": message.join("\n")},
         "locations": [location],
         "partialFingerprints": {"lambent/v1": fingerprint(finding)},
     });

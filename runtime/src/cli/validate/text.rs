@@ -21,6 +21,9 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
         if let Some(lambda) = rule.lambda {
             lines.push(format!("  Lambda   {lambda}"));
         }
+        let labels = std::iter::once("  log      ").chain(std::iter::repeat("           "));
+        let log = labels.zip(&finding.log);
+        lines.extend(log.map(|(label, line)| format!("{label}{line}")));
         lines.push(format!("  mend     {}", rule.mend));
         lines.push(String::new());
     }

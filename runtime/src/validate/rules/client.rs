@@ -1,6 +1,6 @@
 //! Whether something in the image talks to the Runtime API, and knows what to call.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lambent_images::{ImageFileKind, Result};
 use memchr::memmem;
@@ -145,28 +145,20 @@ fn mentions_api(subject: &Subject<'_>, arguments: &[&str]) -> Result<bool> {
     {
         return Ok(true);
     }
-    let path = subject.variable("PATH").unwrap_or_default();
-    for (index, word) in arguments.iter().enumerate() {
-        let mut places = vec![subject.working_directory().join(word)];
-        if index == 0 && !word.contains('/') {
-            places.extend(
-                path.split(':')
-                    .map(|directory| Path::new(directory).join(word)),
-            );
-        }
-        let is_file = |place: &PathBuf| {
-            let file = subject.files.find(place);
-            file.is_some_and(|file| file.kind == ImageFileKind::File)
-        };
-        let file = places.iter().find(|place| is_file(place));
-        let found = match file {
-            Some(file) => {
-                let bytes = subject.files.head(file, PROGRAM_MAX)?;
-                finder.find(&bytes).is_some()
-            }
-            None => index == 0,
-        };
-        if found {
+    let (program, rest) = match arguments.split_first() {
+        Some((name, rest)) => (subject.program(name), rest),
+        None => (None, arguments),
+    };
+    let Some(program) = program.filter(|program| subject.is_file(program)) else {
+        return Ok(true);
+    };
+    let files = std::iter::once(program).chain(
+        rest.iter()
+            .map(|word| subject.working_directory().join(word)),
+    );
+    for file in files.filter(|file| subject.is_file(file)) {
+        let bytes = subject.files.head(&file, PROGRAM_MAX)?;
+        if finder.find(&bytes).is_some() {
             return Ok(true);
         }
     }

@@ -1,6 +1,6 @@
 //! Whether the program can be executed, as the kernel will look at it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lambent_images::{ImageFile, ImageFileKind, Located, Permission, Result};
 
@@ -23,7 +23,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<Vec<Finding>> {
             "the image has neither ENTRYPOINT nor CMD",
         )]);
     };
-    let Some(path) = program(subject, name) else {
+    let Some(path) = subject.program(name) else {
         let message = format!("no directory of PATH has \"{}\"", shown(name));
         return Ok(vec![Finding::new(&ENTRY_POINT_NOT_FOUND, message)]);
     };
@@ -42,20 +42,6 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     }
     findings.extend(executable(subject, &path)?);
     Ok(findings)
-}
-
-/// The program's path: as it is, from the working directory, or by `PATH`.
-fn program(subject: &Subject<'_>, name: &str) -> Option<PathBuf> {
-    if name.contains('/') {
-        return Some(subject.working_directory().join(name));
-    }
-    let candidates = subject.variable("PATH")?.split(':');
-    candidates
-        .map(|directory| subject.working_directory().join(directory).join(name))
-        .find(|path| {
-            let file = subject.files.find(path);
-            file.is_some_and(|file| file.kind == ImageFileKind::File)
-        })
 }
 
 /// What keeps the kernel from executing a program, its interpreters included.
