@@ -66,6 +66,7 @@ pub(super) async fn run(
         life: Lifecycle::default(),
         has_processes: false,
         failed_starts: 0,
+        is_wanted: false,
         freeze_due: false,
         runtime: None,
         generation: 0,
@@ -133,11 +134,11 @@ pub(super) async fn run(
                 actor.handle(Event::DeadlinePassed);
             }
             _ = sampler.tick(), if busy => actor.sample(),
-            // Whoever waited for the end of the last invocation has been told of it, and
-            // may have the next one.
-            () = tokio::task::yield_now(), if actor.freeze_due && commands.is_empty() => {
+            // Whoever wanted it has been told that it is free, and may have sent an
+            // invocation.
+            () = tokio::task::yield_now(), if actor.freeze_due => if commands.is_empty() {
                 actor.freeze();
-            }
+            },
         }
     }
     actor.runtime = None;
@@ -181,7 +182,9 @@ struct Actor {
     has_processes: bool,
     /// Failures of the start that is being tried.
     failed_starts: u32,
-    /// It is to be frozen, unless another invocation comes first.
+    /// Somebody waited for the end of the last invocation with another.
+    is_wanted: bool,
+    /// It is to be frozen, unless that invocation comes first.
     freeze_due: bool,
     runtime: Option<Runtime>,
     /// The number of the start whose processes run, or ran last.
@@ -327,7 +330,9 @@ impl Actor {
                     self.set_frozen(false);
                 }
             }
-            Effect::Freeze => self.freeze_due = true,
+            // Whoever wants it must first be told that it is free.
+            Effect::Freeze if std::mem::take(&mut self.is_wanted) => self.freeze_due = true,
+            Effect::Freeze => self.freeze(),
             Effect::LimitCpu => self.limit_cpu(),
             Effect::Arm(deadline) => self.arm(deadline),
             Effect::Disarm => self.deadline = None,

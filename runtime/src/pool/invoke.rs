@@ -140,7 +140,7 @@ impl Pools {
         };
         let settling = Settling {
             key: version.key(),
-            claimed: false,
+            wanted: running.wanted(),
         };
         self.lock().settling.insert(slot, settling);
         let _ = answer.send(answered);

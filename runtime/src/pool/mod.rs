@@ -30,6 +30,7 @@ pub use self::provision::Provisioned;
 use self::standby::{Standby, Standbys};
 pub use self::version::FunctionVersion;
 use self::version::Key;
+use crate::environment::Wanted;
 use crate::model::{FunctionConfiguration, FunctionName, TraceId, Version, function_arn};
 use crate::observation::Observer;
 use crate::otlp;
@@ -51,8 +52,8 @@ const MEMORY_PERCENT: u64 = 90;
 #[derive(Debug)]
 struct Settling {
     key: Key,
-    /// A request waits for it.
-    claimed: bool,
+    /// A request waits for it, or can.
+    wanted: Wanted,
 }
 
 /// How pools behave.
@@ -325,9 +326,8 @@ impl State {
         if self.closed || self.book.counts().any(free) {
             return None;
         }
-        let mut settling = self.settling.iter_mut();
-        let (slot, found) = settling.find(|(_, one)| one.key == *key && !one.claimed)?;
-        found.claimed = true;
+        let mut settling = self.settling.iter();
+        let (slot, _) = settling.find(|(_, one)| one.key == *key && one.wanted.claim())?;
         Some(*slot)
     }
 
