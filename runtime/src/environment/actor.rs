@@ -66,7 +66,6 @@ pub(super) async fn run(
         life: Lifecycle::default(),
         has_processes: false,
         failed_starts: 0,
-        is_wanted: false,
         freeze_due: false,
         runtime: None,
         generation: 0,
@@ -134,11 +133,11 @@ pub(super) async fn run(
                 actor.handle(Event::DeadlinePassed);
             }
             _ = sampler.tick(), if busy => actor.sample(),
-            // Whoever wanted it has been told that it is free, and may have sent an
-            // invocation.
-            () = tokio::task::yield_now(), if actor.freeze_due => if commands.is_empty() {
+            // Whoever waited for the end of the last invocation has been told of it, and
+            // may have the next one.
+            () = tokio::task::yield_now(), if actor.freeze_due && commands.is_empty() => {
                 actor.freeze();
-            },
+            }
         }
     }
     actor.runtime = None;
@@ -182,9 +181,7 @@ struct Actor {
     has_processes: bool,
     /// Failures of the start that is being tried.
     failed_starts: u32,
-    /// Somebody waited for the end of the last invocation with another.
-    is_wanted: bool,
-    /// It is to be frozen, unless that invocation comes first.
+    /// It is to be frozen, unless another invocation comes first.
     freeze_due: bool,
     runtime: Option<Runtime>,
     /// The number of the start whose processes run, or ran last.
@@ -330,9 +327,7 @@ impl Actor {
                     self.set_frozen(false);
                 }
             }
-            // Whoever wants it must first be told that it is free.
-            Effect::Freeze if std::mem::take(&mut self.is_wanted) => self.freeze_due = true,
-            Effect::Freeze => self.freeze(),
+            Effect::Freeze => self.freeze_due = true,
             Effect::LimitCpu => self.limit_cpu(),
             Effect::Arm(deadline) => self.arm(deadline),
             Effect::Disarm => self.deadline = None,

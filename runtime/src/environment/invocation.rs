@@ -1,8 +1,5 @@
 //! One invocation: what goes in, what comes out.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -116,22 +113,6 @@ pub(crate) struct RunningInvocation {
     pub(super) answer: oneshot::Receiver<InvocationAnswer>,
     pub(super) overhead: oneshot::Receiver<()>,
     pub(super) result: oneshot::Receiver<Result<InvocationResult, EnvironmentGone>>,
-    pub(super) wanted: Wanted,
-}
-
-/// Whether somebody has another invocation for an environment, as soon as it is free.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted(Arc<AtomicBool>);
-
-impl Wanted {
-    /// Somebody has; whether nobody else had.
-    pub(crate) fn claim(&self) -> bool {
-        !self.0.swap(true, Ordering::Relaxed)
-    }
-
-    pub(super) fn is_claimed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl RunningInvocation {
@@ -139,11 +120,6 @@ impl RunningInvocation {
     /// [`RunningInvocation::finished`] explains.
     pub(crate) async fn answered(&mut self) -> Option<InvocationAnswer> {
         (&mut self.answer).await.ok()
-    }
-
-    /// Whether somebody waits for its end.
-    pub(crate) fn wanted(&self) -> Wanted {
-        self.wanted.clone()
     }
 
     /// Waits until the runtime is done with it. Whether the environment stays busy

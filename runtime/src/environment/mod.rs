@@ -26,8 +26,8 @@ use tokio::task::JoinHandle;
 pub(crate) use by_hand::Events;
 pub(crate) use debug::DebugPort;
 pub(crate) use footprint::Footprint;
+pub(crate) use invocation::RunningInvocation;
 pub use invocation::{EnvironmentGone, Invocation, InvocationAnswer, InvocationResult, Outcome};
-pub(crate) use invocation::{RunningInvocation, Wanted};
 pub(crate) use shell::run_shell;
 pub(crate) use standing::{Deaths, Standing};
 
@@ -117,7 +117,6 @@ struct Reply {
     /// had to be waited for.
     overhead: Option<oneshot::Sender<()>>,
     result: oneshot::Sender<Result<InvocationResult, EnvironmentGone>>,
-    wanted: Wanted,
 }
 
 impl ExecutionEnvironment {
@@ -198,12 +197,10 @@ impl ExecutionEnvironment {
         let (answer, answered) = oneshot::channel();
         let (overhead, runtime_done) = oneshot::channel();
         let (result, finished) = oneshot::channel();
-        let wanted = Wanted::default();
         let reply = Reply {
             answer: Some(answer),
             overhead: Some(overhead),
             result,
-            wanted: wanted.clone(),
         };
         self.commands
             .send(Command::Invoke(Box::new(invocation), reply))
@@ -213,7 +210,6 @@ impl ExecutionEnvironment {
             answer: answered,
             overhead: runtime_done,
             result: finished,
-            wanted,
         })
     }
 

@@ -140,7 +140,7 @@ impl Pools {
         };
         let settling = Settling {
             key: version.key(),
-            wanted: running.wanted(),
+            claimed: false,
         };
         self.lock().settling.insert(slot, settling);
         let _ = answer.send(answered);

@@ -30,7 +30,6 @@ pub use self::provision::Provisioned;
 use self::standby::{Standby, Standbys};
 pub use self::version::FunctionVersion;
 use self::version::Key;
-use crate::environment::Wanted;
 use crate::model::{FunctionConfiguration, FunctionName, TraceId, Version, function_arn};
 use crate::observation::Observer;
 use crate::otlp;
@@ -52,8 +51,8 @@ const MEMORY_PERCENT: u64 = 90;
 #[derive(Debug)]
 struct Settling {
     key: Key,
-    /// A request waits for it, or can.
-    wanted: Wanted,
+    /// A request waits for it.
+    claimed: bool,
 }
 
 /// How pools behave.
@@ -326,8 +325,9 @@ impl State {
         if self.closed || self.book.counts().any(free) {
             return None;
         }
-        let mut settling = self.settling.iter();
-        let (slot, _) = settling.find(|(_, one)| one.key == *key && one.wanted.claim())?;
+        let mut settling = self.settling.iter_mut();
+        let (slot, found) = settling.find(|(_, one)| one.key == *key && !one.claimed)?;
+        found.claimed = true;
         Some(*slot)
     }
 

@@ -192,7 +192,6 @@ impl Actor {
         };
         self.emit(&event);
         let Some(open) = self.open.take() else { return };
-        self.is_wanted = open.reply.wanted.is_claimed();
         let result = open.outcome.map_or_else(
             || Err(EnvironmentGone::ended()),
             |outcome| {
