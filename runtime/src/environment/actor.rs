@@ -66,7 +66,6 @@ pub(super) async fn run(
         life: Lifecycle::default(),
         has_processes: false,
         failed_starts: 0,
-        freeze_due: false,
         runtime: None,
         generation: 0,
         waiting: VecDeque::new(),
@@ -133,11 +132,6 @@ pub(super) async fn run(
                 actor.handle(Event::DeadlinePassed);
             }
             _ = sampler.tick(), if busy => actor.sample(),
-            // Whoever waited for the end of the last invocation has been told of it, and
-            // may have the next one.
-            () = tokio::task::yield_now(), if actor.freeze_due && commands.is_empty() => {
-                actor.freeze();
-            }
         }
     }
     actor.runtime = None;
@@ -181,8 +175,6 @@ struct Actor {
     has_processes: bool,
     /// Failures of the start that is being tried.
     failed_starts: u32,
-    /// It is to be frozen, unless another invocation comes first.
-    freeze_due: bool,
     runtime: Option<Runtime>,
     /// The number of the start whose processes run, or ran last.
     generation: u64,
@@ -322,12 +314,13 @@ impl Actor {
                     self.sandbox.kill();
                 }
             }
-            Effect::Thaw => {
-                if !std::mem::take(&mut self.freeze_due) {
-                    self.set_frozen(false);
+            Effect::Thaw => self.set_frozen(false),
+            Effect::Freeze => {
+                self.read_logs_to_now();
+                if !self.has_unburied() {
+                    self.set_frozen(true);
                 }
             }
-            Effect::Freeze => self.freeze_due = true,
             Effect::LimitCpu => self.limit_cpu(),
             Effect::Arm(deadline) => self.arm(deadline),
             Effect::Disarm => self.deadline = None,
@@ -375,15 +368,6 @@ impl Actor {
             Effect::EndInvoke(status) => self.end_invoke(status),
             Effect::Abandon => self.abandon(),
             Effect::Died => self.settings.standing.died(),
-        }
-    }
-
-    /// Nothing is to run until the next invocation.
-    fn freeze(&mut self) {
-        self.freeze_due = false;
-        self.read_logs_to_now();
-        if !self.has_unburied() {
-            self.set_frozen(true);
         }
     }
 
