@@ -173,7 +173,7 @@ impl Opening<'_> {
             CommandError::Host(format!("make a socket in {}: {error}", sockets.display()))
         })?;
         events.resume().map_err(unusable)?;
-        output::progress(&match &command.image {
+        log.say(&match &command.image {
             Some(image) => format!(
                 "{name}: {image} at http://{address}. Point a client at it, for example:\n  \
                  aws lambda invoke --endpoint-url http://{address} --function-name {name} \
@@ -187,16 +187,16 @@ impl Opening<'_> {
         });
         if let Some(configured) = &configured {
             for name in configured.urls() {
-                output::progress(&format!(
+                log.say(&format!(
                     "URL of {name}: http://{address}/lambda-url/{name}/"
                 ));
             }
         }
         if let Some(line) = &api {
-            output::progress(line);
+            log.say(line);
         }
         if !address.ip().is_loopback() {
-            output::diagnostic(&reachable(address));
+            log.say(&reachable(address));
         }
         Ok(Serving {
             admin: Arc::new(AdminServer::new(

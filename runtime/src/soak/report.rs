@@ -257,8 +257,9 @@ fn described(pattern: &str, tally: &Tally) -> String {
     if tally.bytes > 0 {
         let _ = write!(
             text,
-            " of {} KB",
-            thousands(&tally.bytes.div_ceil(1_024).to_string())
+            " of {} KB{}",
+            thousands(&tally.bytes.div_ceil(1_024).to_string()),
+            if tally.count > 1 { " in all" } else { "" }
         );
     }
     if tally.example != pattern {

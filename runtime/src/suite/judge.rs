@@ -81,6 +81,9 @@ impl Judgement<'_> {
             Check::Response(expected) | Check::Error(expected) => {
                 self.compare(expected, &actual.body, Extent::Whole)
             }
+            Check::ErrorContains(Value::String(text)) if self.expectation.transform.is_none() => {
+                self.searched(text, &actual.body)
+            }
             Check::Contains(expected) | Check::ErrorContains(expected) => {
                 self.compare(expected, &actual.body, Extent::Part)
             }
@@ -164,6 +167,22 @@ impl Judgement<'_> {
             (Some(kind), Some(message)) => format!("{kind}: {message}"),
             _ => short(&self.actual.body),
         }
+    }
+
+    /// A text is looked for in the message of the error.
+    fn searched(&self, text: &str, error: &Value) -> Option<Mismatch> {
+        let message = error.get("errorMessage").unwrap_or(&Value::Null);
+        if message
+            .as_str()
+            .is_some_and(|message| message.contains(text))
+        {
+            return None;
+        }
+        self.says(format!(
+            "the error's message does not have \"{}\": {}",
+            text.escape_debug(),
+            short(message)
+        ))
     }
 
     fn compare(&self, expected: &Value, actual: &Value, extent: Extent) -> Option<Mismatch> {
@@ -305,6 +324,12 @@ mod tests {
                 "{error_contains: {errorType: U}}",
                 &error,
                 Some("from .errorType on"),
+            ),
+            ("{error_contains: m}", &error, None),
+            (
+                "{error_contains: other}",
+                &error,
+                Some("the error's message does not have \"other\": \"m\""),
             ),
             (
                 "{error_contains: {errorType: T}}",

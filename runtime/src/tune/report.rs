@@ -235,7 +235,7 @@ impl Report {
                 mb(verdict.fastest_mb),
                 mb(verdict.balanced_mb)
             ));
-            sentences.push(Self::bound(verdict));
+            sentences.push(self.bound(verdict));
         } else {
             sentences.push(
                 "The function answered at no size, so nothing is said of any; `lambent invoke` \
@@ -319,7 +319,7 @@ impl Report {
         failures.into_iter().map(sentence).collect()
     }
 
-    fn bound(verdict: &Verdict) -> String {
+    fn bound(&self, verdict: &Verdict) -> String {
         let what = match verdict.bound {
             Bound::Cpu => "The function is CPU-bound",
             Bound::Memory => "The function is memory-bound: it nearly fills its smallest size",
@@ -331,7 +331,10 @@ impl Report {
         } else {
             ""
         };
-        let limit = if verdict.helps_to_the_end {
+        let known = self.sizes.iter().filter(|size| size.figures.is_some());
+        let limit = if known.count() == 1 {
+            "One size does not tell whether more memory makes it faster.".to_owned()
+        } else if verdict.helps_to_the_end {
             format!(
                 "More memory makes it faster up to {} MB at least, the largest size here.",
                 mb(verdict.stops_helping_mb)

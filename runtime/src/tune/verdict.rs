@@ -89,7 +89,7 @@ impl Verdict {
             }),
             balanced_mb: first_with(&|figures| sum(figures) <= least_sum),
             stops_helping_mb,
-            helps_to_the_end: stops_helping_mb == largest && working.len() > 1,
+            helps_to_the_end: stops_helping_mb == largest,
             bound: bound(first, shortest),
             single_threaded: working.iter().any(|(summary, figures)| {
                 !summary.extrapolated
