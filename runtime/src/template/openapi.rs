@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::resolve::{Result, Scope, as_text};
-use super::tree::Node;
+use super::tree::{Kind, Node};
 use crate::configuration::{Api, ApiKind, ConfiguredFunction, Place, Route, RouteKey};
 use crate::model::FunctionReference;
 
@@ -69,12 +69,23 @@ impl Definition<'_> {
             self.scope.warn(place, ELSEWHERE);
             return Ok(());
         }
-        let paths = body.get("paths").map_or(&[][..], Node::members);
-        for (path, operations) in paths {
-            let place = place.part("paths").part(path);
+        require_map(body, place)?;
+        let Some(paths) = body.get("paths") else {
+            self.scope.warn(place, "it has no paths: no routes");
+            return Ok(());
+        };
+        let place = place.part("paths").at(paths.line);
+        require_map(paths, &place)?;
+        for (path, operations) in paths.members() {
+            let place = place.part(path).at(operations.line);
+            require_map(operations, &place)?;
+            if operations.get("$ref").is_some() {
+                self.scope.warn(&place, "without effect here: $ref");
+            }
             for (method, operation) in operations.members() {
                 if OPERATIONS.contains(&method.to_ascii_lowercase().as_str()) {
                     let place = place.part(method).at(operation.line);
+                    require_map(operation, &place)?;
                     self.operation(path, method, operation, &place, api)?;
                 }
             }
@@ -168,5 +179,14 @@ impl Definition<'_> {
                 )))
             }
         }
+    }
+}
+
+/// Documents, paths and operations are maps: what is not one is a slip, and its routes
+/// are missed.
+fn require_map(node: &Node, place: &Place) -> Result<()> {
+    match node.kind {
+        Kind::Map(_) => Ok(()),
+        _ => Err(place.error("it is not a map, as OpenAPI has it")),
     }
 }

@@ -404,6 +404,16 @@ fn definitions_of_apis_have_routes_too() {
     }
     for (from, to, part) in [
         (
+            "get: {x-amazon-apigateway-integration: {type: mock}}",
+            "get: mock",
+            "paths./mock.get (line 34): it is not a map",
+        ),
+        (
+            "          /$default:",
+            "          /odd: [get]\n          /$default:",
+            "paths./odd (line 30): it is not a map",
+        ),
+        (
             "payloadFormatVersion: \"1.0\"",
             "timeoutInMillis: 1",
             "payloadFormatVersion is missing, and an HTTP API needs \"1.0\" or \"2.0\"",

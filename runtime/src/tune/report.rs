@@ -237,11 +237,13 @@ impl Report {
             ));
             sentences.push(self.bound(verdict));
         } else {
-            sentences.push(
-                "The function answered at no size, so nothing is said of any; `lambent invoke` \
-                 shows its log."
-                    .to_owned(),
-            );
+            let some = self.sizes.iter().any(|size| size.figures.is_some());
+            let answered = if some {
+                "Invocations failed at every size, so none is recommended"
+            } else {
+                "The function answered at no size, so nothing is said of any"
+            };
+            sentences.push(format!("{answered}; `lambent invoke` shows its log."));
             sentences.extend(self.failures());
             sentences.extend(self.interruption());
             return sentences;

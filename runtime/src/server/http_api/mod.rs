@@ -124,9 +124,11 @@ impl HttpApi {
         let api = Arc::clone(&self.api.read().unwrap_or_else(PoisonError::into_inner));
         let (head, body) = request.into_parts();
         let taken = api.take(head.method.as_str(), head.uri.path());
-        let is_rest = match &taken {
-            Some(taken) => taken.route.kind == ApiKind::Rest,
-            None => api.routes.iter().all(|route| route.kind == ApiKind::Rest),
+        let is_rest = if let Some(taken) = &taken {
+            taken.route.kind == ApiKind::Rest
+        } else {
+            let mut kinds = api.routes.iter().map(|route| route.kind);
+            !api.routes.is_empty() && kinds.all(|kind| kind == ApiKind::Rest)
         };
         let cors = api.cors.as_ref().filter(|_| !is_rest);
         if let Some(cors) = cors
