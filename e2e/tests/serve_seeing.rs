@@ -279,7 +279,6 @@ fn privileged_the_log_may_be_json() {
     let (_, log) = served.end(Signal::TERM);
     let lines: Vec<Value> = log
         .lines()
-        .filter(|line| line.starts_with('{'))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let kinds: Vec<_> = lines
@@ -289,6 +288,7 @@ fn privileged_the_log_may_be_json() {
     assert_eq!(
         kinds,
         [
+            "lambent.notice",
             "platform.start",
             "function",
             "function",
@@ -299,11 +299,11 @@ fn privileged_the_log_may_be_json() {
         ],
         "{log}"
     );
-    assert_eq!(lines[0]["record"]["requestId"], *id);
-    assert_eq!(lines[1]["record"], "one");
-    assert_eq!(lines[2]["record"], json!({"level": "INFO"}));
-    assert_eq!(lines[3]["record"]["metrics"]["memorySizeMB"], 128);
-    let notice = lines[6]["record"].as_str().unwrap();
+    assert_eq!(lines[1]["record"]["requestId"], *id);
+    assert_eq!(lines[2]["record"], "one");
+    assert_eq!(lines[3]["record"], json!({"level": "INFO"}));
+    assert_eq!(lines[4]["record"]["metrics"]["memorySizeMB"], 128);
+    let notice = lines[7]["record"].as_str().unwrap();
     assert!(
         notice.contains("1 asynchronous event has not been completed"),
         "{log}"

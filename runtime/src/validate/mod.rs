@@ -28,7 +28,7 @@ pub(crate) use self::allow::Allowance;
 pub(crate) use self::catalogue::{RULES, rule};
 pub(crate) use self::finding::Finding;
 pub(crate) use self::program::{HEAD as PROGRAM_HEAD, Program};
-pub(crate) use self::refusal::{of_unread, of_unusable};
+pub(crate) use self::refusal::of_unusable;
 pub(crate) use self::rule::{Rule, Severity};
 pub(crate) use self::rules::too_large as of_too_large;
 pub(crate) use self::started::{START_RULES, of_start};

@@ -24,8 +24,3 @@ pub(crate) fn of_unusable(error: &lambent_images::Error) -> Option<Finding> {
     };
     Some(Finding::new(rule, error.to_string()))
 }
-
-/// That there is nothing to judge, in the words of who looked for it.
-pub(crate) fn of_unread(reason: &str) -> Finding {
-    Finding::new(&UNUSABLE_IMAGE, reason)
-}

@@ -114,10 +114,17 @@ fn of_kernel(ours: &[u32], functions: &[u32]) -> Result<Memory, Error> {
     })
 }
 
-/// A process's part of all memory that it has mapped.
+/// A process's part of all memory that it has mapped: nothing if it has just ended, as
+/// one that was making a sandbox may.
 fn share_kb(pid: u32) -> Result<u64, Error> {
     let path = format!("/proc/{pid}/smaps_rollup");
-    let text = fs::read_to_string(&path).map_err(at(Path::new(&path)))?;
+    let text = match fs::read_to_string(&path) {
+        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::SRCH) => {
+            return Ok(0);
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        other => other.map_err(at(Path::new(&path)))?,
+    };
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
     let number = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok());
     number.ok_or_else(|| format!("{path} has no Pss").into())

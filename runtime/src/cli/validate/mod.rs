@@ -22,8 +22,7 @@ use crate::model::FunctionConfiguration;
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::validate::{
-    Allowance, Finding, Severity, Subject, of_too_large, of_unread, of_unusable, validate,
-    validate_documents,
+    Allowance, Finding, Severity, Subject, of_too_large, of_unusable, validate, validate_documents,
 };
 
 pub(super) async fn run(
@@ -51,21 +50,10 @@ pub(super) async fn run(
                 }
                 reports.push(report);
             }
-            // The others can be looked at nevertheless, and who reads only the report is
-            // not to take this one for a good one.
-            Err(CommandError::Image(reason))
-                if command.images.len() > 1 || command.output != ReportFormat::Text =>
-            {
+            // The others can be looked at nevertheless.
+            Err(CommandError::Image(reason)) if command.images.len() > 1 => {
                 output::diagnostic(&format!("{}: {reason}", shown(image)));
                 worst = worst.max(ExitStatus::Image);
-                if command.output != ReportFormat::Text {
-                    let unread = Examined {
-                        digest: None,
-                        findings: vec![of_unread(&reason)],
-                        extent: Extent::Part,
-                    };
-                    reports.push(Report::new(&shown(image), unread, &[]));
-                }
             }
             Err(error) => return Err(error),
         }
