@@ -119,6 +119,29 @@ fn a_function_that_sleeps() {
 }
 
 #[test]
+fn a_function_is_not_bound_by_a_cpu_that_it_was_not_denied() {
+    // Done before its first period was over.
+    let short = |mb| Sample {
+        throttled_ms: 0.0,
+        duration_ms: 0.9,
+        ..sample(mb, 0.7, 0.2, 1.0)
+    };
+    let verdict = report(short, &[], false).verdict.unwrap();
+    assert_eq!(verdict.bound, Bound::Waiting);
+}
+
+#[test]
+fn one_size_says_nothing_of_others() {
+    let computing = |mb| match mb {
+        256 => sample(mb, 0.0, 500.0, 1.0),
+        _ => troubled(mb, Trouble::OutOfMemory),
+    };
+    let sentences = report(computing, &[], false).sentences().join("\n");
+    assert!(sentences.contains("One size does not tell"), "{sentences}");
+    assert!(!sentences.contains("hardly any faster"), "{sentences}");
+}
+
+#[test]
 fn a_function_that_nearly_fills_its_memory() {
     let report = report(
         |mb| Sample {

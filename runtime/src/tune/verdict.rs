@@ -108,8 +108,9 @@ fn bound((smallest, figures): (&Summary, &Figures), shortest: f64) -> Bound {
         figures.throttled_share,
     );
     let gains = figures.duration_p50_ms > shortest * (1.0 + HELPS);
-    // One that fits into whole CPUs is never throttled, and computes all the same.
-    let computes = figures.busy_cpus() >= 0.9 * smallest.size().vcpus().min(1.0);
+    // One that fits into whole CPUs is never throttled, and computes all the same. With
+    // less than one, who is not throttled was done before it mattered.
+    let computes = smallest.size().vcpus() >= 1.0 && figures.busy_cpus() >= 0.9;
     if throttled >= CPU_BOUND || computes {
         Bound::Cpu
     } else if filled >= NEARLY_FULL && gains {
