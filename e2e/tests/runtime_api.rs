@@ -203,11 +203,17 @@ answer["body"] = json.loads(r.read())
 /// A runtime that does everything wrong that the Runtime API answers with an error, in
 /// one environment, and whose last answer is what it was told.
 const REFUSED: &str = r#"
-import http.client, json, socket
+import http.client, json, socket, time
 out = {}
 c = http.client.HTTPConnection("127.0.0.1", 9001)
-def call(what, method, path, body=None, headers={}):
-    c.request(method, "/2018-06-01/runtime/" + path, body, headers)
+def call(what, method, path, body="", headers={}):
+    c.putrequest(method, "/2018-06-01/runtime/" + path)
+    for name, value in headers.items(): c.putheader(name, value)
+    c.putheader("Content-Length", len(body))
+    c.endheaders()
+    # Whatever is refused, the connection lasts until its body is through.
+    time.sleep(0.02)
+    if body: c.send(body.encode())
     r = c.getresponse()
     out[what] = [r.status, r.getheader("content-type"), json.loads(r.read())]
 def take():

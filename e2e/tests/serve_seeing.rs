@@ -704,6 +704,46 @@ fn privileged_what_runs_is_answered_when_the_service_ends() {
 }
 
 #[test]
+fn privileged_a_refused_request_does_not_cost_the_connection() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = serve(&lambent, &["--name", "f"]);
+    let mut stream = TcpStream::connect(served.address()).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    for (method, path, status) in [
+        ("POST", "/nowhere", 404),
+        ("PUT", INVOCATIONS, 404),
+        ("POST", "/lambda-url/nobody/", 403),
+        ("GET", "/health", 200),
+    ] {
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+        )
+        .unwrap();
+        // Clients send the body after the head, and do not look for an answer before.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        stream.write_all(b"{}").unwrap();
+        let (mut length, mut line) = (0, String::new());
+        answers.read_line(&mut line).unwrap();
+        assert!(
+            line.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{method} {path}: {line}"
+        );
+        while line != "\r\n" {
+            line.clear();
+            answers.read_line(&mut line).unwrap();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        answers.read_exact(&mut vec![0; length]).unwrap();
+    }
+}
+
+#[test]
 fn privileged_after_a_killed_service_commands_see_only_the_next() {
     if !privileged() {
         return;

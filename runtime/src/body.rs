@@ -1,7 +1,8 @@
-//! Bodies of requests: read up to a limit, and read to their end all the same.
+//! Bodies of requests: read up to a limit, and to their end all the same.
 //!
 //! Clients send the whole body before they look for an answer: answered earlier, the
-//! connection would be closed under them, and they would never learn why.
+//! connection would be closed under them, and they would never learn why. So whoever
+//! serves a connection calls [`discard`] before it sends the answer, whatever that is.
 
 use std::time::Duration;
 
@@ -33,21 +34,18 @@ pub(crate) enum BodyError {
 /// The whole body, if it has at most `limit` bytes.
 ///
 /// # Errors
-/// It is longer, of which as much is read as in [`discard`], or does not end.
-pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+/// It is longer, or does not end.
+pub(crate) async fn read(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> {
     // An announced length is refused before a byte of it is kept.
     if body.size_hint().lower() > limit as u64 {
-        discard(&mut body).await;
         return Err(BodyError::TooLarge);
     }
     let mut bytes = BytesMut::new();
-    while let Some(frame) = next(&mut body).await? {
+    while let Some(frame) = next(body).await? {
         let Some(data) = frame.data_ref() else {
             continue;
         };
         if data.len() > limit - bytes.len() {
-            drop(bytes);
-            discard(&mut body).await;
             return Err(BodyError::TooLarge);
         }
         bytes.extend_from_slice(data);
@@ -55,10 +53,12 @@ pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Body
     Ok(bytes.freeze())
 }
 
-/// Reads what is not wanted, up to a size.
+/// Reads what is left of a body because nobody wanted it, up to a size.
 pub(crate) async fn discard(body: &mut Incoming) {
     let mut left = MAX_DISCARDED_BYTES;
-    while let Ok(Some(frame)) = next(body).await {
+    while !body.is_end_stream()
+        && let Ok(Some(frame)) = next(body).await
+    {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         if left == 0 {
             return;

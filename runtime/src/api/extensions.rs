@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -109,11 +110,10 @@ enum Refusal {
 /// Answers one request.
 pub(super) async fn handle(
     calls: &mpsc::Sender<ApiCall>,
-    request: Request<Incoming>,
+    head: &Parts,
+    body: &mut Incoming,
 ) -> Response<Full<Bytes>> {
-    let route = route(request.method(), request.uri().path());
-    let (head, body) = request.into_parts();
-    let answer = match route {
+    let answer = match route(&head.method, head.uri.path()) {
         Some(Route::Register) => register(calls, &head.headers, body).await,
         Some(Route::Next) => next(calls, &head.headers).await,
         Some(Route::Report(fault)) => report(calls, &head.headers, body, fault).await,
@@ -167,7 +167,7 @@ struct RegistrationAnswer<'a> {
 async fn register(
     calls: &mpsc::Sender<ApiCall>,
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
     let name = text(headers, &NAME).unwrap_or_default();
     let body = read(body).await;
@@ -219,7 +219,7 @@ async fn next(
 async fn report(
     calls: &mpsc::Sender<ApiCall>,
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut Incoming,
     fault: ReportedFault,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
     // What it says is the extension's; Lambda passes on only the type.
@@ -237,7 +237,7 @@ pub(super) fn identifier(headers: &HeaderMap) -> Result<Uuid, ExtensionError> {
     parse_extension_identifier(text(headers, &IDENTIFIER).as_deref())
 }
 
-pub(super) async fn read(body: Incoming) -> Result<Bytes, ExtensionError> {
+pub(super) async fn read(body: &mut Incoming) -> Result<Bytes, ExtensionError> {
     let body = crate::body::read(body, MAX_BODY_BYTES).await;
     body.map_err(|error| ExtensionError::InvalidRequest(error.to_string()))
 }

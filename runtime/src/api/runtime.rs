@@ -8,14 +8,14 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Response};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ApiError;
 use super::extensions::ExtensionRequest;
 use super::respond::{accepted, json, plain, text};
 use super::stream::{self, Content, ResponsePart};
-use crate::body::discard;
 use crate::model::{ClientContext, CognitoIdentity, MAX_RESPONSE_BYTES, RequestId, RuntimeCall};
 
 /// An event as the runtime gets it.
@@ -73,12 +73,15 @@ const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-functi
 /// Answers one request.
 pub(super) async fn handle(
     calls: &mpsc::Sender<ApiCall>,
-    request: Request<Incoming>,
+    head: &Parts,
+    body: &mut Incoming,
 ) -> Response<Full<Bytes>> {
-    let answer = match route(request.method(), request.uri().path()) {
+    let answer = match route(&head.method, head.uri.path()) {
         Some(Route::Ping) => return plain("pong"),
         Some(Route::Next) => next(calls).await,
-        Some(Route::Post(call, request_id)) => post(calls, call, request_id, request).await,
+        Some(Route::Post(call, request_id)) => {
+            post(calls, call, request_id, &head.headers, body).await
+        }
         None => Err(ApiError::NotFound),
     };
     answer.unwrap_or_else(refusal)
@@ -119,9 +122,9 @@ async fn post(
     calls: &mpsc::Sender<ApiCall>,
     call: RuntimeCall,
     request_id: Option<String>,
-    request: Request<Incoming>,
+    headers: &HeaderMap,
+    content: &mut Incoming,
 ) -> Result<Response<Full<Bytes>>, ApiError> {
-    let headers = request.headers();
     let mode = text(headers, &RESPONSE_MODE);
     let posting = Posting {
         call,
@@ -131,14 +134,7 @@ async fn post(
         streaming: mode.as_deref() == Some("streaming"),
     };
     let content_type = text(headers, &CONTENT_TYPE);
-    let mut content = request.into_body();
-    let parts = match ask(calls, |answer| ApiCall::Begin(posting, answer)).await {
-        Ok(parts) => parts,
-        Err(error) => {
-            discard(&mut content).await;
-            return Err(error);
-        }
-    };
+    let parts = ask(calls, |answer| ApiCall::Begin(posting, answer)).await?;
     if let Some(parts) = &parts {
         // Whoever has gone does not need to know.
         let _ = parts.send(ResponsePart::Begin(content_type)).await;
@@ -147,18 +143,12 @@ async fn post(
     let body = if mode.is_some_and(|mode| mode != "streaming") {
         Err(ApiError::InvalidResponseMode)
     } else {
-        read_body(&mut content, parts).await
+        read_body(content, parts).await
     };
     let refused = body.as_ref().err().copied();
     unfinished.disarm();
     ask(calls, |answer| ApiCall::Finish(body, answer)).await?;
-    match refused {
-        Some(error) => {
-            discard(&mut content).await;
-            Err(error)
-        }
-        None => Ok(accepted()),
-    }
+    refused.map_or_else(|| Ok(accepted()), Err)
 }
 
 /// A posting that has begun. A connection that breaks drops its handler wherever it

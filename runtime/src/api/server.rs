@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::runtime::ApiCall;
 use super::{extensions, runtime, subscriptions};
+use crate::body::discard;
 
 /// Connections of one environment at a time. Clients keep one or two; what is
 /// above waits in the kernel's queue.
@@ -68,12 +69,15 @@ async fn handle(
     calls: &mpsc::Sender<ApiCall>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    if path.starts_with(extensions::PREFIX) {
-        extensions::handle(calls, request).await
-    } else if let Some(api) = subscriptions::api(request.method(), path) {
-        subscriptions::handle(calls, api, request).await
+    let (head, mut body) = request.into_parts();
+    let path = head.uri.path();
+    let response = if path.starts_with(extensions::PREFIX) {
+        extensions::handle(calls, &head, &mut body).await
+    } else if let Some(api) = subscriptions::api(&head.method, path) {
+        subscriptions::handle(calls, api, &head.headers, &mut body).await
     } else {
-        runtime::handle(calls, request).await
-    }
+        runtime::handle(calls, &head, &mut body).await
+    };
+    discard(&mut body).await;
+    response
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ApiError;
@@ -29,9 +29,10 @@ pub(super) fn api(method: &Method, path: &str) -> Option<Api> {
 pub(super) async fn handle(
     calls: &mpsc::Sender<ApiCall>,
     api: Api,
-    request: Request<Incoming>,
+    headers: &HeaderMap,
+    body: &mut Incoming,
 ) -> Response<Full<Bytes>> {
-    match subscribe(calls, api, request).await {
+    match subscribe(calls, api, headers, body).await {
         // A JSON text, as AWS's own code has it.
         Ok(Ok(())) => json(StatusCode::OK, "\"OK\"".to_owned()),
         Ok(Err(refusal)) => refused(&refusal),
@@ -42,11 +43,11 @@ pub(super) async fn handle(
 async fn subscribe(
     calls: &mpsc::Sender<ApiCall>,
     api: Api,
-    request: Request<Incoming>,
+    headers: &HeaderMap,
+    body: &mut Incoming,
 ) -> Result<Result<(), SubscribeRefusal>, ApiError> {
-    let (head, body) = request.into_parts();
     let body = extensions::read(body).await;
-    let (identifier, body) = match (extensions::identifier(&head.headers), body) {
+    let (identifier, body) = match (extensions::identifier(headers), body) {
         (Ok(identifier), Ok(body)) => (identifier, body),
         (Err(error), _) | (_, Err(error)) => return Ok(Err(error.into())),
     };

@@ -72,7 +72,7 @@ impl Call {
         context: &Context,
         reference: &FunctionReference,
         headers: &HeaderMap,
-        body: Incoming,
+        body: &mut Incoming,
         types: &[InvocationType],
     ) -> Result<Self, Exception> {
         let wishes = Wishes::parse(headers, types);
@@ -174,7 +174,7 @@ fn client_context(base64: &str) -> Result<ClientContext, Exception> {
 }
 
 /// The event: JSON, `{}` if there is none.
-async fn event(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
+async fn event(body: &mut Incoming, limit: usize) -> Result<Bytes, Exception> {
     let body = body::read(body, limit).await.map_err(|error| match error {
         BodyError::TooLarge => Exception::too_large(limit),
         error => Exception::invalid_json(&error.to_string()),

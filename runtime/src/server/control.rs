@@ -22,7 +22,7 @@ pub(super) async fn answer(
     context: &Context,
     operation: Operation,
     host: Option<&str>,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Response<ResponseBody>, Exception> {
     let body = body::read(body, REQUEST_LIMIT).await.map_err(|error| {
         let BodyError::TooLarge = error else {

@@ -23,6 +23,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -31,6 +32,7 @@ use self::connections::Connections;
 use self::exception::Exception;
 use self::path::Operation;
 use crate::asynchronous::EventQueue;
+use crate::body::discard;
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::pool::Pools;
@@ -135,21 +137,21 @@ async fn answer(
     request: Request<Incoming>,
     client: SocketAddr,
 ) -> Response<ResponseBody> {
-    match dispatch(context, request, client).await {
-        Ok(response) => response,
-        Err(exception) => refuse(&exception),
-    }
+    let (head, mut body) = request.into_parts();
+    let response = dispatch(context, &head, &mut body, client).await;
+    discard(&mut body).await;
+    response.unwrap_or_else(|exception| refuse(&exception))
 }
 
 async fn dispatch(
     context: &Context,
-    request: Request<Incoming>,
+    head: &Parts,
+    body: &mut Incoming,
     client: SocketAddr,
 ) -> Result<Response<ResponseBody>, Exception> {
-    let (head, body) = request.into_parts();
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     if let Some(target) = url::target(host, head.uri.path()) {
-        return url::answer(context, target, &head, body, client).await;
+        return url::answer(context, target, head, body, client).await;
     }
     let operation = path::operation(&head.method, head.uri.path(), head.uri.query())?;
     match operation {

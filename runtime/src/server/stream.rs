@@ -33,7 +33,7 @@ pub(super) async fn invoke(
     context: &Context,
     reference: &FunctionReference,
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Response<ResponseBody>, Exception> {
     let call = Call::receive(context, reference, headers, body, &TYPES).await?;
     let (version, mut invocation) = (call.version, call.invocation);

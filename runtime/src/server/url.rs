@@ -52,7 +52,7 @@ pub(super) async fn answer(
     context: &Context,
     (name, path): (FunctionName, String),
     head: &Parts,
-    body: Incoming,
+    body: &mut Incoming,
     client: SocketAddr,
 ) -> Result<Response<ResponseBody>, Exception> {
     let url = Url::of(context, name);

@@ -122,7 +122,7 @@ impl HttpApi {
         client: SocketAddr,
     ) -> Response<ResponseBody> {
         let api = Arc::clone(&self.api.read().unwrap_or_else(PoisonError::into_inner));
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let taken = api.take(head.method.as_str(), head.uri.path());
         let is_rest = if let Some(taken) = &taken {
             taken.route.kind == ApiKind::Rest
@@ -142,10 +142,11 @@ impl HttpApi {
         let answer = match taken {
             None => answer_of(Failure::NoRoute, is_rest),
             Some(taken) => self
-                .invoke(&taken, &head, body, client)
+                .invoke(&taken, &head, &mut body, client)
                 .await
                 .unwrap_or_else(|failure| answer_of(failure, is_rest)),
         };
+        body::discard(&mut body).await;
         let mut response = Response::new(full(answer.body));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
@@ -159,7 +160,7 @@ impl HttpApi {
         &self,
         taken: &Taken<'_>,
         head: &Parts,
-        body: Incoming,
+        body: &mut Incoming,
         client: SocketAddr,
     ) -> Result<Answer, Failure> {
         let route = taken.route;
