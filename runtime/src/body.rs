@@ -9,13 +9,17 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
+use tokio::time::Instant;
 
 /// As much of a refused body is read as somebody may plausibly have meant.
-const MAX_DISCARDED_BYTES: usize = 64 << 20;
+const MAX_DISCARDED_BYTES: u64 = 64 << 20;
 
-/// As long may a client take for its next bytes: it holds a connection, of which there
-/// is a limited number.
-const STALLED: Duration = Duration::from_secs(30);
+/// As long may a client take for any body: it holds a connection, of which there is a
+/// limited number.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Each so many bytes of a body earn its client another second.
+const BYTES_A_SECOND: u64 = 1_024;
 
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +27,12 @@ pub(crate) enum BodyError {
     /// It is longer than the limit.
     #[error("the body is too large")]
     TooLarge,
-    /// No byte of it came for a while.
-    #[error("no byte of the body came for {} seconds", STALLED.as_secs())]
+    /// Its client dawdles.
+    #[error(
+        "the body came too slowly: in {} seconds, or more for a long one, {BYTES_A_SECOND} bytes a \
+         second are expected",
+        PATIENCE.as_secs()
+    )]
     Stalled,
     /// The connection broke, or the client does not keep to the protocol.
     #[error("{0}")]
@@ -41,7 +49,8 @@ pub(crate) async fn read(body: &mut Incoming, limit: usize) -> Result<Bytes, Bod
         return Err(BodyError::TooLarge);
     }
     let mut bytes = BytesMut::new();
-    while let Some(frame) = next(body).await? {
+    let mut pace = Pace::new();
+    while let Some(frame) = pace.next(body).await? {
         let Some(data) = frame.data_ref() else {
             continue;
         };
@@ -55,19 +64,34 @@ pub(crate) async fn read(body: &mut Incoming, limit: usize) -> Result<Bytes, Bod
 
 /// Reads what is left of a body because nobody wanted it, up to a size.
 pub(crate) async fn discard(body: &mut Incoming) {
-    let mut left = MAX_DISCARDED_BYTES;
+    let mut pace = Pace::new();
     while !body.is_end_stream()
-        && let Ok(Some(frame)) = next(body).await
-    {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            return;
-        }
-    }
+        && pace.received < MAX_DISCARDED_BYTES
+        && let Ok(Some(_)) = pace.next(body).await
+    {}
 }
 
-async fn next(body: &mut Incoming) -> Result<Option<Frame<Bytes>>, BodyError> {
-    let frame = tokio::time::timeout(STALLED, body.frame()).await;
-    let frame = frame.map_err(|_| BodyError::Stalled)?;
-    frame.transpose().map_err(BodyError::Broken)
+/// How fast a body comes.
+struct Pace {
+    begun: Instant,
+    received: u64,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            received: 0,
+        }
+    }
+
+    async fn next(&mut self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, BodyError> {
+        let earned = Duration::from_secs(self.received / BYTES_A_SECOND);
+        let frame = tokio::time::timeout_at(self.begun + PATIENCE + earned, body.frame()).await;
+        let frame = frame.map_err(|_| BodyError::Stalled)?;
+        let frame = frame.transpose().map_err(BodyError::Broken)?;
+        let data = frame.as_ref().and_then(Frame::data_ref);
+        self.received += data.map_or(0, Bytes::len) as u64;
+        Ok(frame)
+    }
 }

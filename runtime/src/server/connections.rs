@@ -107,3 +107,100 @@ impl Connections {
         let _ = self.permits.acquire_many(self.most).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::body;
+    use crate::server::full;
+
+    /// A connection that is served, from the client's side. The answer says whether
+    /// the body was read.
+    async fn connected(connections: &Connections) -> DuplexStream {
+        let (client, stream) = tokio::io::duplex(1 << 16);
+        let permit = connections.permit().await.unwrap();
+        connections.spawn(permit, stream, |request| async {
+            let read = body::read(&mut request.into_body(), 1 << 20).await;
+            let text = read.map_or_else(|error| error.to_string().into(), |_| "read".into());
+            Response::new(full(Bytes::from_owner::<String>(text)))
+        });
+        client
+    }
+
+    /// Sends `first`, and then a byte every ten seconds. What is answered, and when.
+    async fn dawdle(first: &str) -> (String, Duration) {
+        let connections = Connections::new(1);
+        let (mut answers, mut client) = tokio::io::split(connected(&connections).await);
+        let begun = Instant::now();
+        let mut answer = Vec::new();
+        client.write_all(first.as_bytes()).await.unwrap();
+        tokio::select! {
+            read = answers.read_to_end(&mut answer) => { read.unwrap(); }
+            () = async { loop {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                let _ = client.write_all(b"x").await;
+            } } => {}
+        }
+        let elapsed = begun.elapsed();
+        // There is a place for another.
+        drop(connections.permit().await.unwrap());
+        (String::from_utf8(answer).unwrap(), elapsed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_disconnected() {
+        let connections = Connections::new(1);
+        let mut client = connected(&connections).await;
+        let begun = Instant::now();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "");
+        assert!(begun.elapsed() <= HEAD_LIMIT * 2, "{:?}", begun.elapsed());
+        drop(connections.permit().await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_dawdles_over_a_head_is_disconnected() {
+        let (answer, elapsed) = dawdle("GET / HTTP/1.1\r\nx: ").await;
+        assert!(elapsed <= HEAD_LIMIT * 2, "{elapsed:?}: {answer}");
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_dawdles_over_a_body_is_refused() {
+        let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+        let (answer, elapsed) = dawdle(head).await;
+        assert!(elapsed <= Duration::from_secs(60), "{elapsed:?}: {answer}");
+        assert!(answer.contains("came too slowly"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_steadily_is_read() {
+        let connections = Connections::new(1);
+        let mut client = connected(&connections).await;
+        let head =
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 200000\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..100 {
+            client.write_all(&[b'x'; 2_000]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("read"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_than_the_limit_wait() {
+        let connections = Connections::new(2);
+        let clients = [connected(&connections).await, connected(&connections).await];
+        let third = tokio::time::timeout(Duration::from_secs(1), connections.permit()).await;
+        assert!(third.is_err());
+        drop(clients);
+        drop(connections.permit().await.unwrap());
+    }
+}
