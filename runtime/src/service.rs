@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lambent_images::{ErrorKind, FileKind};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use self::prepared::{PreparedCode, PreparedImage};
 use crate::doctor::{Facts, Finding, probe, unenforced};
@@ -68,6 +68,8 @@ pub(crate) struct Shell {
     pub(crate) streams: Streams,
     /// The kind of the terminal that this is, if it is one: `TERM`.
     pub(crate) terminal: Option<String>,
+    /// Told when what runs in it is interrupted by a key.
+    pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
 }
 
 /// What became of a shell.
@@ -238,7 +240,12 @@ impl Service {
         if let Some(terminal) = shell.terminal.filter(|_| missing("TERM=")) {
             spec.env.push(format!("TERM={terminal}"));
         }
-        let ended = run_shell(&self.launcher, spec, shell.streams, events, say).await;
+        let Shell {
+            streams,
+            interrupts,
+            ..
+        } = shell;
+        let ended = run_shell(&self.launcher, spec, streams, events, interrupts, say).await;
         match ended {
             Ok(status) => Ok(ShellEnd::Ended(status)),
             Err(StartError::Entrypoint(reason)) => Ok(ShellEnd::NotRun(reason)),
