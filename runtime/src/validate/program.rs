@@ -2,7 +2,9 @@
 //! machine and the loader that an ELF file is for. Pure; the bytes are untrusted.
 
 use object::Endianness;
-use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_INTERP};
+use object::elf::{
+    EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_INTERP, PT_LOAD, ProgramHeader64,
+};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 /// So many of a program's first bytes are enough to tell, for most.
@@ -28,6 +30,9 @@ pub(crate) enum Program {
         architecture: Option<&'static str>,
         loader: Option<String>,
     },
+    /// A program for a machine of Lambda's that was cut off, and how many bytes it had
+    /// at least. The kernel does begin to execute it, and then it dies by a signal.
+    Truncated(u64),
     /// An ELF file for a machine of Lambda's that the kernel does not execute, and
     /// what is wrong with it, as the end of a sentence that begins with the file.
     Damaged(&'static str),
@@ -36,13 +41,13 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    /// Reads the first bytes of a file. What is damaged may only be cut off, if these
-    /// are not all of them.
-    pub(crate) fn of(head: &[u8]) -> Self {
+    /// Reads the first bytes of a file that has so many in all. What is damaged may only
+    /// be cut off, if these are not all of them.
+    pub(crate) fn of(head: &[u8], size: u64) -> Self {
         if let Some(line) = head.strip_prefix(b"#!") {
             return Self::Script(interpreter(line));
         }
-        elf(head).unwrap_or(Self::Unknown)
+        elf(head, size).unwrap_or(Self::Unknown)
     }
 }
 
@@ -59,7 +64,7 @@ fn interpreter(line: &[u8]) -> String {
     String::from_utf8_lossy(&word[..end]).into_owned()
 }
 
-fn elf(head: &[u8]) -> Option<Program> {
+fn elf(head: &[u8], size: u64) -> Option<Program> {
     if !head.starts_with(b"\x7fELF") {
         return None;
     }
@@ -82,19 +87,28 @@ fn elf(head: &[u8]) -> Option<Program> {
         Ok((Endianness::Little, EM_AARCH64)) => "arm64",
         _ => return Some(other),
     };
-    Some(match loader(header, head) {
-        Ok(loader) => Program::Elf {
-            architecture: Some(architecture),
-            loader,
-        },
-        Err(reason) => Program::Damaged(reason),
-    })
+    let program = segments(header, head).and_then(|segments| {
+        let loader = loader(segments, head)?;
+        let end = end(segments);
+        Ok(if end > size {
+            Program::Truncated(end)
+        } else {
+            Program::Elf {
+                architecture: Some(architecture),
+                loader,
+            }
+        })
+    });
+    Some(program.unwrap_or_else(Program::Damaged))
 }
 
-/// The loader that a program names, if it names one; or why the kernel does not
-/// execute it. It does execute a program whose other segments are damaged, and that
-/// ends by a signal.
-fn loader(header: &FileHeader64<Endianness>, file: &[u8]) -> Result<Option<String>, &'static str> {
+type Segment = ProgramHeader64<Endianness>;
+
+/// What is loaded of a program; or why the kernel does not execute it.
+fn segments<'a>(
+    header: &FileHeader64<Endianness>,
+    file: &'a [u8],
+) -> Result<&'a [Segment], &'static str> {
     let endian = Endianness::Little;
     if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
         return Err("is an ELF file, but not an executable one");
@@ -102,9 +116,31 @@ fn loader(header: &FileHeader64<Endianness>, file: &[u8]) -> Result<Option<Strin
     if !(1..=PROGRAM_HEADERS_MAX).contains(&header.e_phnum(endian)) {
         return Err("has no program headers, or too many");
     }
-    let segments = header
+    header
         .program_headers(endian, file)
-        .map_err(|_| "has program headers that cannot be read")?;
+        .map_err(|_| "has program headers that cannot be read")
+}
+
+/// Where the last byte of a program is that is loaded, so many bytes from its begin.
+fn end(segments: &[Segment]) -> u64 {
+    let endian = Endianness::Little;
+    let loaded = segments
+        .iter()
+        .filter(|segment| segment.p_type(endian) == PT_LOAD && segment.p_filesz(endian) > 0);
+    loaded
+        .map(|segment| {
+            segment
+                .p_offset(endian)
+                .saturating_add(segment.p_filesz(endian))
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+/// The loader that a program names, if it names one; or why the kernel does not
+/// execute it.
+fn loader(segments: &[Segment], file: &[u8]) -> Result<Option<String>, &'static str> {
+    let endian = Endianness::Little;
     let named = segments
         .iter()
         .find(|segment| segment.p_type(endian) == PT_INTERP);
@@ -139,7 +175,7 @@ mod tests {
             ("#!", ""),
         ] {
             assert_eq!(
-                Program::of(head.as_bytes()),
+                Program::of(head.as_bytes(), 0),
                 Program::Script(expected.to_owned()),
                 "{head:?}"
             );
@@ -152,7 +188,7 @@ mod tests {
         let Program::Elf {
             architecture,
             loader,
-        } = Program::of(&own[..64 * 1024])
+        } = Program::of(&own[..64 * 1024], own.len() as u64)
         else {
             panic!("not an ELF file");
         };
@@ -165,14 +201,14 @@ mod tests {
     fn anything_else_is_not_a_program() {
         let big_endian = [b"\x7fELF\x02\x02\x01", &[0; 64][..]].concat();
         for head in [&b""[..], b"\x7fEL", b"echo hi\n", &[0; 4096]] {
-            assert_eq!(Program::of(head), Program::Unknown, "{head:?}");
+            assert_eq!(Program::of(head, 4096), Program::Unknown, "{head:?}");
         }
         for head in [big_endian, [b"\x7fELF", &[1; 64][..]].concat()] {
             let other = Program::Elf {
                 architecture: None,
                 loader: None,
             };
-            assert_eq!(Program::of(&head), other, "{head:?}");
+            assert_eq!(Program::of(&head, 4096), other, "{head:?}");
         }
     }
 
@@ -230,20 +266,36 @@ mod tests {
         };
         assert_eq!(refused("whole", &whole), Ok(()));
         assert!(matches!(
-            Program::of(&whole),
+            Program::of(&whole, whole.len() as u64),
             Program::Elf {
                 loader: Some(_),
                 ..
             }
         ));
         for (name, program) in cases {
-            assert!(
-                matches!(Program::of(&program), Program::Damaged(_)),
-                "{name}"
-            );
+            let read = Program::of(&program, program.len() as u64);
+            assert!(matches!(read, Program::Damaged(_)), "{name}: {read:?}");
             // ENOEXEC, or EIO where the name cannot be read.
             let errno = refused(name, &program).unwrap_err();
             assert!(matches!(errno, Some(8 | 5)), "{name}: {errno:?}");
         }
+    }
+
+    /// Wherever it is cut behind its headers, and however little of it is looked at.
+    #[test]
+    fn what_is_cut_off_says_how_long_it_was() {
+        let whole = std::fs::read("/bin/true").unwrap();
+        let header = FileHeader64::<Endianness>::parse(whole.as_slice()).unwrap();
+        let end = end(segments(header, &whole).unwrap());
+        let name = whole.windows(4).position(|bytes| bytes == b"/ld-").unwrap();
+        // Where the name of its loader has come.
+        let head = name + 64;
+        for size in [head as u64, end / 2, end - 1] {
+            let cut = Program::of(&whole[..head], size);
+            assert_eq!(cut, Program::Truncated(end), "{size} bytes");
+        }
+        // Section headers and symbols for debuggers are behind it.
+        let rest = Program::of(&whole[..head], end);
+        assert!(matches!(rest, Program::Elf { .. }), "{rest:?}");
     }
 }

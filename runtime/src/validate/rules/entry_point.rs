@@ -6,7 +6,8 @@ use lambent_images::{ImageFile, ImageFileKind, Located, Permission, Result};
 
 use super::super::catalogue::{
     DAMAGED_PROGRAM, ENTRY_POINT_MISSING, ENTRY_POINT_NOT_EXECUTABLE, ENTRY_POINT_NOT_FOUND,
-    ENTRY_POINT_RELATIVE, ENTRY_POINT_SYMLINK, INTERPRETER_NOT_FOUND, WRONG_ARCHITECTURE,
+    ENTRY_POINT_RELATIVE, ENTRY_POINT_SYMLINK, INTERPRETER_NOT_FOUND, TRUNCATED_PROGRAM,
+    WRONG_ARCHITECTURE,
 };
 use super::super::finding::shown;
 use super::super::program::{HEAD, PROGRAM_MAX, Program};
@@ -83,6 +84,13 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
                 let finding = located(subject, Path::new(&loader), &INTERPRETER_NOT_FOUND, &by);
                 return Ok(finding.err());
             }
+            Program::Truncated(end) => {
+                let message = format!(
+                    "{named} has {} bytes, and its segments reach to byte {end}",
+                    file.size
+                );
+                return Ok(at(&TRUNCATED_PROGRAM, message));
+            }
             Program::Damaged(_) if file.size > PROGRAM_MAX => return Ok(None),
             Program::Damaged(reason) => {
                 return Ok(at(&DAMAGED_PROGRAM, format!("{named} {reason}")));
@@ -102,10 +110,10 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
 /// What kind of program a file is. Where its head seems damaged, what is missing may
 /// come later.
 fn read(subject: &Subject<'_>, file: &ImageFile) -> Result<Program> {
-    match Program::of(&subject.files.head(&file.path, HEAD)?) {
+    match Program::of(&subject.files.head(&file.path, HEAD)?, file.size) {
         Program::Damaged(_) if file.size > HEAD => {
             let whole = subject.files.head(&file.path, PROGRAM_MAX)?;
-            Ok(Program::of(&whole))
+            Ok(Program::of(&whole, file.size))
         }
         program => Ok(program),
     }
