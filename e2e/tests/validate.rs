@@ -233,6 +233,17 @@ fn each_rule_has_an_image_that_breaks_it() {
         (
             "interpreter-not-found",
             "error",
+            starting(
+                "run",
+                0o755,
+                SCRIPT.replacen("/bin/sh", "/usr/bin/env bash", 1),
+            )
+            .env("PATH", "/usr/bin:/bin")
+            .layer(layer().file_from("usr/bin/env", 0o755, "/bin/true")),
+        ),
+        (
+            "interpreter-not-found",
+            "error",
             good().layer(layer().whiteout("lib64").whiteout("lib")),
         ),
         (
@@ -310,6 +321,17 @@ fn each_rule_has_an_image_that_breaks_it() {
         assert_eq!(again.stdout, run.stdout, "{code}");
     }
     assert_eq!(wrong, Vec::<String>::new());
+    // A script whose interpreter is looked up, and there.
+    let lambent = Lambent::new();
+    let file = scratch.path().join("env.tar");
+    let script = SCRIPT.replacen("/bin/sh", "/usr/bin/env sh", 1);
+    starting("run", 0o755, script)
+        .env("PATH", "/usr/bin:/bin")
+        .layer(layer().file_from("usr/bin/env", 0o755, "/bin/true"))
+        .write_oci_archive(&file, "latest")
+        .unwrap();
+    let run = validate(&lambent, &file, &["--quiet"]);
+    assert_eq!(codes(&run), [], "{run:?}");
     // One that names its handler.
     let lambent = Lambent::new();
     let file = scratch.path().join("python.tar");

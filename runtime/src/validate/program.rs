@@ -22,8 +22,12 @@ const LOADER_BYTES: std::ops::RangeInclusive<usize> = 2..=4096;
 /// What kind of program it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Program {
-    /// `#!`, and the interpreter's path as the kernel takes it.
-    Script(String),
+    /// `#!`, the interpreter's path as the kernel takes it, and what it gets before the
+    /// script's own path: the rest of the line, as one argument.
+    Script {
+        interpreter: String,
+        argument: Option<String>,
+    },
     /// For a machine, and with a loader unless it is static.
     Elf {
         /// OCI's name of the architecture; `None` for any other than Lambda's.
@@ -45,7 +49,7 @@ impl Program {
     /// be cut off, if these are not all of them.
     pub(crate) fn of(head: &[u8], size: u64) -> Self {
         if let Some(line) = head.strip_prefix(b"#!") {
-            return Self::Script(interpreter(line));
+            return script(line);
         }
         elf(head, size).unwrap_or(Self::Unknown)
     }
@@ -53,15 +57,32 @@ impl Program {
 
 /// The kernel's reading of the first line: blanks around, up to the next one. A
 /// carriage return is part of the name.
-fn interpreter(line: &[u8]) -> String {
+fn script(line: &[u8]) -> Program {
     let line = &line[..line.len().min(SHEBANG_MAX)];
     let end = line.iter().position(|&byte| byte == b'\n');
-    let line = &line[..end.unwrap_or(line.len())];
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = line.iter().position(|byte| !is_blank(byte));
-    let word = &line[start.unwrap_or(line.len())..];
-    let end = word.iter().position(is_blank).unwrap_or(word.len());
-    String::from_utf8_lossy(&word[..end]).into_owned()
+    let line = trimmed(&line[..end.unwrap_or(line.len())]);
+    let end = line
+        .iter()
+        .position(|&byte| is_blank(byte))
+        .unwrap_or(line.len());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let argument = trimmed(&line[end..]);
+    Program::Script {
+        interpreter: text(&line[..end]),
+        argument: (!argument.is_empty()).then(|| text(argument)),
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// The same without blanks around.
+fn trimmed(line: &[u8]) -> &[u8] {
+    let inner = |&byte: &u8| !is_blank(byte);
+    let begin = line.iter().position(inner).unwrap_or(line.len());
+    let end = line.iter().rposition(inner).map_or(begin, |last| last + 1);
+    &line[begin..end]
 }
 
 fn elf(head: &[u8], size: u64) -> Option<Program> {
@@ -166,19 +187,24 @@ mod tests {
 
     #[test]
     fn scripts_name_their_interpreter() {
-        for (head, expected) in [
-            ("#!/bin/sh\necho", "/bin/sh"),
-            ("#! \t/usr/bin/env python3\n", "/usr/bin/env"),
-            ("#!/bin/sh\r\necho", "/bin/sh\r"),
-            ("#!/bin/sh", "/bin/sh"),
-            ("#!\n", ""),
-            ("#!", ""),
+        for (head, interpreter, argument) in [
+            ("#!/bin/sh\necho", "/bin/sh", None),
+            (
+                "#! \t/usr/bin/env  python3 \n",
+                "/usr/bin/env",
+                Some("python3"),
+            ),
+            ("#!/bin/sh -e -u\n", "/bin/sh", Some("-e -u")),
+            ("#!/bin/sh\r\necho", "/bin/sh\r", None),
+            ("#!/bin/sh", "/bin/sh", None),
+            ("#! \n", "", None),
+            ("#!", "", None),
         ] {
-            assert_eq!(
-                Program::of(head.as_bytes(), 0),
-                Program::Script(expected.to_owned()),
-                "{head:?}"
-            );
+            let expected = Program::Script {
+                interpreter: interpreter.to_owned(),
+                argument: argument.map(str::to_owned),
+            };
+            assert_eq!(Program::of(head.as_bytes(), 0), expected, "{head:?}");
         }
     }
 

@@ -146,7 +146,7 @@ fn not_static(head: &[u8], size: u64, architecture: &str) -> Option<String> {
             loader.escape_debug()
         )),
         Program::Elf { .. } => Some("it is for another machine".to_owned()),
-        Program::Script(interpreter) => {
+        Program::Script { interpreter, .. } => {
             Some(format!("it is a script for {}", interpreter.escape_debug()))
         }
         Program::Truncated(end) => Some(format!(

@@ -61,7 +61,19 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
         };
         let named = shown(&file.path);
         match read(subject, &file)? {
-            Program::Script(interpreter) => {
+            Program::Script {
+                interpreter,
+                argument,
+            } => {
+                if let Some(name) = argument.filter(|name| is_unknown(subject, &interpreter, name))
+                {
+                    let interpreter = shown(interpreter);
+                    let message = format!(
+                        "no directory of PATH has \"{}\", which {named} asks {interpreter} for",
+                        shown(name)
+                    );
+                    return Ok(at(&INTERPRETER_NOT_FOUND, message));
+                }
                 by = format!(", which {named} asks for");
                 wanted = subject.working_directory().join(interpreter);
             }
@@ -105,6 +117,15 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
     }
     let message = format!("{} needs too many interpreters", shown(path));
     Ok(Some(Finding::new(rule, message).at(path)))
+}
+
+/// Whether a script has its interpreter looked up by `env`, and there is none of the name.
+/// Where PATH comes from elsewhere, and with options and assignments, one cannot tell.
+fn is_unknown(subject: &Subject<'_>, interpreter: &str, name: &str) -> bool {
+    let looks_up = Path::new(interpreter).file_name() == Some("env".as_ref());
+    let is_name = !name.starts_with('-') && !name.contains([' ', '\t', '=', '/']);
+    let has_path = subject.variable("PATH").is_some();
+    looks_up && is_name && has_path && subject.program(name).is_none()
 }
 
 /// What kind of program a file is. Where its head seems damaged, what is missing may
