@@ -4,6 +4,8 @@
 
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::{Lambent, Run, privileged, wait};
+use lambent_images::Platform;
+use lambent_images::writer::{ImageBuilder, LayerBuilder};
 use serde_json::{Value, json};
 
 fn rust(event: &Value, arguments: &[&str]) -> Run {
@@ -170,6 +172,35 @@ fn privileged_an_entry_point_that_is_not_there() {
         );
         assert!(diagnostic.contains(reason), "{diagnostic}");
         assert!(diagnostic.contains(entry_point), "{diagnostic}");
+    }
+}
+
+/// The kernel says of the script that there is no such file.
+#[test]
+fn privileged_an_interpreter_that_is_not_there_has_its_name() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let file = lambent.root().join("image.tar");
+    ImageBuilder::new(Platform::host())
+        .entrypoint(["/run"])
+        .layer(LayerBuilder::new().file("run", 0o755, "#!/bin/bash\necho\n"))
+        .write_oci_archive(&file, "latest")
+        .unwrap();
+    let run = lambent.invoke(file.to_str().unwrap(), &json!({}), &[]);
+    assert_eq!(run.status, 3, "{run:?}");
+    assert_eq!(
+        run.result()["payload"]["errorType"],
+        "Runtime.InvalidEntrypoint",
+        "{run:?}"
+    );
+    let diagnostic = last_line(&run);
+    for part in [
+        "/run: no such file",
+        "there is no /bin/bash, which /run asks for",
+    ] {
+        assert!(diagnostic.contains(part), "{diagnostic}");
     }
 }
 

@@ -106,6 +106,10 @@ fn privileged_a_shell_takes_a_pipe() {
     assert_eq!(run.status, 1, "{run:?}");
     let run = piped(&lambent, "kill -9 $$\n", &[]);
     assert_eq!(run.status, 137, "{run:?}");
+    assert!(
+        run.stderr.contains("\" was ended by a signal: killed"),
+        "{run:?}"
+    );
     let run = piped(
         &lambent,
         "python3 -c 'bytearray(200 << 20)'; echo $?\nsleep 4\n",
@@ -144,6 +148,45 @@ fn privileged_an_entry_point_is_tried_by_hand() {
     }
     writeln!(keys, "exit 5").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_nothing_left(&lambent);
+}
+
+/// Python's client waits for events in C, where no signal of Python's gets through: the
+/// key ends it all the same, and leaves what runs in the background.
+#[test]
+fn privileged_ctrl_c_ends_a_client_that_waits() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let image = Fixture::PythonOciArchive.reference();
+    let mut command = lambent.command(["invoke", &image, "--shell", "--memory", "1769"]);
+    command.args(["--payload", r#"{"action": "echo", "word": "xyzzy"}"#]);
+    let mut terminal = Terminal::start(&command, (33, 99));
+    terminal.shows("the function's entry point is: ");
+    for number in 1..=2 {
+        terminal.press("python3 -m awslambdaric app.handler; echo back $((40+2))\n");
+        let waits = || terminal.screen().matches("does not come").count() == number;
+        wait::until("it waits", waits);
+        terminal.press(CTRL_C);
+        // The shell drops the rest of the line, or not.
+        terminal.press(&format!("echo prompt $((76+{number}))\n"));
+        terminal.shows(&format!("prompt {}", 76 + number));
+    }
+    let responses = terminal.screen().matches("response: ").count();
+    assert_eq!(responses, 2, "{}", terminal.screen());
+    // At the prompt it is the shell's own: what waits in the background goes on.
+    terminal.press("python3 -m awslambdaric app.handler &\n");
+    wait::until("it waits", || {
+        terminal.screen().matches("does not come").count() == 3
+    });
+    terminal.press(CTRL_C);
+    // What is typed sooner is dropped.
+    wait::until("a new prompt", || terminal.screen().ends_with("^C\r\n$ "));
+    terminal.press("kill -0 $! && echo alive $((70+8))\n");
+    terminal.shows("alive 78");
+    terminal.press("kill -9 $!; exit 4\n");
+    assert_eq!(terminal.ends().code(), Some(4), "{}", terminal.screen());
     assert_nothing_left(&lambent);
 }
 

@@ -430,6 +430,60 @@ cases:
     assert_eq!(fs::read_to_string(&suite).unwrap(), before);
 }
 
+/// What differs from run to run, as the request's ID and the stack trace do, is no part of
+/// what an error is expected to be.
+#[test]
+fn privileged_updated_errors_hold_the_next_time() {
+    if !privileged() {
+        return;
+    }
+    let place = Place::new();
+    let text = r"cases:
+  - name: raised
+    event: {action: raise, message: m}
+    expect: {error: null}
+  - name: died
+    event: {action: exit, code: 3}
+    expect: {error: {errorType: Other}}
+  - name: part
+    event: {action: exit, code: 3}
+    expect: {error_contains: {errorType: Other, errorMessage: x}}
+";
+    let suite = place.suite("s.yaml", Fixture::PythonOciArchive, text);
+    let before = fs::read_to_string(&suite).unwrap();
+    let run = place.test(&suite, &["--update"]);
+    assert_eq!(run.status, 0, "{run:?}");
+    let expected = before
+        .replace(
+            "error: null",
+            r#"error: {"errorMessage": "m", "errorType": "DemoError"}"#,
+        )
+        .replace(
+            "{errorType: Other}",
+            r#"{"errorType": "Runtime.ExitError"}"#,
+        )
+        .replace(
+            "{errorType: Other, errorMessage: x}",
+            r#"{"errorType": "Runtime.ExitError"}"#,
+        );
+    assert_eq!(fs::read_to_string(&suite).unwrap(), expected);
+    for arguments in [&["--update"][..], &[]] {
+        let run = place.test(&suite, arguments);
+        assert_eq!(run.status, 0, "{run:?}");
+        assert!(run.stdout.contains("3 passed, 0 failed"), "{run:?}");
+        assert_eq!(fs::read_to_string(&suite).unwrap(), expected);
+    }
+    // What can never hold again is not written.
+    let text = "cases:\n\
+        - {name: id, event: {action: raise, message: m}, expect: {transform: .requestId, error: x}}\n";
+    let suite = place.suite("t.yaml", Fixture::PythonOciArchive, text);
+    let before = fs::read_to_string(&suite).unwrap();
+    let run = place.test(&suite, &["--update"]);
+    assert_eq!(run.status, 1, "{run:?}");
+    assert!(run.stdout.contains("the request's ID is in it"), "{run:?}");
+    assert_eq!(fs::read_to_string(&suite).unwrap(), before);
+}
+
 /// Handlers such as AWS's own suites have them.
 const TASKS: &str = r#"
 import os
@@ -615,7 +669,7 @@ fn privileged_filters_are_limited_and_end_with_the_command() {
         ("def f: f; f", "not come to an end within 5 s of CPU time"),
         ("def f: 1 + f; f", "called itself without end"),
         ("\"x\" * 2000000000", "more than 1024 MB of memory"),
-        ("halt", "its process ended"),
+        ("halt", "it ends jq (halt, halt_error)"),
     ] {
         let run = place.test(&of(filter), &[]);
         assert_eq!(run.status, 1, "{filter}: {run:?}");
@@ -640,10 +694,9 @@ fn privileged_filters_are_limited_and_end_with_the_command() {
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    wait::until("the filter is gone", || {
-        let alive = |pid: &u32| std::path::Path::new(&format!("/proc/{pid}")).exists();
-        !seen.iter().any(alive)
-    });
+    // Not even as a zombie.
+    let alive = |pid: &u32| std::path::Path::new(&format!("/proc/{pid}")).exists();
+    assert!(!seen.iter().any(alive), "{seen:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Child;
 
 use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::terminal::Terminal;
 use lambent_e2e::{Lambent, Run, privileged, script, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -143,6 +144,31 @@ fn privileged_the_smallest_size_that_is_enough_is_found() {
 }
 
 #[test]
+fn privileged_the_search_is_not_counted_beyond_all_that_there_is() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let image = Fixture::PythonOciArchive.reference();
+    let mut command = lambent.command(["tune", &image, "--timeout", &wait::seconds(60)]);
+    command.args(script::serving(
+        "\ndef handle(n): bytearray(os.urandom(1) * (200 << 20))\n",
+    ));
+    command.args(["--memory", "128,512", "--rounds", "1", "--warm", "2"]);
+    let mut terminal = Terminal::start(&command, (24, 120));
+    assert_eq!(terminal.ends().code(), Some(0), "{}", terminal.screen());
+    terminal.shows("The smallest size that it works with");
+    let screen = terminal.screen();
+    assert!(
+        screen.contains("] 2 of 2 looking for the smallest size"),
+        "{screen}"
+    );
+    for passed in ["3 of 2", "4 of 2", "5 of 2"] {
+        assert!(!screen.contains(passed), "{screen}");
+    }
+}
+
+#[test]
 fn privileged_ctrl_c_leaves_what_was_measured() {
     if !privileged() {
         return;
@@ -204,6 +230,12 @@ fn what_cannot_be_measured_is_refused_at_once() {
         (["--plot", "nowhere/a.svg"], "no directory nowhere"),
         (["--region", "mars-north-1"], "--price gb-second"),
         (["--price", "gold=1"], "no price \"gold\""),
+        (
+            ["--price", "gb-second=1e308"],
+            "number of US dollars from 0 to 1000000",
+        ),
+        (["--price", "gb-second=-1"], "number of US dollars"),
+        (["--price", "gb-second=NaN"], "number of US dollars"),
         (["--payload", "x"], "not JSON"),
     ] {
         let run = lambent.run(["tune", "image.tar"].iter().chain(&arguments));

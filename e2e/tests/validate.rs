@@ -76,6 +76,30 @@ fn codes(run: &Run) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The begin of a program of this machine.
+fn cut_program() -> Vec<u8> {
+    let mut program = fs::read("/bin/bash").unwrap();
+    program.truncate(program.len() / 4);
+    program.extend(b"AWS_LAMBDA_RUNTIME_API");
+    program
+}
+
+/// Why a report says that an image could not be read, which is no finding.
+fn unread(run: &Run) -> String {
+    let report: Value =
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"));
+    assert_eq!(run.status, 3, "{run:?}");
+    assert_eq!(
+        (&report["findings"], &report["errors"]),
+        (&json!([]), &json!(0))
+    );
+    let error = report["error"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{run:?}"));
+    assert!(run.stderr.contains(error), "{run:?}");
+    error.to_owned()
+}
+
 /// The bytes of a program of another machine: 64-bit, little-endian, PowerPC.
 fn foreign_program() -> Vec<u8> {
     let mut header = vec![0; 64];
@@ -165,6 +189,16 @@ fn each_rule_has_an_image_that_breaks_it() {
             starting("run", 0o755, program([0xff; 8])),
         ),
         (
+            "unusable-image",
+            "error",
+            good().layer(LayerBuilder::raw(vec![b'x'; 1024])),
+        ),
+        (
+            "truncated-program",
+            "error",
+            starting("run", 0o755, cut_program()),
+        ),
+        (
             "interpreter-not-found",
             "error",
             starting("run", 0o755, program((1_u64 << 20).to_le_bytes())),
@@ -195,6 +229,17 @@ fn each_rule_has_an_image_that_breaks_it() {
             "interpreter-not-found",
             "error",
             starting("run", 0o755, SCRIPT.replacen('\n', "\r\n", 1)),
+        ),
+        (
+            "interpreter-not-found",
+            "error",
+            starting(
+                "run",
+                0o755,
+                SCRIPT.replacen("/bin/sh", "/usr/bin/env bash", 1),
+            )
+            .env("PATH", "/usr/bin:/bin")
+            .layer(layer().file_from("usr/bin/env", 0o755, "/bin/true")),
         ),
         (
             "interpreter-not-found",
@@ -267,12 +312,26 @@ fn each_rule_has_an_image_that_breaks_it() {
         }
         // The same is said of it when the store has it, which comes by loading only.
         assert_eq!(stored(&lambent), Vec::<PathBuf>::new(), "{code}");
+        if code == "unusable-image" {
+            continue;
+        }
         let loaded = lambent.run(["image", "load", "--quiet", file.to_str().unwrap()]);
         assert_eq!(loaded.status, 0, "{loaded:?}");
         let again = validate(&lambent, &file, &["--quiet"]);
         assert_eq!(again.stdout, run.stdout, "{code}");
     }
     assert_eq!(wrong, Vec::<String>::new());
+    // A script whose interpreter is looked up, and there.
+    let lambent = Lambent::new();
+    let file = scratch.path().join("env.tar");
+    let script = SCRIPT.replacen("/bin/sh", "/usr/bin/env sh", 1);
+    starting("run", 0o755, script)
+        .env("PATH", "/usr/bin:/bin")
+        .layer(layer().file_from("usr/bin/env", 0o755, "/bin/true"))
+        .write_oci_archive(&file, "latest")
+        .unwrap();
+    let run = validate(&lambent, &file, &["--quiet"]);
+    assert_eq!(codes(&run), [], "{run:?}");
     // One that names its handler.
     let lambent = Lambent::new();
     let file = scratch.path().join("python.tar");
@@ -296,7 +355,7 @@ fn orphan() -> Vec<u8> {
 }
 
 #[test]
-fn an_index_and_what_cannot_be_read_are_findings() {
+fn an_index_is_a_finding_and_what_cannot_be_read_is_none() {
     let lambent = Lambent::new();
     let scratch = tempfile::tempdir().unwrap();
     let layout = scratch.path().join("index");
@@ -339,13 +398,8 @@ fn an_index_and_what_cannot_be_read_are_findings() {
     bytes[middle] ^= 1;
     fs::write(&blob, bytes).unwrap();
     let fresh = Lambent::new();
-    let run = validate(&fresh, &layout, &["--quiet"]);
-    assert_eq!(
-        codes(&run),
-        [("unusable-image".to_owned(), "error".to_owned())],
-        "{run:?}"
-    );
-    assert_eq!(run.status, 1);
+    let error = unread(&validate(&fresh, &layout, &["--quiet"]));
+    assert!(error.contains("is damaged"), "{error}");
 
     // A reference that fits several images is not a finding about one.
     let two = scratch.path().join("two");
@@ -375,13 +429,81 @@ fn an_index_and_what_cannot_be_read_are_findings() {
     ] {
         fs::write(&cut, content).unwrap();
         let run = validate(&fresh, &cut, &["--quiet"]);
-        assert_eq!((run.status, run.stdout.as_str()), (3, ""), "{run:?}");
-        assert!(run.stderr.contains(part), "{run:?}");
+        assert!(unread(&run).contains(part), "{run:?}");
+        let text = fresh.run(["validate", "--quiet", cut.to_str().unwrap()]);
+        assert_eq!((text.status, text.stdout.as_str()), (3, ""), "{text:?}");
+        assert!(text.stderr.contains(part), "{text:?}");
     }
 
     // Nor is what is no image at all.
     let run = validate(&fresh, Path::new("/dev/null"), &["--quiet"]);
     assert_eq!(run.status, 3, "{run:?}");
+}
+
+/// What the store has need not be read again to be run, and is read nevertheless: it is
+/// the file that is going to be pushed.
+#[test]
+fn damage_is_seen_in_what_the_store_has() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("image.tar");
+    let word = "a word that is in the layer as it is";
+    let layer = LayerBuilder::new().file("word", 0o644, word);
+    good()
+        .layer(layer.compression(Compression::None))
+        .write_oci_archive(&file, "latest")
+        .unwrap();
+    let lambent = Lambent::new();
+    let path = file.to_str().unwrap();
+    let loaded = lambent.run(["image", "load", "--quiet", path]);
+    assert_eq!(loaded.status, 0, "{loaded:?}");
+    let mut bytes = fs::read(&file).unwrap();
+    let found = |part: &[u8]| part == word.as_bytes();
+    let at = bytes.windows(word.len()).position(found).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    for arguments in [&["--quiet"][..], &["--quiet", "--run"]] {
+        let error = unread(&validate(&lambent, &file, arguments));
+        assert!(error.contains("is damaged"), "{error}");
+    }
+}
+
+#[test]
+fn links_in_a_circle_are_their_users() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("loop");
+    std::os::unix::fs::symlink("loop", &path).unwrap();
+    let lambent = Lambent::new();
+    for prefix in ["", "docker-archive:", "oci-archive:", "oci:"] {
+        let reference = format!("{prefix}{}", path.display());
+        for command in ["validate", "invoke"] {
+            let run = lambent.run([command, &reference]);
+            assert_eq!(run.status, 3, "{run:?}");
+            assert!(run.stderr.contains("go round in a circle"), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn layers_are_a_finding_and_so_are_too_many_and_missing_ones() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("image.tar");
+    good().write_oci_archive(&file, "latest").unwrap();
+    let lambent = Lambent::new();
+    let layer = scratch.path().to_str().unwrap();
+    let run = validate(&lambent, &file, &["--quiet", "--layer", layer]);
+    let finding = ("layers-of-image".to_owned(), "error".to_owned());
+    assert_eq!((run.status, codes(&run)), (1, vec![finding]), "{run:?}");
+    assert!(
+        run.stdout.contains("function PackageType is Image"),
+        "{run:?}"
+    );
+    let allowed = ["--layer", layer, "--allow", "layers-of-image=a try"];
+    assert_eq!(validate(&lambent, &file, &allowed).status, 0);
+    let missing = validate(&lambent, &file, &["--layer", "/nowhere"]);
+    assert_eq!(missing.status, 3, "{missing:?}");
+    let many = validate(&lambent, &file, &["--layer", layer].repeat(6));
+    assert_eq!(many.status, 2, "{many:?}");
+    assert!(many.stderr.contains("more than 5 layers"), "{many:?}");
 }
 
 #[test]
@@ -544,12 +666,48 @@ fn several_images_have_one_report_and_the_worst_status() {
         assert!(text.contains(&format!("{image}: Lambda ")), "{text}");
     }
 
-    // One that is not there keeps nobody from looking at the others.
-    let run = run("json", &[&none, &bad]);
-    assert_eq!(run.status, 3, "{run:?}");
-    assert!(run.stderr.contains(&none), "{run:?}");
-    let all: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!(all.as_array().unwrap().len(), 1, "{run:?}");
+    // One that is not there keeps nobody from looking at the others, and is in all reports
+    // as what it is.
+    let partly = run("json", &[&none, &bad]);
+    assert_eq!(partly.status, 3, "{partly:?}");
+    assert!(partly.stderr.contains(&none), "{partly:?}");
+    let all: Value = serde_json::from_str(&partly.stdout).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 2, "{partly:?}");
+    let missing = all[0]["error"].as_str().unwrap();
+    assert!(missing.contains("there is no file"), "{partly:?}");
+    assert_eq!(
+        (&all[0]["image"], &all[0]["findings"]),
+        (&json!(none), &json!([]))
+    );
+    assert_eq!(all[1]["error"], Value::Null, "{partly:?}");
+
+    let sarif = |images: &[&str]| -> Value {
+        let sarif: Value = serde_json::from_str(&run("sarif", images).stdout).unwrap();
+        sarif["runs"][0]["invocations"][0].clone()
+    };
+    let good = sarif(&[&fine]);
+    assert_eq!(
+        good,
+        json!({"executionSuccessful": true, "toolExecutionNotifications": []})
+    );
+    let partly = sarif(&[&none, &fine]);
+    assert_eq!(partly["executionSuccessful"], false, "{partly}");
+    let notification = &partly["toolExecutionNotifications"][0];
+    assert_eq!(notification["level"], "error", "{partly}");
+    assert_eq!(notification["message"]["text"], missing, "{partly}");
+    assert!(
+        notification["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+            .as_str()
+            .is_some_and(|uri| uri.ends_with("none.tar")),
+        "{partly}"
+    );
+    let junit = run("junit", &[&none]).stdout;
+    assert!(junit.contains(r#"errors="1""#), "{junit}");
+    assert!(
+        junit.contains(r#"<error message="there is no file"#),
+        "{junit}"
+    );
+    assert!(!junit.contains("<failure"), "{junit}");
 }
 
 #[test]

@@ -63,13 +63,14 @@ impl Error {
         self.kind
     }
 
-    /// True if the file that the image comes in cannot be read, which says nothing of
-    /// the image: an archive that was cut off, or is compressed in another way.
+    /// True if what the image comes in cannot be read or was damaged on the way, which
+    /// says nothing of the image: an archive that was cut off or is compressed in another
+    /// way, a blob that is missing or does not have its digest.
     pub fn is_of_file(&self) -> bool {
         self.of_file
     }
 
-    /// The same, about a file that an image comes in.
+    /// The same, about what an image comes in.
     pub(crate) fn of_file(self) -> Self {
         Self {
             of_file: true,

@@ -172,6 +172,29 @@ pub fn find_or_import(
     }
 }
 
+/// As [`find_or_import`], and what the store has of an image in a file is read there too:
+/// it may be damaged.
+///
+/// # Errors
+/// As [`find_or_import`]; and the file's layers are damaged.
+pub fn find_or_verify_and_import(
+    store: &ContentStore,
+    request: &ImageRequest,
+    progress: &dyn Progress,
+) -> Result<Image, ServiceError> {
+    if let Some(image) = find(store, request)? {
+        return Ok(image);
+    }
+    let is_elsewhere = match &request.reference {
+        ImageReference::Registry(_) | ImageReference::Daemon { .. } => true,
+        reference => registry_path(reference).is_some(),
+    };
+    if !is_elsewhere {
+        store.verify_source(&request.reference, &request.platform, progress)?;
+    }
+    import(store, request, progress)
+}
+
 /// The files of a stored image, or of one that is read where it is and not kept. Of an
 /// image in a registry `wanted` is asked before its layers are downloaded.
 ///

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lambent_images::{ErrorKind, FileKind};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use self::prepared::{PreparedCode, PreparedImage};
 use crate::doctor::{Facts, Finding, probe, unenforced};
@@ -25,6 +25,7 @@ use crate::sandbox::{RUNTIME_API, SandboxSpec, StartError, Streams, storage, use
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::telemetry::Sink;
+use crate::validate::{self, Subject};
 
 /// How long environments have to end when a service does: SHUTDOWN takes at most 2 s,
 /// and killing and removing are a matter of milliseconds on an idle host.
@@ -68,6 +69,8 @@ pub(crate) struct Shell {
     pub(crate) streams: Streams,
     /// The kind of the terminal that this is, if it is one: `TERM`.
     pub(crate) terminal: Option<String>,
+    /// Told when what runs in it is interrupted by a key.
+    pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
 }
 
 /// What became of a shell.
@@ -238,7 +241,12 @@ impl Service {
         if let Some(terminal) = shell.terminal.filter(|_| missing("TERM=")) {
             spec.env.push(format!("TERM={terminal}"));
         }
-        let ended = run_shell(&self.launcher, spec, shell.streams, events, say).await;
+        let Shell {
+            streams,
+            interrupts,
+            ..
+        } = shell;
+        let ended = run_shell(&self.launcher, spec, streams, events, interrupts, say).await;
         match ended {
             Ok(status) => Ok(ShellEnd::Ended(status)),
             Err(StartError::Entrypoint(reason)) => Ok(ShellEnd::NotRun(reason)),
@@ -255,6 +263,28 @@ impl Service {
         function: &FunctionConfiguration,
     ) -> Option<String> {
         Some(command(code, function).ok()?.join(" "))
+    }
+
+    /// Why the kernel did not execute the entry point of an image, if its files tell:
+    /// which interpreter is missing, for example. The kernel says no more than that a file
+    /// is.
+    pub(crate) fn not_executed(
+        &self,
+        code: &PreparedCode,
+        function: &FunctionConfiguration,
+    ) -> Option<String> {
+        // What is mounted over the image may be what is executed.
+        if code.task.is_some() || !code.layers.is_empty() {
+            return None;
+        }
+        let image = &code.image.image;
+        let files = self.images.content().files(image).ok()?;
+        validate::not_executed(&Subject {
+            image,
+            files: &files,
+            function,
+        })
+        .ok()?
     }
 
     /// What this host cannot promise of a function.

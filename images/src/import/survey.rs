@@ -4,10 +4,11 @@
 use super::layer::Ingestion;
 use super::partial::Partials;
 use super::plan::{Item, Plan};
+use super::stream::{BlobStream, Copy};
 use super::{Origin, describe, ingest_all, is_listed, known};
 use crate::error::Result;
 use crate::files::{ImageFiles, Surroundings};
-use crate::source::{Resolved, resolve};
+use crate::source::{Resolved, Source, resolve};
 use crate::store::chain::Chain;
 use crate::store::ingested::Ingested;
 use crate::store::lock::{Lock, Mode};
@@ -34,8 +35,9 @@ impl Surveyed {
 
 impl ContentStore {
     /// The files of an image wherever it is: of the store if it has them, else from where
-    /// the image is, leaving the store as it was. Of an image in a registry `wanted` is
-    /// asked before anything of its layers is downloaded.
+    /// the image is, leaving the store as it was. On this machine all of the image is read
+    /// and verified nevertheless. Of an image in a registry `wanted` is asked before
+    /// anything of its layers is downloaded.
     ///
     /// # Errors
     ///
@@ -62,6 +64,7 @@ impl ContentStore {
         for digest in &plan.stored {
             progress.layer(digest, LayerProgress::AlreadyStored);
         }
+        verify(source.as_ref(), &resolved, &plan, progress)?;
         let chain = Chain::new(&resolved.diff_ids);
         let is_stored = plan.missing.is_empty()
             && chain.is_stored(&self.layout, form)
@@ -94,6 +97,51 @@ impl ContentStore {
         let files = ImageFiles::surveyed(&self.layout, &chain, &ingested, surroundings)?;
         Ok(Surveyed::whole(image, files))
     }
+
+    /// Reads what an import leaves unread because the store has it: those layers, where
+    /// the image is. Looks at nothing that is not on this machine.
+    ///
+    /// # Errors
+    ///
+    /// One of them is damaged or missing there; else those of [`Self::import`].
+    pub fn verify_source(
+        &self,
+        reference: &ImageReference,
+        platform: &Platform,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let source = source::open(reference)?;
+        if source.is_remote() {
+            return Ok(());
+        }
+        let resolved = resolve(source.as_ref(), platform)?;
+        let _store = Lock::acquire_for(&self.layout.lock("store"), Mode::Shared, progress)?;
+        let origin = Origin::Source(source.as_ref());
+        let plan = Plan::new(&self.layout, self.form(), origin, &resolved)?;
+        verify(source.as_ref(), &resolved, &plan, progress)
+    }
+}
+
+/// Reads the layers that the store has where the image is, if that is on this machine:
+/// they may be damaged there.
+fn verify(
+    source: &dyn Source,
+    resolved: &Resolved,
+    plan: &Plan,
+    progress: &dyn Progress,
+) -> Result<()> {
+    if source.is_remote() {
+        return Ok(());
+    }
+    let layers = resolved.manifest.layers.iter();
+    for descriptor in layers.filter(|layer| plan.stored.contains(&layer.digest)) {
+        let digest = descriptor.digest;
+        let blob = source.open(descriptor)?;
+        BlobStream::new(blob, Copy::None, descriptor, digest, progress)
+            .verify()
+            .map_err(|error| error.within(&format!("layer {digest}")))?;
+    }
+    Ok(())
 }
 
 /// Whether the store can tell what is in a layer, though not that it is this blob.

@@ -132,6 +132,7 @@ fn describe(archive: &Archive, name: &str, diff_id: Digest) -> Result<(Digest, &
                 quoted_path(archive.path()),
                 quoted(name)
             ))
+            .of_file()
         })
     };
     let reading = || format!("reading layer {}", quoted(name));

@@ -17,6 +17,8 @@ mod spool;
 use std::io::Read;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
 use crate::manifest::{
     CONTAINERD_NAME, Descriptor, Document, JSON_MAX, Manifest, REF_NAME, parse, parse_index,
@@ -220,6 +222,7 @@ pub(crate) fn mismatch(expected: &Digest, found: &Digest) -> Error {
         ErrorKind::DigestMismatch,
         format!("blob {expected} is damaged: its content has the digest {found}"),
     )
+    .of_file()
 }
 
 pub(crate) fn wrong_size(digest: &Digest, found: u64, expected: u64) -> Error {
@@ -227,12 +230,14 @@ pub(crate) fn wrong_size(digest: &Digest, found: u64, expected: u64) -> Error {
         "blob {digest} has {found} bytes and not the {expected} that its descriptor states; \
          the image is truncated or damaged"
     ))
+    .of_file()
 }
 
 fn missing_blob(digest: &Digest) -> Error {
     Error::invalid(format!(
         "blob {digest} is missing from the image; it is incomplete or truncated"
     ))
+    .of_file()
 }
 
 /// Checks the `oci-layout` file of a layout.
@@ -345,17 +350,23 @@ fn listed<N: IntoIterator<Item = String>>(images: impl Iterator<Item = N>) -> St
 /// A file that does not exist, or that cannot be opened.
 fn cannot_open(path: &Path, error: impl Into<std::io::Error>) -> Error {
     let error = error.into();
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "there is no file or directory {}; for an image in a registry name its host, as in \
-                 docker://docker.io/NAME, and for one of a local Docker or Podman docker-daemon:NAME",
-                quoted_path(path)
-            ),
-        );
-    }
-    Error::io(|| format!("opening {}", quoted_path(path)), error)
+    let name = quoted_path(path);
+    // What the name says, and not what this machine lacks.
+    let reason = match Errno::from_io_error(&error) {
+        Some(Errno::NOENT) => format!(
+            "there is no file or directory {name}; for an image in a registry name its host, as in \
+             docker://docker.io/NAME, and for one of a local Docker or Podman docker-daemon:NAME"
+        ),
+        Some(Errno::LOOP) => format!(
+            "{name} leads nowhere: its symbolic links go round in a circle; name the file itself"
+        ),
+        Some(Errno::NOTDIR) => format!("there is no {name}: a part of that path is no directory"),
+        Some(Errno::NAMETOOLONG) => {
+            format!("there is no {name}: no path may be so long, nor a part of one")
+        }
+        _ => return Error::io(|| format!("opening {name}"), error),
+    };
+    Error::new(ErrorKind::NotFound, reason)
 }
 
 #[cfg(test)]

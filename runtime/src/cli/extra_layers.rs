@@ -20,8 +20,7 @@ pub(super) fn check(layers: &[LayerSource], strict: bool) -> Result<(), CommandE
     if layers.is_empty() {
         return Ok(());
     }
-    let counted = vec![String::new(); layers.len()];
-    check_layer_count(&counted).map_err(usage)?;
+    check_count(layers)?;
     if strict {
         return Err(CommandError::Usage(format!(
             "--strict: {REFUSAL}; put the files below /opt of the image"
@@ -32,6 +31,25 @@ pub(super) fn check(layers: &[LayerSource], strict: bool) -> Result<(), CommandE
          image before you push it"
     ));
     Ok(())
+}
+
+/// Looks whether there may be so many, and whether those in files are there; for who says
+/// in another way that Lambda would refuse them.
+pub(super) fn check_named(layers: &[LayerSource]) -> Result<(), CommandError> {
+    check_count(layers)?;
+    for layer in layers {
+        if let LayerSource::Path(path) = layer {
+            path.metadata().map_err(|error| {
+                CommandError::Image(format!("cannot read {}: {error}", path.display()))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn check_count(layers: &[LayerSource]) -> Result<(), CommandError> {
+    let counted = vec![String::new(); layers.len()];
+    check_layer_count(&counted).map_err(usage)
 }
 
 /// The image with these layers, and with the files of a directory or an archive at

@@ -84,8 +84,10 @@ pub(super) async fn run(
         }
         let code = Arc::new(code);
         let on_demand = InitializationType::OnDemand;
+        let settings = function.clone();
+        let started = Arc::clone(&code);
         let function =
-            service.debuggable_environment(code, function, on_demand, sink, debug.clone())?;
+            service.debuggable_environment(started, function, on_demand, sink, debug.clone())?;
         let environment = &function.environment;
         let invocation = || command.caller.describe(Invocation::new(event.clone()));
         let invoked = invoke(
@@ -94,6 +96,7 @@ pub(super) async fn run(
             invocation,
             command.repeat,
             command.output,
+            &|| service.not_executed(&code, &settings),
         )
         .await;
         log.drained().await;
@@ -157,13 +160,15 @@ async fn debug_port(port: Option<u16>) -> Result<Option<Arc<DebugPort>>, Command
     Ok(Some(Arc::new(listening)))
 }
 
-/// Invokes `repeat` times. The status is that of the worst invocation.
+/// Invokes `repeat` times. The status is that of the worst invocation. `why` knows why an
+/// entry point is not executed.
 async fn invoke(
     environment: &ExecutionEnvironment,
     log: &StandardError,
     invocation: impl Fn() -> Invocation,
     repeat: u32,
     format: OutputFormat,
+    why: &dyn Fn() -> Option<String>,
 ) -> Result<ExitStatus, CommandError> {
     let mut worst = ExitStatus::Success;
     for number in 0..repeat {
@@ -183,19 +188,20 @@ async fn invoke(
             OutputFormat::Text => output::response(&result.payload())?,
             OutputFormat::Json => output::json_line(&result)?,
         }
-        worst = worst.max(judge(&result));
+        worst = worst.max(judge(&result, why));
     }
     Ok(worst)
 }
 
 /// The exit status for a result, with a word on failures that are not the
 /// function's but the image's.
-fn judge(result: &InvocationResult) -> ExitStatus {
+fn judge(result: &InvocationResult, why: &dyn Fn() -> Option<String>) -> ExitStatus {
     match &result.outcome {
         Outcome::Response(_) | Outcome::Streamed(None) => ExitStatus::Success,
         Outcome::Failure(Failure::InvalidEntrypoint(reason)) => {
+            let why = why().map(|why| format!(": {why}")).unwrap_or_default();
             output::diagnostic(&format!(
-                "the entry point cannot be run: {reason}. Lambda executes ENTRYPOINT (or CMD \
+                "the entry point cannot be run: {reason}{why}. Lambda executes ENTRYPOINT (or CMD \
                  without one) as uid 993: it must exist in the image (and so must the interpreter \
                  that its first line or ELF header names), be executable by everyone and be for \
                  this architecture. With arguments it is a JSON array: \

@@ -6,6 +6,7 @@
     reason = "the one place that writes to the terminal"
 )]
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
 
@@ -33,29 +34,48 @@ pub(super) fn stderr_is_terminal() -> bool {
     *IS_TERMINAL
 }
 
-/// Log bytes to standard error. On a terminal, control bytes are shown rather
-/// than obeyed: what a function writes must not move the cursor or retitle the
-/// window. A carriage return starts a line, as in CloudWatch: Python's runtime
-/// client joins the lines of a traceback with it.
+/// Log bytes to standard error. A carriage return starts a line, as in CloudWatch:
+/// Python's runtime client joins the lines of a traceback with it, to one event. On a
+/// terminal, other control bytes are shown rather than obeyed: what a function writes
+/// must not move the cursor or retitle the window.
 pub(super) fn log(bytes: &[u8]) {
     let mut stderr = io::stderr().lock();
     // A closed standard error is the caller's choice.
     let _ = if stderr_is_terminal() {
-        stderr.write_all(&visible(bytes))
+        stderr.write_all(&visible(&in_lines(bytes)))
     } else {
-        stderr.write_all(bytes)
+        stderr.write_all(&in_lines(bytes))
     };
 }
 
-/// A line of a log to standard output, harmless on a terminal as in [`log`].
-pub(super) fn log_line(line: &[u8]) -> io::Result<()> {
+/// An event of a log to standard output, with its lines and harmless on a terminal as in
+/// [`log`].
+pub(super) fn log_line(event: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
+    let lines = in_lines(event.strip_suffix(b"\r").unwrap_or(event));
     if stdout.is_terminal() {
-        stdout.write_all(&visible(line))?;
+        stdout.write_all(&visible(&lines))?;
     } else {
-        stdout.write_all(line)?;
+        stdout.write_all(&lines)?;
     }
     stdout.write_all(b"\n")
+}
+
+/// The same with a line feed at the end of each line, whether it ended in one, in a
+/// carriage return or in both.
+fn in_lines(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if !bytes.contains(&b'\r') {
+        return Cow::Borrowed(bytes);
+    }
+    let mut text = Vec::with_capacity(bytes.len());
+    for (index, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\r' if bytes.get(index + 1) == Some(&b'\n') => {}
+            b'\r' => text.push(b'\n'),
+            byte => text.push(*byte),
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// Replaces control bytes, except line ends and tab, by their pictures.
@@ -64,7 +84,6 @@ fn visible(bytes: &[u8]) -> Vec<u8> {
     for byte in bytes {
         match byte {
             b'\n' | b'\t' => text.push(*byte),
-            b'\r' => text.push(b'\n'),
             0..0x20 => text.extend_from_slice(
                 char::from_u32(0x2400 + u32::from(*byte))
                     .unwrap_or('\u{fffd}')
@@ -239,8 +258,23 @@ mod tests {
     #[test]
     fn control_bytes_are_shown() {
         assert_eq!(
-            String::from_utf8(visible("a\x1b[31m\r\tü\n".as_bytes())).unwrap(),
+            String::from_utf8(visible("a\x1b[31m\n\tü\n".as_bytes())).unwrap(),
             "a␛[31m\n\tü\n"
         );
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_line() {
+        for (bytes, lines) in [
+            ("a\nb\x1b\n", "a\nb\x1b\n"),
+            (
+                "[ERROR] E\rTraceback:\r  x\n",
+                "[ERROR] E\nTraceback:\n  x\n",
+            ),
+            ("a\r\nb\r\n", "a\nb\n"),
+            ("a\r\r\nb\r", "a\n\nb\n"),
+        ] {
+            assert_eq!(&*in_lines(bytes.as_bytes()), lines.as_bytes(), "{bytes:?}");
+        }
     }
 }

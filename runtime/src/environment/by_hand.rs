@@ -70,6 +70,16 @@ impl ByHand {
         }
     }
 
+    /// The person has pressed the key that interrupts. A client that waits in C, as
+    /// Python's does, does not come to its signal before its wait has an answer: it gets
+    /// an error. What comes next was started again.
+    pub(super) fn interrupt(&mut self) {
+        if self.waiting.take().is_some() {
+            self.left = self.events.repeat;
+            self.state = RuntimeState::Started;
+        }
+    }
+
     fn next(
         &mut self,
         answer: oneshot::Sender<Result<Arc<NextEvent>, ApiError>>,
@@ -159,6 +169,7 @@ impl ByHand {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
 
@@ -224,6 +235,22 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 4);
+    }
+
+    #[test]
+    fn an_interrupt_answers_who_waits() {
+        let mut api = by_hand(1);
+        // Nobody waits: the signal is enough.
+        api.interrupt();
+        let id = taken(&mut api).request_id.to_string();
+        api.interrupt();
+        post(&mut api, RuntimeCall::Response, &id).unwrap();
+        let (mut answer, _) = next(&mut api);
+        assert_eq!(answer.try_recv().err(), Some(TryRecvError::Empty));
+        api.interrupt();
+        assert_eq!(answer.try_recv().err(), Some(TryRecvError::Closed));
+        // What is started then gets the event.
+        assert_ne!(taken(&mut api).request_id.to_string(), id);
     }
 
     #[test]

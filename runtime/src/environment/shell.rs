@@ -10,8 +10,8 @@ use crate::model::ExitStatus;
 use crate::sandbox::client::{Launcher, SandboxEvent};
 use crate::sandbox::{Process, SandboxSpec, StartError, Streams};
 
-/// Runs what `spec` says until it ends, and removes its environment. `say` is told what
-/// becomes of events.
+/// Runs what `spec` says until it ends, and removes its environment. `interrupts` tells of
+/// keys that interrupt what runs in there; `say` is told what becomes of events.
 ///
 /// Dropped earlier, the environment ends with the launcher.
 ///
@@ -22,11 +22,12 @@ pub(crate) async fn run_shell(
     spec: SandboxSpec,
     streams: Streams,
     events: Events,
+    interrupts: mpsc::UnboundedReceiver<()>,
     say: impl Fn(&str),
 ) -> Result<ExitStatus, StartError> {
     let (sandbox, mut happened) = launcher.sandbox();
     sandbox.start(spec, streams);
-    let ended = until_it_ends(&mut happened, events, say).await;
+    let ended = until_it_ends(&mut happened, events, interrupts, say).await;
     // Whatever the shell has left running goes too.
     sandbox.remove(&mut happened).await;
     ended
@@ -35,6 +36,7 @@ pub(crate) async fn run_shell(
 async fn until_it_ends(
     happened: &mut mpsc::UnboundedReceiver<SandboxEvent>,
     events: Events,
+    mut interrupts: mpsc::UnboundedReceiver<()>,
     say: impl Fn(&str),
 ) -> Result<ExitStatus, StartError> {
     let lost = || StartError::Host("the launcher is gone".to_owned());
@@ -68,6 +70,7 @@ async fn until_it_ends(
                     say(&news);
                 }
             }
+            Some(()) = interrupts.recv() => api.interrupt(),
         }
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::lasting::{compared, lasting, tells};
 use super::matching::{Extent, changes, difference, part};
 use super::model::{Case, Check, Expectation, Form};
-use super::transform::{Transform, Transformation};
+use super::transform::{Counts, Transform, Transformation};
 use super::update::Edit;
 use crate::configuration::Place;
 
@@ -19,6 +20,8 @@ pub(crate) struct Actual {
     pub(crate) is_json: bool,
     /// Whether Lambda says so: `X-Amz-Function-Error`.
     pub(crate) is_error: bool,
+    /// Of the invocation; it is in some errors.
+    pub(crate) request_id: String,
     pub(crate) duration: Duration,
     pub(crate) init: Option<Duration>,
     /// As REPORT has it.
@@ -78,6 +81,10 @@ impl Judgement<'_> {
                     "the function answered instead: {}",
                     short(&actual.body)
                 )),
+            Check::Error(expected) if self.is_plain_error() => {
+                let error = compared(&actual.body, expected, &actual.request_id);
+                self.compare(expected, &error, Extent::Whole)
+            }
             Check::Response(expected) | Check::Error(expected) => {
                 self.compare(expected, &actual.body, Extent::Whole)
             }
@@ -138,6 +145,13 @@ impl Judgement<'_> {
             | Check::Throttled(_)
             | Check::ColdStart(_) => None,
         }
+    }
+
+    /// Whether what is compared is the error as it came. AWS's runner compares all of it.
+    fn is_plain_error(&self) -> bool {
+        let check = &self.expectation.check;
+        let is_error = matches!(check, Check::Error(_) | Check::ErrorContains(_));
+        is_error && self.form == Form::Own && self.expectation.transform.is_none()
     }
 
     /// AWS's runner goes by the body, since the emulator says it nowhere else.
@@ -207,22 +221,28 @@ impl Judgement<'_> {
             Extent::Whole => actual.clone(),
             Extent::Part => part(expected, actual),
         };
+        let mut message = "is not what came".to_owned();
+        if path != "." {
+            message = format!("{message}, from {path} on");
+        }
+        let changes = changes(expected, &seen);
+        let request_id = &self.actual.request_id;
+        let new = if self.is_plain_error() {
+            lasting(&seen, request_id)
+        } else {
+            (!tells(&seen, request_id)).then_some(seen)
+        };
+        if new.is_none() {
+            message.push_str("; the request's ID is in it, which is another one each time");
+        }
+        let source = self.expectation.source.clone();
         Some(Mismatch {
             place: self.expectation.place.clone(),
-            message: if path == "." {
-                "is not what came".to_owned()
-            } else {
-                format!("is not what came, from {path} on")
-            },
-            changes: Some(changes(expected, &seen)),
-            edit: self
-                .expectation
-                .source
-                .clone()
-                .map(|source: Range<usize>| Edit {
-                    source,
-                    value: seen,
-                }),
+            message,
+            changes: Some(changes),
+            edit: source
+                .zip(new)
+                .map(|(source, value): (Range<usize>, Value)| Edit { source, value }),
         })
     }
 
@@ -231,7 +251,10 @@ impl Judgement<'_> {
         (self.transform)(&Transformation {
             filter: filter.to_owned(),
             input: actual.clone(),
-            skip_null: self.form == Form::Aws,
+            counts: match self.form {
+                Form::Own => Counts::Only,
+                Form::Aws => Counts::FirstNotNull,
+            },
         })
     }
 
@@ -273,6 +296,7 @@ mod tests {
             is_json: true,
             is_error: body.get("errorType").is_some(),
             body,
+            request_id: "277b8d2a-f59e-423e-990b-3052be486789".to_owned(),
             duration: Duration::from_millis(20),
             init: Some(Duration::from_millis(300)),
             max_memory_mb: 50,
@@ -293,6 +317,10 @@ mod tests {
     fn every_expectation_holds_or_says_why_not() {
         let response = actual(json!({"a": 1, "b": [1, 2]}));
         let error = actual(json!({"errorType": "T", "errorMessage": "m"}));
+        let id = error.request_id.clone();
+        let told =
+            json!({"errorType": "T", "errorMessage": "m", "requestId": id, "stackTrace": []});
+        let told = actual(told);
         for (expect, actual, part) in [
             ("{response: {a: 1, b: [1, 2]}}", &response, None),
             ("{response: {a: 1}}", &response, Some("from .b on")),
@@ -300,6 +328,16 @@ mod tests {
             ("{contains: {a: 1}}", &response, None),
             ("{contains: {a: 2}}", &response, Some("from .a on")),
             ("{transform: '.b[1]', response: 2}", &response, None),
+            (
+                "{transform: '.b[]', response: 1}",
+                &response,
+                Some("transform .b[] fails: it has more than one output"),
+            ),
+            (
+                "{transform: halt, response: 1}",
+                &response,
+                Some("transform halt fails: it ends jq"),
+            ),
             (
                 "{transform: '.b[1]', response: 3}",
                 &response,
@@ -318,6 +356,17 @@ mod tests {
                 "{error: {errorType: T}}",
                 &error,
                 Some("from .errorMessage on"),
+            ),
+            ("{error: {errorType: T, errorMessage: m}}", &told, None),
+            (
+                "{error: {errorType: T, errorMessage: m, requestId: x}}",
+                &told,
+                Some("from .requestId on"),
+            ),
+            (
+                "{transform: .requestId, error: x}",
+                &told,
+                Some("the request's ID is in it"),
             ),
             ("{error_contains: {errorType: T}}", &error, None),
             (

@@ -9,6 +9,7 @@
 //! | `aws.rs`, `resources.rs` | the JSON of AWS's containerized test runner |
 //! | `transform.rs`, `matching.rs` | jq; equality and partial matches |
 //! | `judge.rs` | what came against what was expected |
+//! | `lasting.rs` | what of an error is the same at the next invocation |
 //! | `plan.rs` | which cases share an environment, and in which order |
 //! | `update.rs`, `emit.rs` | expectations that are replaced in a file's text |
 
@@ -17,6 +18,7 @@ mod emit;
 mod expect;
 mod field;
 mod judge;
+mod lasting;
 mod matching;
 mod model;
 mod own;

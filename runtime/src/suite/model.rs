@@ -80,7 +80,8 @@ pub(crate) struct Expectation {
     /// Where it is written.
     pub(crate) place: Place,
     pub(crate) check: Check,
-    /// A jq filter for what came; its first output counts.
+    /// A jq filter for what came; it has one output. Of AWS's form the first counts that
+    /// is not null.
     pub(crate) transform: Option<String>,
     /// Where the text of what is expected is, in characters of the file, if it can be
     /// replaced there.
@@ -96,7 +97,8 @@ pub(crate) enum Check {
     Response(Value),
     /// The response has this, and may have more.
     Contains(Value),
-    /// The function failed, and the error equals this.
+    /// The function failed, and the error has this type and message, and what else this
+    /// names. Of AWS's form: it equals this.
     Error(Value),
     /// The function failed, and the error has this.
     ErrorContains(Value),

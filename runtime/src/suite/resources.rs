@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::field::Field;
 use super::read::{Outside, Result, file, filter};
-use super::transform::Transformation;
+use super::transform::{Counts, Transformation};
 use crate::yaml::{Kind, Node};
 
 /// Resources by name.
@@ -50,7 +50,7 @@ fn load(resource: &Field<'_>, outside: Outside<'_>) -> Result<Node> {
             let transformation = Transformation {
                 filter: filter(&field)?,
                 input: value,
-                skip_null: false,
+                counts: Counts::First,
             };
             (outside.transform)(&transformation)
                 .map_err(|error| field.error(format!("fails: {error}")))?

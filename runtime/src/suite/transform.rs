@@ -1,7 +1,7 @@
 //! jq filters, by jaq.
 
 use jaq_core::load::{Arena, Error, File, Loader};
-use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
+use jaq_core::{Compiler, Ctx, Exn, Vars, data};
 use jaq_json::{Val, read};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,41 +22,73 @@ pub(super) fn check(filter: &str) -> Result<(), String> {
 pub(crate) struct Transformation {
     pub(crate) filter: String,
     pub(crate) input: Value,
-    /// Whether outputs that are null do not count.
-    pub(crate) skip_null: bool,
+    pub(crate) counts: Counts,
+}
+
+/// Which output of a filter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Counts {
+    /// The only one: more than one is an error.
+    Only,
+    /// The first one.
+    First,
+    /// The first one that is not null.
+    FirstNotNull,
 }
 
 /// Runs a filter, as [`Transformation::run`] does.
 pub(crate) type Transform<'a> = &'a dyn Fn(&Transformation) -> Result<Value, String>;
 
 impl Transformation {
-    /// The first output, or the first that is not null.
+    /// The output that counts.
     ///
     /// # Errors
-    /// It fails, or there is none.
+    /// It fails, or there is none, or more than one where only one may be.
     pub(crate) fn run(&self) -> Result<Value, String> {
-        first(&self.filter, &self.input, self.skip_null)
+        output(&self.filter, &self.input, self.counts)
     }
 }
 
-fn first(filter: &str, input: &Value, skip_null: bool) -> Result<Value, String> {
+fn output(filter: &str, input: &Value, counts: Counts) -> Result<Value, String> {
     let compiled = compile(filter)?;
     let input =
         read::parse_single(input.to_string().as_bytes()).map_err(|error| error.to_string())?;
     let context = Ctx::<data::JustLut<Val>>::new(&compiled.lut, Vars::new([]));
-    for output in compiled.id.run((context, input)).map(unwrap_valr) {
-        let output = output.map_err(|error| error.to_string())?.to_string();
+    let mut only = None;
+    for output in compiled.id.run((context, input)) {
+        let output = output.map_err(failure)?.to_string();
         let output = serde_json::from_str(&output)
             .map_err(|_| format!("its output is not JSON: {output}"))?;
-        if !(skip_null && output == Value::Null) {
-            return Ok(output);
+        match counts {
+            Counts::FirstNotNull if output == Value::Null => {}
+            Counts::First | Counts::FirstNotNull => return Ok(output),
+            Counts::Only if only.is_some() => {
+                return Err(format!(
+                    "it has more than one output, and one is compared: [{filter}] makes a list \
+                     of them, first({filter}) takes the first"
+                ));
+            }
+            Counts::Only => only = Some(output),
         }
     }
-    Err(if skip_null {
-        "it has no output but null".to_owned()
-    } else {
-        "it has no output".to_owned()
+    only.ok_or_else(|| match counts {
+        Counts::FirstNotNull => "it has no output but null".to_owned(),
+        Counts::Only | Counts::First => "it has no output".to_owned(),
     })
+}
+
+/// Why there is no output. What ends jq must not end who runs the filter.
+fn failure(exception: Exn<'_, Val>) -> String {
+    let error = match exception.get_halt() {
+        Ok(_) => {
+            return "it ends jq (halt, halt_error), which leaves nothing to compare".to_owned();
+        }
+        Err(other) => other.get_err(),
+    };
+    error.map_or_else(
+        |_| "it breaks out of a label that is not there".to_owned(),
+        |error| error.to_string(),
+    )
 }
 
 fn compile(filter: &str) -> Result<Filter, String> {
@@ -122,33 +154,45 @@ mod tests {
     #[test]
     fn filters() {
         let input = json!({"body": "{\"n\": 1}", "list": [null, 2, 3], "ü": "ä"});
-        for (filter, skip_null, output) in [
-            (".body | fromjson | .n", false, json!(1)),
-            (".list[]", false, json!(null)),
-            (".list[]", true, json!(2)),
-            (".missing", false, json!(null)),
+        for (filter, counts, expected) in [
+            (".body | fromjson | .n", Counts::Only, json!(1)),
+            (".list[]", Counts::First, json!(null)),
+            (".list[]", Counts::FirstNotNull, json!(2)),
+            ("[.list[]]", Counts::Only, json!([null, 2, 3])),
+            ("first(.list[])", Counts::Only, json!(null)),
+            (".missing", Counts::Only, json!(null)),
             (
                 "{n: (.list | length), u: .\"ü\"}",
-                false,
+                Counts::Only,
                 json!({"n": 3, "u": "ä"}),
             ),
-            (".body | test(\"^.\\\"n\\\"\")", false, json!(true)),
-            ("[.list[] | select(. != null)] | add / 2", false, json!(2.5)),
+            (".body | test(\"^.\\\"n\\\"\")", Counts::Only, json!(true)),
+            (
+                "[.list[] | select(. != null)] | add / 2",
+                Counts::Only,
+                json!(2.5),
+            ),
             (
                 ".list | map(. // 0) | sort | @json",
-                false,
+                Counts::Only,
                 json!("[0,2,3]"),
             ),
         ] {
-            assert_eq!(first(filter, &input, skip_null), Ok(output), "{filter}");
+            assert_eq!(output(filter, &input, counts), Ok(expected), "{filter}");
         }
-        for (filter, skip_null, part) in [
-            (".missing", true, "no output but null"),
-            ("empty", false, "no output"),
-            (".list.x", false, "index"),
-            ("error(\"why\")", false, "why"),
+        for (filter, counts, part) in [
+            (".missing", Counts::FirstNotNull, "no output but null"),
+            ("empty", Counts::Only, "no output"),
+            ("empty", Counts::First, "no output"),
+            (".list[]", Counts::Only, "compared: [.list[]] makes a list"),
+            ("repeat(1)", Counts::Only, "more than one output"),
+            (".list.x", Counts::Only, "index"),
+            ("error(\"why\")", Counts::Only, "why"),
+            ("halt", Counts::Only, "it ends jq"),
+            ("1, halt_error", Counts::Only, "it ends jq"),
+            ("\"x\" | halt_error(1)", Counts::First, "it ends jq"),
         ] {
-            let error = first(filter, &input, skip_null).unwrap_err();
+            let error = output(filter, &input, counts).unwrap_err();
             assert!(error.contains(part), "{filter}: {error}");
         }
     }
@@ -171,7 +215,7 @@ mod tests {
     proptest! {
         #[test]
         fn identity_changes_nothing(value in any_json()) {
-            prop_assert_eq!(first(".", &value, false), Ok(value));
+            prop_assert_eq!(output(".", &value, Counts::Only), Ok(value));
         }
 
         #[test]

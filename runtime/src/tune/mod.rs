@@ -9,7 +9,7 @@
 //! | `summary.rs` | the samples of a size as figures |
 //! | `price.rs` | what it costs |
 //! | `verdict.rs` | which size is best for what, and what bounds the function |
-//! | `search.rs` | the smallest size that does not run out of memory |
+//! | `search.rs` | the smallest size that the function works with |
 //! | `extrapolate.rs` | sizes that this host cannot honour |
 //! | `report.rs` | all of it, as JSON and CSV |
 //! | `picture.rs`, `html.rs` | duration and cost over memory, and a page around it |
@@ -32,7 +32,7 @@ pub(crate) use plan::{Plan, Step};
 pub(crate) use price::{Price, PriceOverride};
 pub(crate) use report::{Report, Subject};
 pub(crate) use sample::{Sample, Trouble};
-pub(crate) use search::Search;
+pub(crate) use search::{Search, Tried};
 pub(crate) use sizes::{SizeChoice, Sizes};
 pub(crate) use summary::Summary;
 pub(crate) use verdict::{Bound, Verdict};

@@ -42,6 +42,10 @@ const MILLION_REQUESTS: f64 = 0.20;
 const STORAGE_REGIONS: [&str; 2] = ["us-east-1", "us-east-2"];
 const STORAGE_GB_SECOND: f64 = 0.000_000_030_9;
 
+/// More than anything of Lambda's will ever cost, in US dollars: what is worked out with it
+/// stays a number.
+const PRICE_MAX: f64 = 1_000_000.0;
+
 /// MB of `/tmp` that cost nothing.
 const FREE_STORAGE_MB: u32 = 512;
 const MB_PER_GB: f64 = 1_024.0;
@@ -79,8 +83,12 @@ impl FromStr for PriceOverride {
         let value = value
             .parse()
             .ok()
-            .filter(|value: &f64| value.is_finite() && *value >= 0.0)
-            .ok_or_else(|| format!("\"{value}\" is not a number of US dollars, such as 0.20"))?;
+            .filter(|value: &f64| (0.0..=PRICE_MAX).contains(value))
+            .ok_or_else(|| {
+                format!(
+                    "\"{value}\" is not a number of US dollars from 0 to {PRICE_MAX}, such as 0.20"
+                )
+            })?;
         match name {
             "gb-second" => Ok(Self::GbSecond(value)),
             "million-requests" => Ok(Self::MillionRequests(value)),

@@ -42,9 +42,11 @@ pub(crate) struct Report {
     pub(crate) subject: Subject,
     pub(crate) price: Price,
     pub(crate) verdict: Option<Verdict>,
-    /// The smallest size that was enough memory, and the largest that was not.
+    /// The smallest size with which it works, and the largest that was too little memory.
     pub(crate) smallest_working_mb: Option<MemorySize>,
     pub(crate) out_of_memory_mb: Option<MemorySize>,
+    /// The largest size above that at which it timed out or failed.
+    pub(crate) timed_out_or_failed_mb: Option<MemorySize>,
     /// Sizes whose CPU this host cannot give, and that were left out.
     pub(crate) beyond_host_mb: Vec<MemorySize>,
     pub(crate) sizes: Vec<Summary>,
@@ -76,6 +78,7 @@ impl Report {
             price,
             smallest_working_mb: search.smallest(),
             out_of_memory_mb: search.too_small(),
+            timed_out_or_failed_mb: search.unclear(),
             beyond_host_mb: left_out,
             sizes,
             samples,
@@ -352,20 +355,25 @@ impl Report {
 
     fn smallest(&self) -> Option<String> {
         let found = (self.smallest_working_mb, self.out_of_memory_mb);
+        let unclear = self.timed_out_or_failed_mb.map(|size| {
+            let size = mb(size.get());
+            format!("with {size} MB it timed out or failed, which does not tell of its memory")
+        });
         match found {
             (Some(smallest), Some(too_small)) => Some(format!(
-                "The smallest size that it does not run out of memory with: {} MB ({} MB is too \
-                 small).",
+                "The smallest size that it works with: {} MB ({} MB is too small{}).",
                 mb(smallest.get()),
-                mb(too_small.get())
+                mb(too_small.get()),
+                unclear.map(|text| format!("; {text}")).unwrap_or_default()
             )),
             (None, Some(too_small)) => Some(format!(
-                "It runs out of memory with {} MB, and no size was enough.",
+                "It runs out of memory with {} MB, and works with no size for certain.",
                 mb(too_small.get())
             )),
             (Some(smallest), None) => Some(format!(
-                "It did not run out of memory, at {} MB neither.",
-                mb(smallest.get())
+                "It did not run out of memory, at {} MB neither{}.",
+                mb(smallest.get()),
+                unclear.map(|text| format!("; {text}")).unwrap_or_default()
             )),
             (None, None) => None,
         }

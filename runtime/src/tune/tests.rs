@@ -63,7 +63,7 @@ fn report(of: impl Fn(u32) -> Sample, beyond: &[u32], extrapolating: bool) -> Re
         tmp_mb: EphemeralStorage::default(),
         interrupted: false,
     };
-    let search = Search::new([(size(128), false)]);
+    let search = Search::new([(size(128), Tried::Worked)]);
     Report::new(
         subject,
         price(),
@@ -72,6 +72,32 @@ fn report(of: impl Fn(u32) -> Sample, beyond: &[u32], extrapolating: bool) -> Re
         sizes(beyond),
         extrapolating,
     )
+}
+
+/// With little memory there is little CPU: what is too late there has memory enough, or not.
+#[test]
+fn a_time_out_is_no_answer_to_how_much_memory_is_enough() {
+    let mut search = Search::new([
+        (size(128), Tried::RanOut),
+        (size(256), Tried::of(None)),
+        (size(192), Tried::of(Some(&Trouble::Timeout))),
+        (size(160), Tried::Worked),
+    ]);
+    assert_eq!(search.smallest(), Some(size(256)));
+    assert_eq!(search.next(), Some(size(224)));
+    search.learn(size(224), Tried::Worked);
+    search.learn(size(208), Tried::Unclear);
+    assert_eq!(search.next(), None);
+    let found = (search.smallest(), search.too_small(), search.unclear());
+    assert_eq!(found, (Some(size(224)), Some(size(128)), Some(size(208))));
+    let mut report = report(|mb| sample(mb, 5.0, 1.0, 1.0), &[], false);
+    report.smallest_working_mb = found.0;
+    report.out_of_memory_mb = found.1;
+    report.timed_out_or_failed_mb = found.2;
+    let sentences = report.sentences().join("\n");
+    let expected = "The smallest size that it works with: 224 MB (128 MB is too small; with 208 MB \
+                    it timed out or failed";
+    assert!(sentences.contains(expected), "{sentences}");
 }
 
 #[test]
@@ -273,12 +299,16 @@ proptest! {
 
     #[test]
     fn the_smallest_size_is_found_within_16_mb(needed in 100_u32..3_000) {
-        let ran_out = |size: MemorySize| size.get() < needed;
-        let known = SWEEP.map(|mb| (size(mb), ran_out(size(mb))));
+        let tried = |size: MemorySize| if size.get() < needed {
+            Tried::RanOut
+        } else {
+            Tried::Worked
+        };
+        let known = SWEEP.map(|mb| (size(mb), tried(size(mb))));
         let mut search = Search::new(known);
         let mut tries = 0;
         while let Some(size) = search.next() {
-            search.learn(size, ran_out(size));
+            search.learn(size, tried(size));
             tries += 1;
             prop_assert!(tries <= 7);
         }
@@ -288,13 +318,20 @@ proptest! {
 
     #[test]
     fn a_size_that_fails_once_is_never_the_answer(
-        tried in proptest::collection::vec((128_u32..1_000, any::<bool>()), 0..12),
+        tried in proptest::collection::vec((128_u32..1_000, 0_usize..3), 0..12),
     ) {
-        let search = Search::new(tried.iter().map(|(mb, ran_out)| (size(*mb), *ran_out)));
+        let kinds = [Tried::Worked, Tried::RanOut, Tried::Unclear];
+        let mut search = Search::new(tried.iter().map(|(mb, kind)| (size(*mb), kinds[*kind])));
         if let Some(smallest) = search.smallest() {
-            for (mb, ran_out) in &tried {
-                prop_assert!(!ran_out || *mb < smallest.get());
+            for (mb, kind) in &tried {
+                prop_assert!(*kind == 0 || *mb < smallest.get());
             }
+        }
+        // However it goes on, it comes to an end.
+        for (number, (_, kind)) in tried.iter().cycle().enumerate().take(40) {
+            let Some(size) = search.next() else { break };
+            search.learn(size, kinds[*kind]);
+            prop_assert!(number < 12);
         }
     }
 

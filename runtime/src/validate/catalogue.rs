@@ -23,8 +23,9 @@ rules! {
     // What is pushed.
     UNUSABLE_IMAGE = "unusable-image", Error, "the image cannot be read",
         Some("The image manifest, config or layer media type for the source image <image> is not supported."),
-        "A document of the image breaks a rule of its format, a blob does not have its digest, or a \
-         layer is of a kind that Lambda does not document.",
+        "A document of the image or the archive of a layer breaks a rule of its format, or a layer \
+         is of a kind that Lambda does not document. (What is damaged or cut off on the way is no \
+         finding: nobody has read the image then, and the status is 3.)",
         "Build the image again with a current tool; the message says what is wrong with it.";
     IMAGE_INDEX = "image-index", Error, "an image index instead of one image",
         Some("The image manifest, config or layer media type for the source image <image> is not supported."),
@@ -58,6 +59,12 @@ rules! {
         None,
         "Lambda recommends less; very many layers or long annotations make it so.",
         "Squash layers, or leave annotations out.";
+    LAYERS_OF_IMAGE = "layers-of-image", Error, "layers on a function of an image",
+        Some("Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image"),
+        "Layers are for functions of zip archives. `lambent invoke --layer` mounts them nevertheless, \
+         to try things; what is in them is not looked at here, since Lambda never mounts it.",
+        "Put the files below /opt of the image (`COPY layer/ /opt/`), where extensions, permissions \
+         and the size are looked at, and leave out --layer.";
     IMAGE_SETTINGS_SIZE = "image-settings-size", Error, "more than 16 KB of settings",
         None,
         "ENTRYPOINT, CMD, WORKDIR and ENV of an image are limited to 16 KB together.",
@@ -73,6 +80,12 @@ rules! {
          changed by a tool that left it damaged. Where only the name of its loader cannot be read, \
          the error is \"input/output error\".",
         "Build or download the program again, and execute it before it is copied into the image.";
+    TRUNCATED_PROGRAM = "truncated-program", Error, "a program that was cut off",
+        Some("RequestId: <id> Error: Runtime exited with error: signal: segmentation fault"),
+        "Its ELF header names segments beyond the end of the file. The kernel begins to execute such \
+         a program, which then dies by a signal (segmentation fault, bus error) and without a word.",
+        "Build or download the program again, compare its size and checksum with those of its \
+         publisher, and execute it before it is copied into the image.";
 
     // What is started.
     ENTRY_POINT_MISSING = "entry-point-missing", Error, "nothing to run",

@@ -45,6 +45,29 @@ pub(crate) fn validate_documents(image: &Image) -> Vec<Finding> {
     findings
 }
 
+/// That Lambda refuses layers on functions of images, if there are some.
+pub(crate) fn of_layers(count: usize) -> Option<Finding> {
+    let named = match count {
+        0 => return None,
+        1 => "1 layer is".to_owned(),
+        count => format!("{count} layers are"),
+    };
+    let message = format!("{named} named with --layer, which Lambda refuses for images");
+    Some(Finding::new(&catalogue::LAYERS_OF_IMAGE, message))
+}
+
+/// Why the kernel does not execute an entry point that is there, as far as its files tell.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn not_executed(subject: &Subject<'_>) -> lambent_images::Result<Option<String>> {
+    let findings = rules::of_entry_point(subject)?.into_iter();
+    let mut errors = findings.filter(|finding| {
+        finding.severity == Severity::Error && *finding.rule != catalogue::ENTRY_POINT_NOT_FOUND
+    });
+    Ok(errors.next().map(|finding| finding.message))
+}
+
 /// Everything that Lambda would refuse, or that would fail there; worst first.
 ///
 /// # Errors

@@ -2,7 +2,9 @@
 //! machine and the loader that an ELF file is for. Pure; the bytes are untrusted.
 
 use object::Endianness;
-use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_INTERP};
+use object::elf::{
+    EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_INTERP, PT_LOAD, ProgramHeader64,
+};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 /// So many of a program's first bytes are enough to tell, for most.
@@ -20,14 +22,21 @@ const LOADER_BYTES: std::ops::RangeInclusive<usize> = 2..=4096;
 /// What kind of program it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Program {
-    /// `#!`, and the interpreter's path as the kernel takes it.
-    Script(String),
+    /// `#!`, the interpreter's path as the kernel takes it, and what it gets before the
+    /// script's own path: the rest of the line, as one argument.
+    Script {
+        interpreter: String,
+        argument: Option<String>,
+    },
     /// For a machine, and with a loader unless it is static.
     Elf {
         /// OCI's name of the architecture; `None` for any other than Lambda's.
         architecture: Option<&'static str>,
         loader: Option<String>,
     },
+    /// A program for a machine of Lambda's that was cut off, and how many bytes it had
+    /// at least. The kernel does begin to execute it, and then it dies by a signal.
+    Truncated(u64),
     /// An ELF file for a machine of Lambda's that the kernel does not execute, and
     /// what is wrong with it, as the end of a sentence that begins with the file.
     Damaged(&'static str),
@@ -36,30 +45,47 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    /// Reads the first bytes of a file. What is damaged may only be cut off, if these
-    /// are not all of them.
-    pub(crate) fn of(head: &[u8]) -> Self {
+    /// Reads the first bytes of a file that has so many in all. What is damaged may only
+    /// be cut off, if these are not all of them.
+    pub(crate) fn of(head: &[u8], size: u64) -> Self {
         if let Some(line) = head.strip_prefix(b"#!") {
-            return Self::Script(interpreter(line));
+            return script(line);
         }
-        elf(head).unwrap_or(Self::Unknown)
+        elf(head, size).unwrap_or(Self::Unknown)
     }
 }
 
 /// The kernel's reading of the first line: blanks around, up to the next one. A
 /// carriage return is part of the name.
-fn interpreter(line: &[u8]) -> String {
+fn script(line: &[u8]) -> Program {
     let line = &line[..line.len().min(SHEBANG_MAX)];
     let end = line.iter().position(|&byte| byte == b'\n');
-    let line = &line[..end.unwrap_or(line.len())];
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = line.iter().position(|byte| !is_blank(byte));
-    let word = &line[start.unwrap_or(line.len())..];
-    let end = word.iter().position(is_blank).unwrap_or(word.len());
-    String::from_utf8_lossy(&word[..end]).into_owned()
+    let line = trimmed(&line[..end.unwrap_or(line.len())]);
+    let end = line
+        .iter()
+        .position(|&byte| is_blank(byte))
+        .unwrap_or(line.len());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let argument = trimmed(&line[end..]);
+    Program::Script {
+        interpreter: text(&line[..end]),
+        argument: (!argument.is_empty()).then(|| text(argument)),
+    }
 }
 
-fn elf(head: &[u8]) -> Option<Program> {
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// The same without blanks around.
+fn trimmed(line: &[u8]) -> &[u8] {
+    let inner = |&byte: &u8| !is_blank(byte);
+    let begin = line.iter().position(inner).unwrap_or(line.len());
+    let end = line.iter().rposition(inner).map_or(begin, |last| last + 1);
+    &line[begin..end]
+}
+
+fn elf(head: &[u8], size: u64) -> Option<Program> {
     if !head.starts_with(b"\x7fELF") {
         return None;
     }
@@ -82,19 +108,28 @@ fn elf(head: &[u8]) -> Option<Program> {
         Ok((Endianness::Little, EM_AARCH64)) => "arm64",
         _ => return Some(other),
     };
-    Some(match loader(header, head) {
-        Ok(loader) => Program::Elf {
-            architecture: Some(architecture),
-            loader,
-        },
-        Err(reason) => Program::Damaged(reason),
-    })
+    let program = segments(header, head).and_then(|segments| {
+        let loader = loader(segments, head)?;
+        let end = end(segments);
+        Ok(if end > size {
+            Program::Truncated(end)
+        } else {
+            Program::Elf {
+                architecture: Some(architecture),
+                loader,
+            }
+        })
+    });
+    Some(program.unwrap_or_else(Program::Damaged))
 }
 
-/// The loader that a program names, if it names one; or why the kernel does not
-/// execute it. It does execute a program whose other segments are damaged, and that
-/// ends by a signal.
-fn loader(header: &FileHeader64<Endianness>, file: &[u8]) -> Result<Option<String>, &'static str> {
+type Segment = ProgramHeader64<Endianness>;
+
+/// What is loaded of a program; or why the kernel does not execute it.
+fn segments<'a>(
+    header: &FileHeader64<Endianness>,
+    file: &'a [u8],
+) -> Result<&'a [Segment], &'static str> {
     let endian = Endianness::Little;
     if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
         return Err("is an ELF file, but not an executable one");
@@ -102,9 +137,31 @@ fn loader(header: &FileHeader64<Endianness>, file: &[u8]) -> Result<Option<Strin
     if !(1..=PROGRAM_HEADERS_MAX).contains(&header.e_phnum(endian)) {
         return Err("has no program headers, or too many");
     }
-    let segments = header
+    header
         .program_headers(endian, file)
-        .map_err(|_| "has program headers that cannot be read")?;
+        .map_err(|_| "has program headers that cannot be read")
+}
+
+/// Where the last byte of a program is that is loaded, so many bytes from its begin.
+fn end(segments: &[Segment]) -> u64 {
+    let endian = Endianness::Little;
+    let loaded = segments
+        .iter()
+        .filter(|segment| segment.p_type(endian) == PT_LOAD && segment.p_filesz(endian) > 0);
+    loaded
+        .map(|segment| {
+            segment
+                .p_offset(endian)
+                .saturating_add(segment.p_filesz(endian))
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+/// The loader that a program names, if it names one; or why the kernel does not
+/// execute it.
+fn loader(segments: &[Segment], file: &[u8]) -> Result<Option<String>, &'static str> {
+    let endian = Endianness::Little;
     let named = segments
         .iter()
         .find(|segment| segment.p_type(endian) == PT_INTERP);
@@ -130,19 +187,24 @@ mod tests {
 
     #[test]
     fn scripts_name_their_interpreter() {
-        for (head, expected) in [
-            ("#!/bin/sh\necho", "/bin/sh"),
-            ("#! \t/usr/bin/env python3\n", "/usr/bin/env"),
-            ("#!/bin/sh\r\necho", "/bin/sh\r"),
-            ("#!/bin/sh", "/bin/sh"),
-            ("#!\n", ""),
-            ("#!", ""),
+        for (head, interpreter, argument) in [
+            ("#!/bin/sh\necho", "/bin/sh", None),
+            (
+                "#! \t/usr/bin/env  python3 \n",
+                "/usr/bin/env",
+                Some("python3"),
+            ),
+            ("#!/bin/sh -e -u\n", "/bin/sh", Some("-e -u")),
+            ("#!/bin/sh\r\necho", "/bin/sh\r", None),
+            ("#!/bin/sh", "/bin/sh", None),
+            ("#! \n", "", None),
+            ("#!", "", None),
         ] {
-            assert_eq!(
-                Program::of(head.as_bytes()),
-                Program::Script(expected.to_owned()),
-                "{head:?}"
-            );
+            let expected = Program::Script {
+                interpreter: interpreter.to_owned(),
+                argument: argument.map(str::to_owned),
+            };
+            assert_eq!(Program::of(head.as_bytes(), 0), expected, "{head:?}");
         }
     }
 
@@ -152,7 +214,7 @@ mod tests {
         let Program::Elf {
             architecture,
             loader,
-        } = Program::of(&own[..64 * 1024])
+        } = Program::of(&own[..64 * 1024], own.len() as u64)
         else {
             panic!("not an ELF file");
         };
@@ -165,14 +227,14 @@ mod tests {
     fn anything_else_is_not_a_program() {
         let big_endian = [b"\x7fELF\x02\x02\x01", &[0; 64][..]].concat();
         for head in [&b""[..], b"\x7fEL", b"echo hi\n", &[0; 4096]] {
-            assert_eq!(Program::of(head), Program::Unknown, "{head:?}");
+            assert_eq!(Program::of(head, 4096), Program::Unknown, "{head:?}");
         }
         for head in [big_endian, [b"\x7fELF", &[1; 64][..]].concat()] {
             let other = Program::Elf {
                 architecture: None,
                 loader: None,
             };
-            assert_eq!(Program::of(&head), other, "{head:?}");
+            assert_eq!(Program::of(&head, 4096), other, "{head:?}");
         }
     }
 
@@ -230,20 +292,36 @@ mod tests {
         };
         assert_eq!(refused("whole", &whole), Ok(()));
         assert!(matches!(
-            Program::of(&whole),
+            Program::of(&whole, whole.len() as u64),
             Program::Elf {
                 loader: Some(_),
                 ..
             }
         ));
         for (name, program) in cases {
-            assert!(
-                matches!(Program::of(&program), Program::Damaged(_)),
-                "{name}"
-            );
+            let read = Program::of(&program, program.len() as u64);
+            assert!(matches!(read, Program::Damaged(_)), "{name}: {read:?}");
             // ENOEXEC, or EIO where the name cannot be read.
             let errno = refused(name, &program).unwrap_err();
             assert!(matches!(errno, Some(8 | 5)), "{name}: {errno:?}");
         }
+    }
+
+    /// Wherever it is cut behind its headers, and however little of it is looked at.
+    #[test]
+    fn what_is_cut_off_says_how_long_it_was() {
+        let whole = std::fs::read("/bin/true").unwrap();
+        let header = FileHeader64::<Endianness>::parse(whole.as_slice()).unwrap();
+        let end = end(segments(header, &whole).unwrap());
+        let name = whole.windows(4).position(|bytes| bytes == b"/ld-").unwrap();
+        // Where the name of its loader has come.
+        let head = name + 64;
+        for size in [head as u64, end / 2, end - 1] {
+            let cut = Program::of(&whole[..head], size);
+            assert_eq!(cut, Program::Truncated(end), "{size} bytes");
+        }
+        // Section headers and symbols for debuggers are behind it.
+        let rest = Program::of(&whole[..head], end);
+        assert!(matches!(rest, Program::Elf { .. }), "{rest:?}");
     }
 }

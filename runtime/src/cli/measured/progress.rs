@@ -52,6 +52,21 @@ impl MeasuringProgress {
         }
     }
 
+    /// All steps are done, and something is to follow of which nobody knows how long it
+    /// takes.
+    pub(in crate::cli) fn beyond(&self, what: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.total);
+            bar.set_message(what.to_owned());
+        }
+        if let Some(line) = &self.line
+            && line.get().is_none_or(|at| at.elapsed() >= LINE_INTERVAL)
+        {
+            line.set(Some(Instant::now()));
+            output::progress(what);
+        }
+    }
+
     /// A sentence, above the bar.
     pub(in crate::cli) fn say(&self, message: &str) {
         match &self.bar {

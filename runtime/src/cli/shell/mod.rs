@@ -6,6 +6,8 @@ mod terminal;
 
 use std::io::{self, IsTerminal};
 
+use tokio::sync::mpsc;
+
 pub(super) use self::program::Choice;
 use self::program::not_run;
 use self::streams::Piped;
@@ -48,17 +50,19 @@ pub(super) async fn run(
         function_arn: service.function_arn(&function.function_name),
     };
     let host = |error: io::Error| CommandError::Host(format!("connect a shell: {error}"));
+    let (pressed, interrupts) = mpsc::unbounded_channel();
     let open = |streams: Streams, terminal: Option<String>| Shell {
         program,
         lent: choice.host_shell,
         streams,
         terminal,
+        interrupts,
     };
     let status = if io::stdin().is_terminal() && io::stdout().is_terminal() {
         if let Some(entry_point) = Service::entry_point(code, &function) {
             output::diagnostic(&format!("the function's entry point is: {entry_point}"));
         }
-        let (terminal, streams) = Terminal::open().map_err(host)?;
+        let (terminal, streams) = Terminal::open(pressed).map_err(host)?;
         let kind = std::env::var("TERM").ok();
         let say = |news: &str| terminal.say(news);
         let status = service
@@ -81,7 +85,17 @@ pub(super) async fn run(
         status
     };
     match status? {
-        ShellEnd::Ended(status) => Ok(exit_status(status)),
+        ShellEnd::Ended(status) => {
+            // Nobody else would: it is the shell that says so of what runs in it.
+            if let model::ExitStatus::Signal(_) = status {
+                let name = named.escape_debug();
+                output::diagnostic(&format!(
+                    "\"{name}\" was ended by a {}",
+                    status.of_extension()
+                ));
+            }
+            Ok(exit_status(status))
+        }
         ShellEnd::NotRun(reason) => {
             let reason = not_run(&named, &reason, &code.image, name)?;
             Err(CommandError::Image(reason))

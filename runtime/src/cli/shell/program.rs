@@ -50,14 +50,12 @@ impl Choice {
             .canonicalize()
             .map_err(|error| refuse(error.to_string()))?;
         let file = user_file::open(&path).map_err(|error| refuse(error.to_string()))?;
-        let mode = file
-            .metadata()
-            .map(|metadata| metadata.permissions().mode());
-        let mode = mode.map_err(|error| refuse(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
+        let mode = metadata.permissions().mode();
         file.take(PROGRAM_HEAD)
             .read_to_end(&mut head)
             .map_err(|error| refuse(error.to_string()))?;
-        if let Some(reason) = not_static(&head, &Platform::host().architecture) {
+        if let Some(reason) = not_static(&head, metadata.len(), &Platform::host().architecture) {
             return Err(refuse(reason));
         }
         if mode & SHARED != SHARED {
@@ -132,9 +130,10 @@ fn without_shell() -> String {
     )
 }
 
-/// Why the file that begins so needs more than itself to run, if it does.
-fn not_static(head: &[u8], architecture: &str) -> Option<String> {
-    match Program::of(head) {
+/// Why the file that begins so and has so many bytes needs more than itself to run, if it
+/// does.
+fn not_static(head: &[u8], size: u64, architecture: &str) -> Option<String> {
+    match Program::of(head, size) {
         Program::Elf {
             architecture: Some(own),
             loader: None,
@@ -147,9 +146,12 @@ fn not_static(head: &[u8], architecture: &str) -> Option<String> {
             loader.escape_debug()
         )),
         Program::Elf { .. } => Some("it is for another machine".to_owned()),
-        Program::Script(interpreter) => {
+        Program::Script { interpreter, .. } => {
             Some(format!("it is a script for {}", interpreter.escape_debug()))
         }
+        Program::Truncated(end) => Some(format!(
+            "it was cut off: it has {size} bytes, and its segments reach to byte {end}"
+        )),
         Program::Damaged(reason) => Some(format!("it {reason}")),
         Program::Unknown => Some("it is no program".to_owned()),
     }
@@ -182,10 +184,13 @@ mod tests {
         assert!(refused(Path::new("/nowhere")).contains("/nowhere"));
         assert!(refused(directory.path()).contains("directory"));
         let own = std::fs::read("/proc/self/exe").unwrap();
-        let own = &own[..4096];
+        let size = own.len() as u64;
+        let architecture = &Platform::host().architecture;
         // This test is dynamic, as are all of Rust's for glibc.
-        let reason = not_static(own, &Platform::host().architecture).unwrap();
+        let reason = not_static(&own[..4096], size, architecture).unwrap();
         assert!(reason.starts_with("it needs /"), "{reason}");
+        let reason = not_static(&own[..4096], 8192, architecture).unwrap();
+        assert!(reason.contains("cut off: it has 8192 bytes"), "{reason}");
         let none = Choice {
             program: None,
             host_shell: None,

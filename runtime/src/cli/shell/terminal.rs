@@ -4,15 +4,16 @@
 //! terminal that outlives it. Every key goes there as it is, so that ctrl-C is a signal
 //! to what runs in the shell and not to this command.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{Gid, Uid};
 use rustix::pty::OpenptFlags;
-use rustix::termios::{OptionalActions, Termios};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::streams::{again, carry};
@@ -27,8 +28,9 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// Makes a terminal of the size of this one, and begins to carry.
-    pub(super) fn open() -> io::Result<(Self, Streams)> {
+    /// Makes a terminal of the size of this one, and begins to carry. `pressed` is told of
+    /// each key that interrupts what runs in the shell, once it has been passed on.
+    pub(super) fn open(pressed: mpsc::UnboundedSender<()>) -> io::Result<(Self, Streams)> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = rustix::pty::openpt(flags)?;
         rustix::pty::unlockpt(&ours)?;
@@ -41,7 +43,11 @@ impl Terminal {
         let mut resized = signal(SignalKind::window_change())?;
         let raw = Raw::begin()?;
         let carried = carry("shell-output", again(&ours)?, io::stdout())?;
-        let _unwaited = carry("shell-input", io::stdin(), again(&ours)?)?;
+        let keys = Keys {
+            terminal: again(&ours)?,
+            pressed,
+        };
+        let _unwaited = carry("shell-input", io::stdin(), keys)?;
         let resizing = tokio::spawn(async move {
             while resized.recv().await.is_some() {
                 resize(&ours);
@@ -71,6 +77,43 @@ impl Terminal {
     pub(super) async fn close(self) {
         self.resizing.abort();
         let _ended = self.carried.await;
+    }
+}
+
+/// What is typed into a shell's terminal.
+struct Keys {
+    terminal: File,
+    pressed: mpsc::UnboundedSender<()>,
+}
+
+impl Keys {
+    /// Whether one of these keys interrupts a program: as the terminal is set, and if there
+    /// is another one than the shell, at whose prompt it interrupts nothing.
+    fn interrupt(&self, keys: &[u8]) -> bool {
+        let Ok(modes) = rustix::termios::tcgetattr(&self.terminal) else {
+            return false;
+        };
+        let key = modes.special_codes[SpecialCodeIndex::VINTR];
+        let shell = rustix::termios::tcgetsid(&self.terminal).ok();
+        modes.local_modes.contains(LocalModes::ISIG)
+            && keys.contains(&key)
+            && rustix::termios::tcgetpgrp(&self.terminal).ok() != shell
+    }
+}
+
+impl Write for Keys {
+    fn write(&mut self, keys: &[u8]) -> io::Result<usize> {
+        let is_interrupt = self.interrupt(keys);
+        let written = self.terminal.write(keys)?;
+        if is_interrupt {
+            // After the signal. Nobody listens any more once the shell has ended.
+            let _ended = self.pressed.send(());
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.terminal.flush()
     }
 }
 

@@ -8,7 +8,7 @@ use lambent_images::ImageReference;
 use super::super::args::{LayerSource, Test};
 use super::super::exit_status::CommandError;
 use super::super::output;
-use super::transformer;
+use super::transformer::Transformer;
 use crate::configured;
 use crate::suite::{self, Case, Edit, Outside, Suite};
 use crate::user_file;
@@ -90,9 +90,10 @@ fn read(command: &Test, path: &Path) -> Result<LoadedSuite, CommandError> {
         Some(root) if root.join(name).exists() => content(&root.join(name), MAX_FILE),
         _ => files(name),
     };
+    let transformer = Transformer::default();
     let outside = Outside {
         files: &in_task_root,
-        transform: &transformer::transform,
+        transform: &|filter| transformer.transform(filter),
     };
     let suite = suite::read(&text, outside).map_err(|error| wrong(&error))?;
     for warning in &suite.warnings {

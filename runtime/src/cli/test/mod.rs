@@ -27,6 +27,7 @@ use self::outcome::Verdict;
 use self::results::Results;
 use self::run::Runner;
 use self::stage::Stage;
+use self::transformer::Transformer;
 pub use self::transformer::{TRANSFORM_COMMAND, answer_transform};
 use super::args::{Test, TestFormat};
 use super::exit_status::{CommandError, ExitStatus};
@@ -62,13 +63,19 @@ pub(super) async fn run(
         .any(SelectedCase::needs_store)
         .then(|| LayerStore::open(&directories, service.region()))
         .transpose()?;
+    let transformer = Arc::new(Transformer::default());
     let testing = async {
         let display = Arc::clone(&progress) as Display;
         let platform = command.choice.platform();
         let stage = Stage::set(&service, store.as_ref(), &cases, &platform, display).await;
         progress.finish();
         let groups = files::groups(&suites, &cases);
-        let runner = Arc::new(Runner::new(Arc::clone(&service), stage?, jobs));
+        let runner = Arc::new(Runner::new(
+            Arc::clone(&service),
+            stage?,
+            Arc::clone(&transformer),
+            jobs,
+        ));
         run::all(&runner, cases, groups, |number, outcome| {
             results.add(number, outcome)
         })
@@ -80,6 +87,8 @@ pub(super) async fn run(
     };
     progress.finish();
     results.finish_progress();
+    // Those that still run are nobody's any more.
+    transformer.stop();
     service.shutdown().await;
     if let Some(Err(refusal)) = store.map(|store| store.collect()) {
         output::diagnostic(&format!("warning: layers stay in the store: {refusal}"));

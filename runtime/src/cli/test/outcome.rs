@@ -101,6 +101,7 @@ pub(super) fn actual(result: &InvocationResult) -> Actual {
         is_json: parsed.is_ok(),
         body: parsed.unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&payload))),
         is_error: !matches!(result.outcome, Answer::Response(_) | Answer::Streamed(None)),
+        request_id: result.request_id.to_string(),
         duration: report.duration,
         init: report.init_duration,
         max_memory_mb: report.max_memory_used_mb(),

@@ -11,7 +11,7 @@ use super::super::sink::Quiet;
 use super::files::SelectedCase;
 use super::outcome::{Outcome, actual};
 use super::stage::Stage;
-use super::transformer;
+use super::transformer::Transformer;
 use crate::environment::{InitFailure, Invocation, InvocationResult};
 use crate::model::InitializationType;
 use crate::service::{FunctionEnvironment, Service};
@@ -22,16 +22,23 @@ use crate::suite::{Actual, Mismatch, Start, judge};
 pub(super) struct Runner {
     service: Arc<Service>,
     stage: Stage,
+    transformer: Arc<Transformer>,
     jobs: u32,
     /// A place for each environment that may run.
     places: Semaphore,
 }
 
 impl Runner {
-    pub(super) fn new(service: Arc<Service>, stage: Stage, jobs: u32) -> Self {
+    pub(super) fn new(
+        service: Arc<Service>,
+        stage: Stage,
+        transformer: Arc<Transformer>,
+        jobs: u32,
+    ) -> Self {
         Self {
             service,
             stage,
+            transformer,
             jobs,
             places: Semaphore::new(jobs as usize),
         }
@@ -120,7 +127,7 @@ async fn warm(
     let mut outcome = Outcome::default();
     for number in 1..=case.case.repeat {
         let environment = warmed(runner, case, shared.take()).await?;
-        let invoked = invoke(&environment, case).await;
+        let invoked = invoke(runner, &environment, case).await;
         *shared = Some(environment);
         let (result, seen, mismatches) = invoked?;
         outcome.warnings.extend(result.warnings);
@@ -193,7 +200,7 @@ async fn lane(
         } else {
             runner.environment(case)?
         };
-        let (result, seen, mismatches) = invoke(&current, case).await?;
+        let (result, seen, mismatches) = invoke(runner, &current, case).await?;
         done.push((number, result, seen, mismatches));
         if case.case.start == Start::Warm {
             environment = Some(current);
@@ -208,6 +215,7 @@ async fn lane(
 }
 
 async fn invoke(
+    runner: &Runner,
     environment: &FunctionEnvironment,
     case: &SelectedCase,
 ) -> Result<(InvocationResult, Actual, Vec<Mismatch>), CommandError> {
@@ -229,8 +237,9 @@ async fn invoke(
     let seen = actual(&result);
     // Transforms are waited for on a thread; signals do not wait for it.
     let case = case.case.clone();
+    let transformer = Arc::clone(&runner.transformer);
     let (seen, mismatches) = tokio::task::spawn_blocking(move || {
-        let mismatches = judge(&case, &seen, &transformer::transform);
+        let mismatches = judge(&case, &seen, &|filter| transformer.transform(filter));
         (seen, mismatches)
     })
     .await

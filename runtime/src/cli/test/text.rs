@@ -66,7 +66,12 @@ pub(super) fn sentence(suite: &str, mismatch: &Mismatch) -> String {
 }
 
 fn log(failure: &Failure) -> Vec<String> {
-    let all: Vec<&str> = failure.log.lines().collect();
+    // Python's client writes a traceback as one line, with CR between its lines.
+    let all: Vec<&str> = failure
+        .log
+        .lines()
+        .flat_map(|line| line.split('\r'))
+        .collect();
     let left_out = all.len().saturating_sub(LOG_LINES);
     let mut lines = vec!["  log:".to_owned()];
     if left_out > 0 {

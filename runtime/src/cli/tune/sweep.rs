@@ -13,7 +13,7 @@ use super::host::HostLoad;
 use crate::environment::{Invocation, InvocationResult, Outcome};
 use crate::model::{Failure, FunctionConfiguration, InitializationType, MemorySize};
 use crate::service::{PreparedCode, Service};
-use crate::tune::{Plan, Sample, Search, Step, Trouble};
+use crate::tune::{Plan, Sample, Search, Step, Tried, Trouble};
 
 /// Warm invocations that show whether a size is enough memory.
 const PROBE_WARM: u32 = 2;
@@ -97,10 +97,8 @@ impl Sweep<'_> {
             return Ok(());
         }
         while let Some(size) = self.search.get().next() {
-            self.progress.done(
-                self.samples.borrow().len() as u64,
-                &format!("looking for the smallest size, {size} MB"),
-            );
+            let what = format!("looking for the smallest size that works, {size} MB");
+            self.progress.beyond(&what);
             self.run(Step { size, round: 0 }, PROBE_WARM, |_| {})
                 .await?;
         }
@@ -123,7 +121,7 @@ impl Sweep<'_> {
         let started = self
             .service
             .environment(code, function, on_demand, Arc::new(Quiet))?;
-        let mut ran_out = false;
+        let mut tried = Tried::Worked;
         // Starting an environment is work of this host's, too: it does not count.
         let (mut begin, mut own) = (HostLoad::begin(), Duration::ZERO);
         for number in 0..=warm {
@@ -144,7 +142,7 @@ impl Sweep<'_> {
                 self.say_once(&format!("warning: {warning}"));
             }
             let trouble = trouble(&result);
-            ran_out = trouble == Some(Trouble::OutOfMemory);
+            tried = Tried::of(trouble.as_ref());
             let failed = trouble.is_some();
             if let Some(trouble) = &trouble {
                 self.tell(step.size, trouble);
@@ -162,7 +160,7 @@ impl Sweep<'_> {
         self.load.borrow_mut().end(&begin, own, self.cpus);
         started.environment.shutdown().await;
         let mut search = self.search.get();
-        search.learn(step.size, ran_out);
+        search.learn(step.size, tried);
         self.search.set(search);
         Ok(())
     }

@@ -8,7 +8,8 @@ use crate::validate::Severity;
 /// Changes when a script that reads the JSON would have to.
 const JSON_VERSION: u32 = 1;
 
-/// `version`, `image`, `digest`, the numbers of each severity, and `findings`.
+/// `version`, `image`, `digest`, the numbers of each severity, and `findings`; `error` says
+/// why there are none if the image could not be read.
 pub(super) fn document(report: &Report) -> Value {
     let findings: Vec<_> = report
         .findings
@@ -32,6 +33,7 @@ pub(super) fn document(report: &Report) -> Value {
         "version": JSON_VERSION,
         "image": report.image,
         "digest": report.digest,
+        "error": report.error,
         "errors": report.errors(),
         "warnings": report.count(Severity::Warning),
         "notes": report.count(Severity::Note),

@@ -1,11 +1,17 @@
 //! Reports as `JUnit`'s XML: a test suite for each image, a test case for each rule,
-//! which is skipped where the image was not looked at so far.
+//! which is skipped where the image was not looked at so far. One that could not be read
+//! at all has a case more, with the error.
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::CommandError;
 use super::report::Report;
 use crate::validate::{RULES, Severity};
+
+const CLASS: &str = "lambent.validate";
+
+/// The case of an image that could not be read.
+const UNREAD: &str = "image-not-read";
 
 pub(super) fn document(reports: &[Report]) -> Result<String, CommandError> {
     let mut document = quick_junit::Report::new("lambent validate");
@@ -19,6 +25,14 @@ pub(super) fn document(reports: &[Report]) -> Result<String, CommandError> {
 
 fn suite(report: &Report) -> TestSuite {
     let mut suite = TestSuite::new(report.image.clone());
+    if let Some(error) = &report.error {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(error.clone());
+        status.set_type(UNREAD);
+        let mut case = TestCase::new(UNREAD, status);
+        case.set_classname(CLASS);
+        suite.add_test_case(case);
+    }
     for rule in RULES {
         let own = || {
             let all = report.findings.iter();
@@ -39,7 +53,7 @@ fn suite(report: &Report) -> TestSuite {
             status.set_description(rule.mend);
         }
         let mut case = TestCase::new(rule.code, status);
-        case.set_classname("lambent.validate");
+        case.set_classname(CLASS);
         let log: Vec<_> = own().flat_map(|(finding, _)| &finding.log).collect();
         if !log.is_empty() {
             let lines = log.iter().map(|line| line.as_str());

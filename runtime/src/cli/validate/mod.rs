@@ -13,16 +13,18 @@ use std::sync::Arc;
 use lambent_images::{ContentStore, ErrorKind, ImageReference, Progress, Surveyed, sizes};
 
 use self::report::Report;
-use super::args::{ImportChoice, ReportFormat, Validate};
+use super::args::{ImportChoice, LayerSource, ReportFormat, Validate};
 use super::exit_status::{CommandError, ExitStatus};
-use super::output;
 use super::progress::ProgressDisplay;
-use crate::images::{Display, ImageRequest, ImageStore, find_or_import, find_or_survey};
+use super::strict::refuse_unenforced;
+use super::{extra_layers, output};
+use crate::images::{Display, ImageRequest, ImageStore, find_or_survey, find_or_verify_and_import};
 use crate::model::FunctionConfiguration;
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
 use crate::validate::{
-    Allowance, Finding, Severity, Subject, of_too_large, of_unusable, validate, validate_documents,
+    Allowance, Finding, Severity, Subject, of_layers, of_too_large, of_unusable, validate,
+    validate_documents,
 };
 
 pub(super) async fn run(
@@ -33,12 +35,19 @@ pub(super) async fn run(
         return explain::run(code);
     }
     let allowances = allowances(command.allow, &command.allow_file)?;
+    let strict = command.function.other.strict;
+    let layers = command.function.other.layer.clone();
+    extra_layers::check_named(&layers)?;
     let wish = Wish {
         function: command.function.configuration()?,
         choice: command.choice,
         run: command.run,
+        layers,
         allowances,
     };
+    if command.run && strict {
+        refuse_unenforced(&directories, &wish.function)?;
+    }
     let mut reports = vec![];
     let mut worst = ExitStatus::Success;
     for image in &command.images {
@@ -50,15 +59,19 @@ pub(super) async fn run(
                 }
                 reports.push(report);
             }
-            // The others can be looked at nevertheless.
-            Err(CommandError::Image(reason)) if command.images.len() > 1 => {
+            // The others can be looked at nevertheless, and who reads only the report is
+            // not to take this one for a good one.
+            Err(CommandError::Image(reason))
+                if command.images.len() > 1 || command.output != ReportFormat::Text =>
+            {
                 output::diagnostic(&format!("{}: {reason}", shown(image)));
                 worst = worst.max(ExitStatus::Image);
+                reports.push(Report::unread(&shown(image), &reason));
             }
             Err(error) => return Err(error),
         }
     }
-    print(&reports, command.images.len(), command.output)?;
+    print(&reports, command.output)?;
     Ok(worst)
 }
 
@@ -67,6 +80,8 @@ struct Wish {
     function: FunctionConfiguration,
     choice: ImportChoice,
     run: bool,
+    /// What Lambda would not take; mounted where it is run.
+    layers: Vec<LayerSource>,
     allowances: Vec<Allowance>,
 }
 
@@ -92,11 +107,12 @@ impl Wish {
         let mut examined = examine(directories, &display, request, function, way).await?;
         if let Some(digest) = examined.digest.as_deref().filter(|_| self.run) {
             let function = self.function.clone();
-            let started = start::start(directories.clone(), digest, function).await?;
+            let started = start::start(directories, digest, function, &self.layers).await?;
             examined.findings.extend(started);
             examined.extent = Extent::Start;
-            examined.findings.sort_by_key(|finding| finding.severity);
         }
+        examined.findings.extend(of_layers(self.layers.len()));
+        examined.findings.sort_by_key(|finding| finding.severity);
         Ok(examined)
     }
 }
@@ -119,7 +135,7 @@ impl Way {
     ) -> Result<Surveyed, ServiceError> {
         match self {
             Self::Import => {
-                let image = find_or_import(store, request, progress)?;
+                let image = find_or_verify_and_import(store, request, progress)?;
                 let files = Some(store.files(&image)?);
                 Ok(Surveyed { image, files })
             }
@@ -247,18 +263,18 @@ fn allowances(
     Ok(allowances)
 }
 
-/// Prints what is known of `asked` images.
-fn print(reports: &[Report], asked: usize, format: ReportFormat) -> Result<(), CommandError> {
+fn print(reports: &[Report], format: ReportFormat) -> Result<(), CommandError> {
     match format {
         ReportFormat::Text => {
-            for line in reports.iter().flat_map(text::lines) {
+            let read = reports.iter().filter(|report| report.error.is_none());
+            for line in read.flat_map(text::lines) {
                 output::line(&line)?;
             }
         }
         ReportFormat::Json => {
             let documents: Vec<_> = reports.iter().map(json::document).collect();
             match documents.as_slice() {
-                [only] if asked == 1 => output::json_document(only)?,
+                [only] => output::json_document(only)?,
                 all => output::json_document(&all.to_vec().into())?,
             }
         }

@@ -8,6 +8,8 @@ pub(super) struct Report {
     /// The image, as its user named it.
     pub(super) image: String,
     pub(super) digest: Option<String>,
+    /// Why it could not be read, which is no finding: there is nothing to judge.
+    pub(super) error: Option<String>,
     /// Worst first; with the reason for which it is accepted.
     pub(super) findings: Vec<(Finding, Option<String>)>,
     extent: Extent,
@@ -26,8 +28,20 @@ impl Report {
         Self {
             image: image.to_owned(),
             digest: examined.digest,
+            error: None,
             findings: findings.collect(),
             extent: examined.extent,
+        }
+    }
+
+    /// Of an image that is not there, damaged, or refused by who has it.
+    pub(super) fn unread(image: &str, error: &str) -> Self {
+        Self {
+            image: image.to_owned(),
+            digest: None,
+            error: Some(error.to_owned()),
+            findings: vec![],
+            extent: Extent::Part,
         }
     }
 

@@ -2,7 +2,8 @@
 //! images.
 //!
 //! The image is the artifact; a file in it is a logical location, since no file of
-//! a checkout corresponds to it.
+//! a checkout corresponds to it. An image that could not be read is no result but
+//! a notification, and the run is then no success.
 
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ pub(super) fn document(reports: &[Report]) -> Value {
             .collect()
     };
     let results: Vec<_> = reports.iter().flat_map(of_one).collect();
+    let unread: Vec<_> = reports.iter().filter_map(notification).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -29,9 +31,28 @@ pub(super) fn document(reports: &[Report]) -> Value {
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
                 "rules": rules,
             }},
+            "invocations": [{
+                "executionSuccessful": unread.is_empty(),
+                "toolExecutionNotifications": unread,
+            }],
             "results": results,
         }],
     })
+}
+
+/// That an image could not be read, if it was not.
+fn notification(report: &Report) -> Option<Value> {
+    let error = report.error.as_ref()?;
+    Some(json!({
+        "level": "error",
+        "message": {"text": error},
+        "locations": [physical(report)],
+    }))
+}
+
+/// Where the image is.
+fn physical(report: &Report) -> Value {
+    json!({"physicalLocation": {"artifactLocation": {"uri": uri(&report.image)}}})
 }
 
 fn describe(rule: &Rule) -> Value {
@@ -46,9 +67,7 @@ fn describe(rule: &Rule) -> Value {
 }
 
 fn result(report: &Report, finding: &Finding, allowed: Option<&str>) -> Value {
-    let mut location = json!({
-        "physicalLocation": {"artifactLocation": {"uri": uri(&report.image)}},
-    });
+    let mut location = physical(report);
     if let Some(path) = &finding.path {
         location["logicalLocations"] = json!([{
             "fullyQualifiedName": path.to_string_lossy(),

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::super::args::LayerSource;
 use super::super::exit_status::CommandError;
-use super::super::interrupted;
 use super::super::sink::StandardError;
+use super::super::{extra_layers, interrupted, output};
+use crate::control_plane::LayerStore;
 use crate::environment::InitFailure;
 use crate::model::{FunctionConfiguration, InitializationType, Status};
 use crate::service::Service;
@@ -18,11 +20,16 @@ const LOG_MAX: usize = 1 << 20;
 
 /// Takes the environment of a stored image through INIT, without an event.
 pub(super) async fn start(
-    directories: StateDirectories,
+    directories: &StateDirectories,
     digest: &str,
     function: FunctionConfiguration,
+    layers: &[LayerSource],
 ) -> Result<Vec<Finding>, CommandError> {
-    let service = Service::open(directories)?;
+    let service = Service::open(directories.clone())?;
+    // After the service, which makes the directories.
+    let store = (!layers.is_empty())
+        .then(|| LayerStore::open(directories, service.region()))
+        .transpose()?;
     let starting = async {
         let image = service.stored(digest)?.ok_or_else(|| {
             CommandError::Image(format!(
@@ -31,7 +38,11 @@ pub(super) async fn start(
         })?;
         let log = Arc::new(Kept::default());
         let sink = Arc::clone(&log) as Arc<dyn Sink>;
-        let code = Arc::new(Arc::new(image).into());
+        let image = Arc::new(image);
+        let code = Arc::new(match &store {
+            Some(store) => extra_layers::attach(store, None, layers, image)?,
+            None => image.into(),
+        });
         let started = service.environment(code, function, InitializationType::OnDemand, sink)?;
         let initialised = started.environment.initialise().await;
         log.terminal.drained().await;
@@ -48,6 +59,9 @@ pub(super) async fn start(
         error = interrupted() => Err(error),
     };
     service.shutdown().await;
+    if let Some(Err(refusal)) = store.map(|store| store.collect()) {
+        output::diagnostic(&format!("warning: layers stay in the store: {refusal}"));
+    }
     result
 }
 

@@ -6,7 +6,8 @@ use lambent_images::{ImageFile, ImageFileKind, Located, Permission, Result};
 
 use super::super::catalogue::{
     DAMAGED_PROGRAM, ENTRY_POINT_MISSING, ENTRY_POINT_NOT_EXECUTABLE, ENTRY_POINT_NOT_FOUND,
-    ENTRY_POINT_RELATIVE, ENTRY_POINT_SYMLINK, INTERPRETER_NOT_FOUND, WRONG_ARCHITECTURE,
+    ENTRY_POINT_RELATIVE, ENTRY_POINT_SYMLINK, INTERPRETER_NOT_FOUND, TRUNCATED_PROGRAM,
+    WRONG_ARCHITECTURE,
 };
 use super::super::finding::shown;
 use super::super::program::{HEAD, PROGRAM_MAX, Program};
@@ -60,7 +61,19 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
         };
         let named = shown(&file.path);
         match read(subject, &file)? {
-            Program::Script(interpreter) => {
+            Program::Script {
+                interpreter,
+                argument,
+            } => {
+                if let Some(name) = argument.filter(|name| is_unknown(subject, &interpreter, name))
+                {
+                    let interpreter = shown(interpreter);
+                    let message = format!(
+                        "no directory of PATH has \"{}\", which {named} asks {interpreter} for",
+                        shown(name)
+                    );
+                    return Ok(at(&INTERPRETER_NOT_FOUND, message));
+                }
                 by = format!(", which {named} asks for");
                 wanted = subject.working_directory().join(interpreter);
             }
@@ -83,6 +96,13 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
                 let finding = located(subject, Path::new(&loader), &INTERPRETER_NOT_FOUND, &by);
                 return Ok(finding.err());
             }
+            Program::Truncated(end) => {
+                let message = format!(
+                    "{named} has {} bytes, and its segments reach to byte {end}",
+                    file.size
+                );
+                return Ok(at(&TRUNCATED_PROGRAM, message));
+            }
             Program::Damaged(_) if file.size > PROGRAM_MAX => return Ok(None),
             Program::Damaged(reason) => {
                 return Ok(at(&DAMAGED_PROGRAM, format!("{named} {reason}")));
@@ -99,13 +119,22 @@ fn executable(subject: &Subject<'_>, path: &Path) -> Result<Option<Finding>> {
     Ok(Some(Finding::new(rule, message).at(path)))
 }
 
+/// Whether a script has its interpreter looked up by `env`, and there is none of the name.
+/// Where PATH comes from elsewhere, and with options and assignments, one cannot tell.
+fn is_unknown(subject: &Subject<'_>, interpreter: &str, name: &str) -> bool {
+    let looks_up = Path::new(interpreter).file_name() == Some("env".as_ref());
+    let is_name = !name.starts_with('-') && !name.contains([' ', '\t', '=', '/']);
+    let has_path = subject.variable("PATH").is_some();
+    looks_up && is_name && has_path && subject.program(name).is_none()
+}
+
 /// What kind of program a file is. Where its head seems damaged, what is missing may
 /// come later.
 fn read(subject: &Subject<'_>, file: &ImageFile) -> Result<Program> {
-    match Program::of(&subject.files.head(&file.path, HEAD)?) {
+    match Program::of(&subject.files.head(&file.path, HEAD)?, file.size) {
         Program::Damaged(_) if file.size > HEAD => {
             let whole = subject.files.head(&file.path, PROGRAM_MAX)?;
-            Ok(Program::of(&whole))
+            Ok(Program::of(&whole, file.size))
         }
         program => Ok(program),
     }

@@ -21,11 +21,16 @@ pub(super) fn of_documents(image: &Image) -> Vec<Finding> {
     findings
 }
 
+/// Whether the entry point can be executed.
+pub(super) fn of_entry_point(subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    entry_point::check(subject)
+}
+
 /// All of them, in the order of what they are about.
 pub(super) fn all(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let mut findings = of_documents(subject.image);
     findings.extend(acceptance::of_files(subject));
-    findings.extend(entry_point::check(subject)?);
+    findings.extend(of_entry_point(subject)?);
     findings.extend(directories::check(subject));
     findings.extend(client::check(subject)?);
     findings.extend(extensions::check(subject));
