@@ -42,7 +42,9 @@ pub(super) async fn run(
         refuse_unenforced(&directories, &configuration)?;
     }
     let settings = Settings::of(&command.endpoint, chosen.as_ref());
-    let log = Arc::new(StandardError::with_format(command.endpoint.log_format));
+    let functions = Arc::new(Functions::default());
+    let log = StandardError::of_service(command.endpoint.log_format, &functions);
+    let log = Arc::new(log);
     let collector = configured::collector(&command.endpoint, chosen.as_ref())?;
     let traces = collector.map(|collector| record(collector, &log));
     let defaults = PoolSettings::default();
@@ -64,6 +66,7 @@ pub(super) async fn run(
         strict,
         directories: &directories,
         pools: &pools,
+        functions,
         log,
     };
     let opened = tokio::select! {
@@ -103,13 +106,14 @@ struct Opening<'a> {
     strict: bool,
     directories: &'a StateDirectories,
     pools: &'a Arc<Pools>,
+    functions: Arc<Functions>,
     log: Arc<StandardError>,
 }
 
 impl Opening<'_> {
     async fn open(&self, chosen: Option<Chosen>) -> Result<Serving, CommandError> {
         let (command, pools) = (self.command, self.pools);
-        let functions = Arc::new(Functions::default());
+        let functions = Arc::clone(&self.functions);
         let log = Arc::clone(&self.log);
         let sink = Arc::clone(&log);
         let runtimes = configured::runtime_images(command, chosen.as_ref())?;
