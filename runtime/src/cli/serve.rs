@@ -28,6 +28,7 @@ use crate::server::{Context, Server};
 use crate::service::{PreparedCode, PreparedImage, Service};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
+use crate::telemetry::Sink;
 
 pub(super) async fn run(
     command: Serve,
@@ -150,6 +151,7 @@ impl Opening<'_> {
             control: Arc::clone(&control),
             pools: Arc::clone(pools),
             events: Arc::clone(&events),
+            sink: Arc::clone(&log) as Arc<dyn Sink>,
         };
         let listen = self.settings.listen;
         let server = Server::bind(listen, context).await.map_err(|error| {
