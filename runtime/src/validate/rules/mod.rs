@@ -21,6 +21,13 @@ pub(super) fn of_documents(image: &Image) -> Vec<Finding> {
     findings
 }
 
+/// Those about what is started, and whether it takes events.
+pub(super) fn of_start(subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let mut findings = entry_point::check(subject)?;
+    findings.extend(client::check(subject)?);
+    Ok(findings)
+}
+
 /// All of them, in the order of what they are about.
 pub(super) fn all(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let mut findings = of_documents(subject.image);
