@@ -4,7 +4,7 @@ use super::kind::{FUNCTION, is_sams};
 use super::tree::Node;
 
 /// What SAM adds to the name of a function, and the type of what has that name.
-const OF_FUNCTIONS: [(&str, &str); 11] = [
+const OF_FUNCTIONS: [(&str, &str); 10] = [
     ("Role", "AWS::IAM::Role"),
     ("Url", "AWS::Lambda::Url"),
     ("UrlPublicPermissions", "AWS::Lambda::Permission"),
@@ -15,12 +15,13 @@ const OF_FUNCTIONS: [(&str, &str); 11] = [
     (".Version", "AWS::Lambda::Version"),
     (".DestinationQueue", "AWS::SQS::Queue"),
     (".DestinationTopic", "AWS::SNS::Topic"),
-    ("EventInvokeConfigOnFailureQueue", "AWS::SQS::Queue"),
 ];
 
-/// The same, where more follows: the name of the alias, a digest of the code.
-const BEGINNINGS_OF_FUNCTIONS: [(&str, &str); 2] = [
+/// The same, where more follows: the name of the alias, a digest of the code, which
+/// destination it is.
+const BEGINNINGS_OF_FUNCTIONS: [(&str, &str); 3] = [
     ("Alias", "AWS::Lambda::Alias"),
+    ("EventInvokeConfig", UNKNOWN),
     ("Version", "AWS::Lambda::Version"),
 ];
 

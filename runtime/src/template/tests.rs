@@ -411,6 +411,7 @@ fn references_to_nothing_are_refused_with_their_line() {
         "!Ref F.Version",
         "!Ref FAliaslive",
         "!Ref FVersion0123456789",
+        "!GetAtt FEventInvokeConfigOnFailureQueue.Arn",
         "!GetAtt FRole.Arn",
         "!GetAtt FQueue.Id",
         "!GetAtt MachineRole.Arn",
