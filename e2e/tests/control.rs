@@ -260,9 +260,10 @@ fn privileged_what_is_refused() {
     }
     let lambent = Lambent::new();
     let served = Served::start(&lambent, &[]);
-    let out = client(
-        &served,
-        r#"
+    // There is something, and it shows later that it is no image.
+    let no_image = lambent.root().join("no-image.tar");
+    fs::write(&no_image, "no image").unwrap();
+    let script = r#"
 # Without its own checks, which would keep some mistakes from the service.
 c = boto3.client("lambda", endpoint_url=c.meta.endpoint_url, region_name="us-east-1",
     aws_access_key_id="x", aws_secret_access_key="y",
@@ -281,7 +282,12 @@ out["revision"] = error(c.update_function_configuration, FunctionName="f", Revis
 out["hash"] = error(c.publish_version, FunctionName="f", CodeSha256="x")[2].startswith("CodeSHA256 (x) is different from current CodeSHA256 in $LATEST (")
 out["numeric alias"] = error(c.create_alias, FunctionName="f", Name="7", FunctionVersion="$LATEST")
 out["qualified"] = error(c.put_function_concurrency, FunctionName="f:1", ReservedConcurrentExecutions=1)
-r = create("bad", uri="oci-archive:/nonexistent/image.tar")
+out["no file"] = error(create, name="g", uri="oci-archive:/nonexistent/image.tar")
+out["no such name"] = error(create, name="g", uri="nobody")
+out["no reference"] = error(create, name="g", uri="podman://f")
+out["no update"] = error(c.update_function_code, FunctionName="f", ImageUri="./nowhere.tar")
+out["none was made"] = error(c.get_function, FunctionName="g")[0]
+r = create("bad", uri=no_image)
 import time
 for _ in range(200):
     bad = c.get_function(FunctionName="bad")["Configuration"]
@@ -290,15 +296,15 @@ for _ in range(200):
 out["bad"] = [bad["State"], bad["StateReasonCode"], bad["StateReason"]]
 out["bad invoked"] = error(c.invoke, FunctionName="bad")
 # The old code goes on after a failed update.
-c.update_function_code(FunctionName="f", ImageUri="oci-archive:/nonexistent/image.tar")
+c.update_function_code(FunctionName="f", ImageUri=no_image)
 for _ in range(200):
     f = c.get_function(FunctionName="f")["Configuration"]
     if f["LastUpdateStatus"] != "InProgress": break
     time.sleep(0.05)
 out["update"] = [f["State"], f["LastUpdateStatus"], f["LastUpdateStatusReasonCode"]]
 out["still"] = invoke("f")[1]["count"]
-"#,
-    );
+"#;
+    let out = client(&served, &format!("no_image = {no_image:?}\n{script}"));
     let arn = "arn:aws:lambda:us-east-1:123456789012:function:f";
     for (what, code, status, message) in [
         (
@@ -374,6 +380,34 @@ out["still"] = invoke("f")[1]["count"]
             "This operation is permitted on Lambda functions only.".to_owned(),
         ),
         (
+            "no file",
+            "InvalidParameterValueException",
+            400,
+            "Source image oci-archive:/nonexistent/image.tar does not exist. Provide a valid \
+             source image. (there is no file or directory \"/nonexistent/image.tar\""
+                .to_owned(),
+        ),
+        (
+            "no such name",
+            "InvalidParameterValueException",
+            400,
+            "Source image nobody does not exist. Provide a valid source image. (there is no file \
+             or directory \"nobody\", and no image of that name in the store"
+                .to_owned(),
+        ),
+        (
+            "no reference",
+            "InvalidParameterValueException",
+            400,
+            "Source image podman://f is not valid. Provide a valid source image. (".to_owned(),
+        ),
+        (
+            "no update",
+            "InvalidParameterValueException",
+            400,
+            "Source image ./nowhere.tar does not exist. Provide a valid source image. (".to_owned(),
+        ),
+        (
             "bad invoked",
             "ResourceConflictException",
             409,
@@ -396,7 +430,8 @@ out["still"] = invoke("f")[1]["count"]
     assert_eq!(out["hash"], true, "{arn}");
     assert_eq!(out["bad"][0], "Failed");
     let reason = out["bad"][2].as_str().unwrap();
-    assert!(reason.contains("/nonexistent/image.tar"), "{reason}");
+    assert!(reason.contains("no-image.tar"), "{reason}");
+    assert_eq!(out["none was made"], "ResourceNotFoundException");
     assert_eq!(out["update"][0], "Active");
     assert_eq!(out["update"][1], "Failed");
     assert_eq!(out["still"], 1);

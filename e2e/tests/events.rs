@@ -54,7 +54,8 @@ fn client(served: &Served, code: &str) -> Value {
 /// The records that `g` has printed.
 fn records(served: &Served) -> Vec<Value> {
     let log = served.log();
-    let lines = log.lines().filter_map(|line| line.strip_prefix("RECORD "));
+    let lines = log.lines();
+    let lines = lines.filter_map(|line| line.strip_prefix("g | RECORD "));
     lines
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()

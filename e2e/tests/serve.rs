@@ -246,15 +246,19 @@ fn privileged_a_function_that_cannot_be_made_is_said() {
     }
     let lambent = Lambent::new();
     let served = Served::start(&lambent, &[]);
+    let file = lambent.root().join("no-image.tar");
+    std::fs::write(&file, "no image").unwrap();
     client(
         &served,
-        "c.create_function(FunctionName='f', Role='arn:aws:iam::123456789012:role/r', \
-         PackageType='Image', Code={'ImageUri': 'nosuch.tar'})\nprint('{}')",
+        &format!(
+            "c.create_function(FunctionName='f', Role='arn:aws:iam::123456789012:role/r', \
+             PackageType='Image', Code={{'ImageUri': {file:?}}})\nprint('{{}}')"
+        ),
     );
     lambent_e2e::wait::until("the service says so", || {
         served.log().contains("warning: f cannot be invoked")
     });
-    assert!(served.log().contains("nosuch.tar"), "{}", served.log());
+    assert!(served.log().contains("no-image.tar"), "{}", served.log());
 }
 
 #[test]

@@ -358,6 +358,61 @@ impl Taken {
     }
 }
 
+/// What a registry says at once is not left for later; what it cannot say is.
+#[test]
+fn privileged_an_image_that_no_registry_has_is_refused() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    let registry = Registry::new("");
+    registry.push(&image(directory.path(), "one"), "fn:1");
+    let host = registry.host();
+    let served = Served::start(&lambent, &[]);
+    let out = boto3::out(
+        &served,
+        &format!(
+            r#"
+def create(uri):
+    try:
+        r = c.create_function(FunctionName="f", Role="arn:aws:iam::123456789012:role/r",
+            PackageType="Image", Code={{"ImageUri": uri}})
+        c.delete_function(FunctionName="f")
+        return r["State"]
+    except c.exceptions.InvalidParameterValueException as e: return e.response["Error"]["Message"]
+out = [create(uri) for uri in (
+    "docker://{host}/fn:1", "{host}/fn:1",
+    "docker://{host}/fn:2", "{host}/fn:2", "docker://{host}/other:1",
+    # Nobody listens there, so nobody knows.
+    "docker://127.0.0.1:1/fn:1",
+)]
+"#
+        ),
+    );
+    let answers = out.as_array().unwrap();
+    let (known, unknown) = answers.split_at(2);
+    let (missing, silent) = unknown.split_at(3);
+    assert_eq!(
+        (known, silent),
+        (
+            &[json!("Pending"), json!("Pending")][..],
+            &[json!("Pending")][..]
+        ),
+        "{out}"
+    );
+    for (uri, message) in ["docker://HOST/fn:2", "HOST/fn:2", "docker://HOST/other:1"]
+        .iter()
+        .zip(missing)
+    {
+        let uri = uri.replace("HOST", &host);
+        let expected =
+            format!("Source image {uri} does not exist. Provide a valid source image. (registry ");
+        let message = message.as_str().unwrap();
+        assert!(message.starts_with(&expected), "{expected}: {message}");
+    }
+}
+
 /// Before anything is made with it.
 #[test]
 fn privileged_a_wrong_image_of_a_runtime_is_said_at_the_start() {
@@ -365,23 +420,33 @@ fn privileged_a_wrong_image_of_a_runtime_is_said_at_the_start() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let without = |name: &str, entry: &[&str], task: bool| {
+    let without = |name: &str, entry: &[&str], task: bool, files: &[&str]| {
         let path = directory.path().join(name);
         let place = if task { "var/task" } else { "var/other" };
+        let layer = LayerBuilder::new().directory(place, 0o755);
+        let add = |layer: LayerBuilder, file: &&str| layer.file(file, 0o755, "#!/client\n");
         ImageBuilder::new(Platform::host())
             .entrypoint(entry.iter().copied())
-            .layer(LayerBuilder::new().directory(place, 0o755))
+            .layer(files.iter().fold(layer, add))
+            .layer(LayerBuilder::new().file_from("client", 0o755, fixtures::demo_function()))
             .write_oci_archive(&path, "latest")
             .unwrap();
         format!("oci-archive:{}", path.display())
     };
-    let task = without("task.tar", &["/client"], false);
-    let entry = without("entry.tar", &[], true);
+    let task = without("task.tar", &["/client"], false, &[]);
+    let entry = without("entry.tar", &[], true, &[]);
+    let program = without("program.tar", &["/usr/bin/other"], true, &[]);
     let lambent = Lambent::new();
     for (runtime, image, reason) in [
         ("python3.12", "missing.tar", "there is no file or directory"),
         ("python3.12", &task, "the image has no directory /var/task"),
         ("python3.12", &entry, "the image has no ENTRYPOINT"),
+        (
+            "python3.12",
+            &program,
+            "no function starts on it: there is no /usr/bin/other: /usr is missing. Check the path \
+             of ENTRYPOINT",
+        ),
         (
             "provided.al2023",
             &task,
@@ -403,4 +468,25 @@ fn privileged_a_wrong_image_of_a_runtime_is_said_at_the_start() {
     // A program of one's own needs no entry point.
     let option = format!("provided.al2023={entry}");
     Served::start(&lambent, &["--runtime-image", &option]);
+    // What functions may bring themselves is no reason to refuse it.
+    let client = without(
+        "ric.tar",
+        &["/script", "-m", "awslambdaric"],
+        true,
+        &["script"],
+    );
+    let brought = without("brought.tar", &["/opt/bin/client"], true, &[]);
+    let whole = without("whole.tar", &["/client"], true, &[]);
+    for (image, warnings) in [(&client, 1), (&brought, 0), (&whole, 0)] {
+        let option = format!("python3.12={image}");
+        let served = Served::start(&lambent, &["--runtime-image", &option]);
+        let line = format!(
+            "lambent: warning: the image of the runtime python3.12, {image}: awslambdaric is \
+             started, and not in the image, so that functions do not start unless their code or \
+             layers bring it. Install it: "
+        );
+        let log = served.log();
+        assert_eq!(log.matches(&line).count(), warnings, "{line}\n{log}");
+        assert_eq!(log.matches("warning: the image").count(), warnings, "{log}");
+    }
 }

@@ -300,6 +300,9 @@ fn privileged_the_log_may_be_json() {
         "{log}"
     );
     assert_eq!(lines[1]["record"]["requestId"], *id);
+    let functions: Vec<_> = lines.iter().map(|line| &line["functionName"]).collect();
+    let (none, f) = (&Value::Null, &json!("f"));
+    assert_eq!(functions, [none, f, f, f, f, f, f, none], "{log}");
     assert_eq!(lines[2]["record"], "one");
     assert_eq!(lines[3]["record"], json!({"level": "INFO"}));
     assert_eq!(lines[4]["record"]["metrics"]["memorySizeMB"], 128);

@@ -56,6 +56,7 @@ fn code(version: &str) -> String {
 import json, os, time, shared
 def handler(event, context):
     if "crash" in json.dumps(event): raise ValueError("crash")
+    if "wrong" in json.dumps(event): return {{"statusCode": "many"}}
     if "sleep" in event:
         print("sleeping", flush=True)
         time.sleep(event["sleep"])
@@ -165,7 +166,10 @@ out["api unknown"] = call(api, "GET", "/pets")
 out["api method"] = call(api, "POST", "/pets/1", "x")
 out["api crash"] = call(api, "GET", "/pets/crash")
 out["rest"] = call(api, "PUT", "/rest/a/b?x=1&x=2", "{}", {"Content-Type": "application/json", "X-Mine": "m"})
+out["api wrong"] = call(api, "GET", "/pets/wrong")
 out["rest crash"] = call(api, "GET", "/rest/crash")
+out["url host"] = call(endpoint, "GET", "/", headers={"Host": "ECHO.lambda-url.us-east-1.localhost"})
+out["url nobody"] = call(endpoint, "GET", "/", headers={"Host": "nobody.lambda-url.us-east-1.localhost"})
 "#;
     let out = client(&served, &format!("api = {address:?}\n{script}"));
     let log = served.log();
@@ -259,12 +263,44 @@ out["rest crash"] = call(api, "GET", "/rest/crash")
     );
     assert_eq!(rest["headers"]["X-Mine"], "m");
     assert_eq!(out["rest crash"][0], 502);
+    assert_eq!(out["api wrong"][0], 500);
+    // Found, and it fails: the event has no action.
+    assert_eq!(out["url host"][0], 502);
+    assert_eq!(out["url nobody"][0], 403);
     assert!(
         log.contains("Resources.Zip.Properties (line 23): without effect here: Policies"),
         "{log}"
     );
     let (status, log) = served.end(Signal::INT);
     assert!(status.success(), "{log}");
+    // Callers do not learn why, and who runs the service does.
+    let why = "the function failed: ValueError: crash (RequestId: ";
+    for (at, reason) in [
+        ("GET /pets/{id} → test-zip:live was answered with 500", why),
+        (
+            "ANY /rest/{proxy+} → test-zip:live was answered with 502",
+            why,
+        ),
+        ("URL → test-zip:live was answered with 502", why),
+        (
+            "GET /pets/{id} → test-zip:live was answered with 500",
+            "what the function returned is no response: its statusCode is \"many\", and may be 100 \
+             to 999 (RequestId: ",
+        ),
+        ("URL → Echo was answered with 502", "the function failed: "),
+    ] {
+        let line = format!("lambent: warning: {at}: {reason}");
+        assert_eq!(log.matches(&line).count(), 1, "{line}\n{log}");
+    }
+    // Whose lines these are.
+    for line in log.lines() {
+        let (function, rest) = line.split_once(" | ").unwrap_or(("", line));
+        let is_lambdas = ["START ", "END ", "REPORT "].map(|begin| rest.starts_with(begin));
+        if is_lambdas.contains(&true) {
+            assert!(["test-zip", "Echo"].contains(&function), "{line}\n{log}");
+        }
+    }
+    assert!(log.contains("\nEcho | START RequestId: "), "{log}");
     // They were the template's, and are not kept.
     let served = Served::start(&lambent, &[]);
     let out = client(
@@ -413,6 +449,45 @@ fn what_cannot_be_served_is_said_with_its_place() {
         command.extend(arguments);
         let run = lambent.run(&command);
         assert_eq!(run.status, 2, "{run:?}");
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+}
+
+/// What Lambda refuses of a member is said where that is written.
+#[test]
+fn privileged_what_lambda_refuses_is_said_with_its_place() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let lambent = Lambent::new();
+    let (template, toml) = (path("template.yaml"), path("lambent.toml"));
+    let resources = "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      \
+                     PackageType: Image\n      ImageUri: f.tar\n";
+    for (file, option, text, part) in [
+        (
+            &template,
+            "--template",
+            format!("Globals:\n  Function:\n    MemorySize: 127\n{resources}"),
+            "Globals.Function.MemorySize (line 3): 1 validation error detected: Value '127'",
+        ),
+        (
+            &template,
+            "--template",
+            format!("{resources}      Environment: {{Variables: {{AWS_REGION: x}}}}\n"),
+            "Resources.F.Properties.Environment (line 7): Lambda was unable to configure",
+        ),
+        (
+            &toml,
+            "--config",
+            "[functions.f]\nimage = \"f.tar\"\narchitecture = \"mips\"\n".to_owned(),
+            "functions.f.architecture (line 3): 1 validation error detected: Value '[mips]'",
+        ),
+    ] {
+        fs::write(file, text).unwrap();
+        let run = lambent.run(["serve", "--listen", "127.0.0.1:0", option, file]);
+        assert_eq!(run.status, 3, "{run:?}");
         assert!(run.stderr.contains(part), "{part}: {run:?}");
     }
 }

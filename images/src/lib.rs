@@ -64,6 +64,6 @@ pub use crate::progress::{LayerProgress, NoProgress, Progress};
 pub use crate::reference::{ImageReference, RegistryReference, registry_reference};
 pub use crate::rootfs::{FileKind, RootMount, Rootfs, skeleton};
 pub use crate::sizes::{ImageSizes, sizes};
-pub use crate::source::{daemon_image_id, http, registry_digest};
+pub use crate::source::{daemon_image_id, http, missing, registry_digest};
 pub use crate::store::{ContentStore, ImageName, Removal, StoredDetails, StoredImage};
 pub use crate::verify::{Finding, FindingKind, Verification};

@@ -55,6 +55,23 @@ impl Functions {
         self.read().contains_key(name)
     }
 
+    /// The function of that name, else the only one whose name has the same letters: host
+    /// names do not keep capitals.
+    pub(crate) fn whatever_capitals(&self, name: &FunctionName) -> Option<FunctionName> {
+        let functions = self.read();
+        if functions.contains_key(name) {
+            return Some(name.clone());
+        }
+        let alike = |other: &&FunctionName| other.as_str().eq_ignore_ascii_case(name.as_str());
+        let mut all = functions.keys().filter(alike);
+        all.next().filter(|_| all.next().is_none()).cloned()
+    }
+
+    /// Whether there is more than one function.
+    pub(crate) fn are_several(&self) -> bool {
+        self.read().len() > 1
+    }
+
     /// Takes a function away, and returns its versions.
     pub(crate) fn remove(&self, name: &FunctionName) -> Vec<Arc<FunctionVersion>> {
         let removed = self.write().remove(name);
@@ -166,4 +183,29 @@ fn chance() -> f64 {
     // The random bits of an identifier that are all random.
     let [a, b, c, d, ..] = *uuid::Uuid::new_v4().as_bytes();
     f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_count_only_where_they_make_the_difference() {
+        let functions = Functions::default();
+        for name in ["Hello", "one", "ONE", "Two", "tWO"] {
+            functions.expect(&name.parse().unwrap());
+        }
+        for (host, found) in [
+            ("hello", Some("Hello")),
+            ("HELLO", Some("Hello")),
+            ("one", Some("one")),
+            ("ONE", Some("ONE")),
+            // Whose it is, nobody can know.
+            ("two", None),
+            ("other", None),
+        ] {
+            let name = functions.whatever_capitals(&host.parse().unwrap());
+            assert_eq!(name.as_ref().map(FunctionName::as_str), found, "{host}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use lambent_images::{
 };
 
 use crate::sandbox::user_namespace;
-use crate::service_error::ServiceError;
+use crate::service_error::{ServiceError, with_sources};
 use crate::state::StateDirectories;
 
 /// How long a stopped command waits for its work to clean up. Longer takes only
@@ -223,10 +223,7 @@ fn find(store: &ContentStore, request: &ImageRequest) -> Result<Option<Image>, S
         if registry_path(&request.reference).is_some() {
             return Ok(None);
         }
-        return Err(ServiceError::Image(format!(
-            "there is no file or directory \"{text}\", and no image of that name in the store: \
-             `lambent image ls` lists what there is, `lambent image load` adds to it"
-        )));
+        return Err(ServiceError::Image(not_stored(&text)));
     };
     let platform = image.config.platform();
     if platform != request.platform {
@@ -237,6 +234,28 @@ fn find(store: &ContentStore, request: &ImageRequest) -> Result<Option<Image>, S
         )));
     }
     Ok(Some(image))
+}
+
+fn not_stored(text: &str) -> String {
+    format!(
+        "there is no file or directory \"{text}\", and no image of that name in the store: \
+         `lambent image ls` lists what there is, `lambent image load` adds to it"
+    )
+}
+
+/// Why there is no image that [`find_or_import`] could find, as far as one look tells;
+/// `None` if there may be one. Blocks for as long as a registry takes to answer.
+pub fn missing(store: &ContentStore, reference: &ImageReference) -> Option<String> {
+    if let Some(text) = stored_name(reference) {
+        // A beginning of several digests is one of something.
+        if !matches!(store.find(&text), Ok(None)) {
+            return None;
+        }
+        if registry_path(reference).is_none() {
+            return Some(not_stored(&text));
+        }
+    }
+    lambent_images::missing(reference).map(|error| with_sources(&error))
 }
 
 /// The image in a registry that a bare `HOST/NAME` stands for, unless there is

@@ -11,6 +11,7 @@ mod docker_archive;
 pub mod http;
 mod oci_archive;
 mod oci_layout;
+mod presence;
 mod registry;
 mod spool;
 
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+pub use self::presence::missing;
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted, quoted_path};
 use crate::manifest::{
     CONTAINERD_NAME, Descriptor, Document, JSON_MAX, Manifest, REF_NAME, parse, parse_index,
@@ -127,18 +129,8 @@ pub fn daemon_image_id(name: &str) -> Result<String> {
 /// Opens what is at a path, or, if nothing is there, the image in a registry that
 /// it names.
 fn open_path(path: &Path) -> Result<Box<dyn Source>> {
-    let reference = path.to_str().and_then(registry_reference);
-    let missing = |path: &Path| {
-        let found = path.symlink_metadata();
-        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-    };
-    // In a directory that exists, a file that does not is a typing error.
-    let in_directory = path.components().next().is_some_and(|first| {
-        let first: &Path = first.as_ref();
-        first.is_dir()
-    });
-    match reference {
-        Some(reference) if missing(path) && !in_directory => {
+    match taken_for_registry(path) {
+        Some(reference) => {
             let source = registry::Registry::open(&reference).map_err(|error| {
                 error.within(&format!(
                     "there is no file {}, so it was taken for an image in a registry",
@@ -147,8 +139,21 @@ fn open_path(path: &Path) -> Result<Box<dyn Source>> {
             })?;
             Ok(Box::new(source))
         }
-        _ => detect::open(path),
+        None => detect::open(path),
     }
+}
+
+/// The image in a registry that a path names, if nothing is there.
+fn taken_for_registry(path: &Path) -> Option<RegistryReference> {
+    let reference = path.to_str().and_then(registry_reference)?;
+    let found = path.symlink_metadata();
+    let is_missing = found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    // In a directory that exists, a file that does not is a typing error.
+    let in_directory = path.components().next().is_some_and(|first| {
+        let first: &Path = first.as_ref();
+        first.is_dir()
+    });
+    (is_missing && !in_directory).then_some(reference)
 }
 
 /// Follows indexes to the manifest for `platform` and reads the configuration.

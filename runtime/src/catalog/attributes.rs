@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Moment;
-use super::account::{ACCOUNT_CONCURRENCY, UNRESERVED_MIN};
+use super::account::UNRESERVED_MIN;
 use super::provisioned::provisioned_beyond_reserved;
 use super::record::{Catalog, UrlRecord};
 use super::refusal::Refusal;
 use super::settings::required;
 use super::shape::Arns;
-use crate::model::{FunctionName, FunctionReference};
+use crate::model::{ACCOUNT_CONCURRENCY, FunctionName, FunctionReference};
 
 /// `CreateFunctionUrlConfig` and `UpdateFunctionUrlConfig`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -34,7 +34,7 @@ impl Catalog {
                 .reserved
                 .unwrap_or_else(|| record.provisioned_in_all())
         });
-        ACCOUNT_CONCURRENCY.saturating_sub(taken.sum())
+        usize::from(ACCOUNT_CONCURRENCY).saturating_sub(taken.sum())
     }
 
     /// Sets or (with `None`) takes away a function's reserved concurrency.

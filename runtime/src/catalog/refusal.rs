@@ -32,6 +32,8 @@ pub(crate) enum RefusalKind {
 pub(crate) struct Refusal {
     pub(crate) kind: RefusalKind,
     pub(crate) message: String,
+    /// Which member of the request it is about, such as `MemorySize`, if it is one.
+    pub(crate) member: Option<String>,
 }
 
 impl Refusal {
@@ -39,6 +41,15 @@ impl Refusal {
         Self {
             kind,
             message: message.into(),
+            member: None,
+        }
+    }
+
+    /// The same, about this member of the request.
+    pub(crate) fn about(self, member: &str) -> Self {
+        Self {
+            member: Some(member.to_owned()),
+            ..self
         }
     }
 
@@ -58,15 +69,19 @@ impl Refusal {
         Self::new(RefusalKind::Service, message)
     }
 
-    /// The form that all violations of the API's model have.
+    /// The form that all violations of the API's model have. A part of a member is
+    /// `ephemeralStorage.size`.
     pub(crate) fn constraint(value: &str, member: &str, rule: &str) -> Self {
-        Self::new(
+        let whole = member.split('.').next().unwrap_or(member);
+        let (first, rest) = whole.split_at(whole.len().min(1));
+        let refusal = Self::new(
             RefusalKind::Validation,
             format!(
                 "1 validation error detected: Value '{value}' at '{member}' failed to satisfy \
                  constraint: {rule}"
             ),
-        )
+        );
+        refusal.about(&(first.to_ascii_uppercase() + rest))
     }
 
     pub(crate) fn function(arn: &str) -> Self {

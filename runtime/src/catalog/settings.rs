@@ -201,7 +201,8 @@ impl UpdateConfiguration {
         }
         if let Some(environment) = &self.environment {
             let variables = environment.variables.clone().unwrap_or_default();
-            validate_user_environment(&variables).map_err(environment_refusal)?;
+            validate_user_environment(&variables)
+                .map_err(|error| environment_refusal(error).about("Environment"))?;
             settings.environment = variables;
         }
         self.apply_package(settings)?;
@@ -210,7 +211,8 @@ impl UpdateConfiguration {
             settings.layers = layers;
         }
         if let Some(config) = self.others.get("LoggingConfig") {
-            Logging::parse(config).map_err(logging_refusal)?;
+            Logging::parse(config)
+                .map_err(|error| logging_refusal(error).about("LoggingConfig"))?;
         }
         for name in OTHERS {
             if let Some(value) = self.others.get(name) {
@@ -247,10 +249,11 @@ impl UpdateConfiguration {
             }
             PackageSettings::Zip { runtime, handler } => {
                 if self.image_config.is_some() {
-                    return Err(Refusal::invalid(
+                    let refusal = Refusal::invalid(
                         "Please don't provide ImageConfig when the intended function PackageType \
                          is Zip",
-                    ));
+                    );
+                    return Err(refusal.about("ImageConfig"));
                 }
                 if let Some(new) = &self.runtime {
                     runtime.clone_from(new);
@@ -350,6 +353,7 @@ fn memory_size(value: i64) -> Result<MemorySize, Refusal> {
             "'MemorySize' value failed to satisfy constraint: Member must have value less than \
              or equal to {highest}"
         ))
+        .about("MemorySize")
     })
 }
 

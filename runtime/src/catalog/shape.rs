@@ -4,13 +4,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::account::ACCOUNT_CONCURRENCY;
 use super::record::{
     AliasRecord, Catalog, Code, FunctionRecord, LastUpdate, PackageSettings, State, UrlRecord,
     VersionRecord,
 };
 use super::{UNZIPPED_LIMIT, ZIPPED_LIMIT};
-use crate::model::{ACCOUNT_ID, FunctionName, FunctionReference, Version, function_arn};
+use crate::model::{
+    ACCOUNT_CONCURRENCY, ACCOUNT_ID, FunctionName, FunctionReference, Version, function_arn,
+};
 
 /// Lambda's limit on the code of an account, in bytes (300 GB).
 const CODE_STORAGE: u64 = 300 * 1024 * 1024 * 1024;

@@ -28,6 +28,7 @@ use crate::server::{Context, Server};
 use crate::service::{PreparedCode, PreparedImage, Service};
 use crate::service_error::ServiceError;
 use crate::state::StateDirectories;
+use crate::telemetry::Sink;
 
 pub(super) async fn run(
     command: Serve,
@@ -42,7 +43,9 @@ pub(super) async fn run(
         refuse_unenforced(&directories, &configuration)?;
     }
     let settings = Settings::of(&command.endpoint, chosen.as_ref());
-    let log = Arc::new(StandardError::with_format(command.endpoint.log_format));
+    let functions = Arc::new(Functions::default());
+    let log = StandardError::of_service(command.endpoint.log_format, &functions);
+    let log = Arc::new(log);
     let collector = configured::collector(&command.endpoint, chosen.as_ref())?;
     let traces = collector.map(|collector| record(collector, &log));
     let defaults = PoolSettings::default();
@@ -64,6 +67,7 @@ pub(super) async fn run(
         strict,
         directories: &directories,
         pools: &pools,
+        functions,
         log,
     };
     let opened = tokio::select! {
@@ -103,13 +107,14 @@ struct Opening<'a> {
     strict: bool,
     directories: &'a StateDirectories,
     pools: &'a Arc<Pools>,
+    functions: Arc<Functions>,
     log: Arc<StandardError>,
 }
 
 impl Opening<'_> {
     async fn open(&self, chosen: Option<Chosen>) -> Result<Serving, CommandError> {
         let (command, pools) = (self.command, self.pools);
-        let functions = Arc::new(Functions::default());
+        let functions = Arc::clone(&self.functions);
         let log = Arc::clone(&self.log);
         let sink = Arc::clone(&log);
         let runtimes = configured::runtime_images(command, chosen.as_ref())?;
@@ -146,6 +151,7 @@ impl Opening<'_> {
             control: Arc::clone(&control),
             pools: Arc::clone(pools),
             events: Arc::clone(&events),
+            sink: Arc::clone(&log) as Arc<dyn Sink>,
         };
         let listen = self.settings.listen;
         let server = Server::bind(listen, context).await.map_err(|error| {

@@ -1,9 +1,12 @@
 //! Events of environments, as log lines on standard error.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::args::OutputFormat;
+use crate::functions::Functions;
+use crate::model::FunctionName;
 use crate::telemetry::{Occurrence, Sink, json_notice};
 
 /// Bytes that may wait for a slow reader before the function has to.
@@ -22,6 +25,10 @@ const GATHERING: Duration = Duration::from_millis(2);
 pub(super) struct StandardError {
     shared: Arc<Shared>,
     format: OutputFormat,
+    /// Of a service, whose functions' lines come together here.
+    functions: Option<Arc<Functions>>,
+    /// There are or were several: lines do not lose their names when one goes.
+    are_several: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -62,18 +69,36 @@ impl Shared {
 }
 
 impl StandardError {
-    /// As each function's log is.
+    /// The log of one function, in its own form.
     pub(super) fn new() -> Self {
-        Self::with_format(OutputFormat::Text)
+        Self::with(OutputFormat::Text, None)
     }
 
-    /// As each function's log is, or all of it as JSON.
-    pub(super) fn with_format(format: OutputFormat) -> Self {
+    /// The log of all functions of a service: of each in its own form, and with its name
+    /// if there are several, or all of it as JSON.
+    pub(super) fn of_service(format: OutputFormat, functions: &Arc<Functions>) -> Self {
+        Self::with(format, Some(Arc::clone(functions)))
+    }
+
+    fn with(format: OutputFormat, functions: Option<Arc<Functions>>) -> Self {
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
         // Ends with the process.
         std::thread::spawn(move || write(&thread));
-        Self { shared, format }
+        Self {
+            shared,
+            format,
+            functions,
+            are_several: AtomicBool::new(false),
+        }
+    }
+
+    fn are_several(&self) -> bool {
+        let functions = self.functions.as_ref();
+        let known = self.are_several.load(Ordering::Relaxed);
+        let several = known || functions.is_some_and(|all| all.are_several());
+        self.are_several.store(several, Ordering::Relaxed);
+        several
     }
 
     /// A sentence in the program's name, in its place among the log lines.
@@ -137,9 +162,15 @@ fn write(shared: &Shared) -> ! {
 
 impl Sink for StandardError {
     fn emit(&self, occurrence: &Occurrence<'_>) {
+        let function = occurrence.function();
         match self.format {
+            OutputFormat::Json => {
+                self.write(&with_member(&occurrence.json_log_lines(), function));
+            }
+            OutputFormat::Text if self.are_several() => {
+                self.write(&with_prefix(occurrence.log_lines(), function));
+            }
             OutputFormat::Text => self.write(occurrence.log_lines()),
-            OutputFormat::Json => self.write(&occurrence.json_log_lines()),
         }
     }
 
@@ -152,10 +183,59 @@ impl Sink for StandardError {
     }
 }
 
+/// Lines of text with the name of their function in front of each.
+fn with_prefix(lines: &[u8], function: &FunctionName) -> Vec<u8> {
+    let prefix = format!("{function} | ");
+    let lines = lines.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .flat_map(|line| [prefix.as_bytes(), line].concat())
+        .collect()
+}
+
+/// Objects, a line each, with the name of their function as their first member.
+fn with_member(lines: &[u8], function: &FunctionName) -> Vec<u8> {
+    let member = format!("{{\"functionName\":\"{function}\",");
+    let lines = lines.split_inclusive(|byte| *byte == b'\n');
+    let named = lines.map(|line| match line.split_first() {
+        Some((b'{', members)) => [member.as_bytes(), members].concat(),
+        _ => line.to_vec(),
+    });
+    named.flatten().collect()
+}
+
 /// Prints nothing; the log is in each result.
 #[derive(Debug)]
 pub(super) struct Quiet;
 
 impl Sink for Quiet {
     fn emit(&self, _occurrence: &Occurrence<'_>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_has_the_name_of_its_function() {
+        let function: FunctionName = "my-f".parse().unwrap();
+        for (lines, text, json) in [
+            ("", "", ""),
+            ("hello\n", "my-f | hello\n", "hello\n"),
+            (
+                "END RequestId: 1\nREPORT RequestId: 1\t\n",
+                "my-f | END RequestId: 1\nmy-f | REPORT RequestId: 1\t\n",
+                "END RequestId: 1\nREPORT RequestId: 1\t\n",
+            ),
+            ("\n", "my-f | \n", "\n"),
+            (
+                "{\"time\":1}\n{\"time\":2}\n",
+                "my-f | {\"time\":1}\nmy-f | {\"time\":2}\n",
+                "{\"functionName\":\"my-f\",\"time\":1}\n{\"functionName\":\"my-f\",\"time\":2}\n",
+            ),
+        ] {
+            let shown = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            assert_eq!(shown(with_prefix(lines.as_bytes(), &function)), text);
+            assert_eq!(shown(with_member(lines.as_bytes(), &function)), json);
+        }
+    }
 }

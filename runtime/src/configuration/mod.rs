@@ -38,7 +38,7 @@ pub(crate) struct Configuration {
 }
 
 /// The smallest limit of the memory of all environments, in MB: that of one function.
-pub(crate) const MIN_MEMORY_LIMIT: u64 = 128;
+pub(crate) const MIN_MEMORY_LIMIT: u32 = 128;
 
 /// Settings of the service; the command line has precedence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub(crate) struct ConfiguredFunction {
     pub(crate) name: FunctionName,
     /// Where it is in the file, for errors.
     pub(crate) place: Place,
+    /// Where members of `request` are, as far as they are written.
+    pub(crate) places: BTreeMap<String, Place>,
     /// Members of `CreateFunction`, without `Code` and `Layers`.
     pub(crate) request: Value,
     pub(crate) code: CodeSource,
@@ -74,6 +76,14 @@ pub(crate) struct ConfiguredFunction {
     pub(crate) alias: Option<String>,
     /// Members of `CreateFunctionUrlConfig`.
     pub(crate) url: Option<Value>,
+}
+
+impl ConfiguredFunction {
+    /// Where a member of the request is; the function itself without one.
+    pub(crate) fn place_of(&self, member: Option<&str>) -> &Place {
+        let place = member.and_then(|member| self.places.get(member));
+        place.unwrap_or(&self.place)
+    }
 }
 
 /// Where code is; paths are as in the file, relative to its directory.

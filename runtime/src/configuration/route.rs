@@ -1,6 +1,7 @@
 //! Routes of HTTP and REST APIs, and which of them a request takes.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use super::Cors;
 use crate::model::FunctionReference;
@@ -11,7 +12,12 @@ pub(crate) struct Api {
     pub(crate) routes: Vec<Route>,
     /// Of the HTTP APIs.
     pub(crate) cors: Option<Cors>,
+    /// Which of the routes takes what: a file may have thousands of them.
+    taken: HashMap<Shape, usize>,
 }
+
+/// What a route takes, without the names of its parameters.
+type Shape = (Option<String>, Option<Vec<String>>);
 
 /// A route to a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +65,10 @@ pub(crate) struct Taken<'a> {
 /// Methods that a route may name.
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
 
+/// What a path may have beside letters, digits and `/`: what RFC 3986 lets the path of a
+/// URL have. No request could have anything else there.
+const PUNCTUATION: &str = "-._~!$&'()*+,;=:@%";
+
 impl RouteKey {
     /// `$default`.
     pub(crate) fn default_route() -> Self {
@@ -101,21 +111,9 @@ impl RouteKey {
                 ));
             }
         };
-        let rest = path
-            .strip_prefix('/')
-            .ok_or_else(|| format!("path \"{path}\" does not begin with /"))?;
-        let mut segments = vec![];
-        for text in rest.split('/') {
-            if matches!(segments.last(), Some(Segment::Greedy(_))) {
-                return Err(format!("path \"{path}\" goes on after a parameter with +"));
-            }
-            segments.push(Segment::parse(text).ok_or_else(|| {
-                format!("path \"{path}\": \"{text}\" is neither a text nor a {{parameter}}")
-            })?);
-        }
         Ok(Self {
             method,
-            path: Some(segments),
+            path: Some(segments(path)?),
         })
     }
 
@@ -183,20 +181,57 @@ impl RouteKey {
         )
     }
 
-    /// Whether no request could tell the two apart.
-    fn clashes(&self, other: &Self) -> bool {
-        let shape = |key: &Self| {
-            key.path.as_ref().map(|segments| {
-                let shape = segments.iter().map(|segment| match segment {
-                    Segment::Literal(text) => text.clone(),
-                    Segment::Parameter(_) => "{}".to_owned(),
-                    Segment::Greedy(_) => "{+}".to_owned(),
-                });
-                shape.collect::<Vec<_>>()
-            })
-        };
-        self.method == other.method && shape(self) == shape(other)
+    /// Equal for two routes that no request could tell apart.
+    fn shape(&self) -> Shape {
+        let path = self.path.as_ref().map(|segments| {
+            let shape = segments.iter().map(|segment| match segment {
+                Segment::Literal(text) => text.clone(),
+                Segment::Parameter(_) => "{}".to_owned(),
+                Segment::Greedy(_) => "{+}".to_owned(),
+            });
+            shape.collect()
+        });
+        (self.method.clone(), path)
     }
+}
+
+/// The segments of a path, if API Gateway would take it.
+fn segments(path: &str) -> Result<Vec<Segment>, String> {
+    let shown = path.escape_debug();
+    let legal = |character: &char| {
+        character.is_ascii_alphanumeric()
+            || "/{}".contains(*character)
+            || PUNCTUATION.contains(*character)
+    };
+    if let Some(other) = path.chars().find(|character| !legal(character)) {
+        return Err(format!(
+            "path \"{shown}\" has '{}', which no path of a URL has: write letters, digits and \
+             {PUNCTUATION}",
+            other.escape_debug()
+        ));
+    }
+    let rest = path
+        .strip_prefix('/')
+        .ok_or_else(|| format!("path \"{shown}\" does not begin with /"))?;
+    let mut segments: Vec<Segment> = vec![];
+    for text in rest.split('/') {
+        if matches!(segments.last(), Some(Segment::Greedy(_))) {
+            return Err(format!("path \"{shown}\" goes on after a parameter with +"));
+        }
+        let segment = Segment::parse(text).ok_or_else(|| {
+            format!("path \"{shown}\": \"{text}\" is neither a text nor a {{parameter}}")
+        })?;
+        let same = |other: &Segment| other.parameter() == segment.parameter();
+        if let Some(name) = segment.parameter()
+            && segments.iter().any(same)
+        {
+            return Err(format!(
+                "path \"{shown}\" has the parameter {name} twice: give each its own name"
+            ));
+        }
+        segments.push(segment);
+    }
+    Ok(segments)
 }
 
 impl std::fmt::Display for RouteKey {
@@ -226,6 +261,14 @@ impl Segment {
         }
         (!text.contains(['{', '}'])).then(|| Self::Literal(text.to_owned()))
     }
+
+    /// The name of the parameter that it is.
+    fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Parameter(name) | Self::Greedy(name) => Some(name),
+        }
+    }
 }
 
 impl Api {
@@ -234,15 +277,21 @@ impl Api {
     /// # Errors
     /// Another one takes the same requests.
     pub(crate) fn add(&mut self, route: Route) -> Result<(), String> {
-        let same = |other: &&Route| other.key.clashes(&route.key);
-        if let Some(other) = self.routes.iter().find(same) {
+        if let Some(other) = self.twin(&route.key) {
             return Err(format!(
                 "{} is the route {} of {} already",
                 route.key, other.key, other.function.name
             ));
         }
+        self.taken.insert(route.key.shape(), self.routes.len());
         self.routes.push(route);
         Ok(())
+    }
+
+    /// The route that takes the same requests as one with this key.
+    pub(crate) fn twin(&mut self, key: &RouteKey) -> Option<&mut Route> {
+        let index = *self.taken.get(&key.shape())?;
+        self.routes.get_mut(index)
     }
 
     /// The route that a request takes.
@@ -357,9 +406,17 @@ mod tests {
             ("GET a", "begin with /"),
             ("FETCH /a", "FETCH"),
             ("GET /{a+}/b", "goes on"),
+            ("GET /{a}/{a}", "has the parameter a twice"),
+            ("GET /{a}/b/{a+}", "has the parameter a twice"),
+            ("GET /a?b=1", "has '?', which no path of a URL has"),
+            ("GET /a#b", "path \"/a#b\" has '#'"),
+            ("GET /a\tb", "path \"/a\\tb\" has '\\t'"),
+            ("GET /a b", "has ' '"),
+            ("GET /größe", "has 'ö'"),
+            ("GET /a\\b", "has '\\\\'"),
             ("GET /a{b}", "neither"),
             ("GET /{}", "neither"),
-            ("GET /{a b}", "neither"),
+            ("GET /{a/b}", "neither"),
         ] {
             let error = RouteKey::parse(bad).unwrap_err();
             assert!(error.contains(part), "{bad}: {error}");
@@ -371,6 +428,23 @@ mod tests {
         };
         let error = api.add(route).unwrap_err();
         assert!(error.contains("GET /a/{id} of f"), "{error}");
+    }
+
+    /// Each is compared with all others at once, or this does not end.
+    #[test]
+    fn thousands_of_routes_are_added() {
+        let route = |number: usize, parameter: &str| Route {
+            key: RouteKey::parse(&format!("GET /a/{number}/{{{parameter}}}")).unwrap(),
+            function: FunctionReference::parse("f", None).unwrap(),
+            kind: ApiKind::Http,
+        };
+        let mut api = Api::default();
+        for number in 0..50_000 {
+            api.add(route(number, "x")).unwrap();
+        }
+        let error = api.add(route(40_000, "y")).unwrap_err();
+        assert!(error.contains("GET /a/40000/{x} of f already"), "{error}");
+        assert_eq!(api.routes.len(), 50_000);
     }
 
     proptest! {

@@ -2,15 +2,15 @@
 //! in TOML's usual spelling; an unknown one is an error.
 
 mod function;
+mod tree;
 mod values;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use toml::{Table, Value};
-
 use self::function::Function;
-use self::values::{check_keys, cors, integer, string, table};
+use self::tree::{Node, Table};
+use self::values::{Range, check_keys, cors, integer, list, member, string, table};
 use super::{Configuration, ConfigurationError, EndpointSettings, MIN_MEMORY_LIMIT, Place};
 
 type Result<T> = std::result::Result<T, ConfigurationError>;
@@ -29,56 +29,58 @@ const ENDPOINT: [&str; 8] = [
 ];
 const LAYER: [&str; 2] = ["content", "name"];
 
+/// What the service may take of memory. No machine has the most.
+const MEMORY_LIMIT: Range = Range {
+    lowest: MIN_MEMORY_LIMIT,
+    highest: u32::MAX,
+    unit: "MB",
+};
+const SECONDS: Range = Range {
+    lowest: 0,
+    highest: u32::MAX,
+    unit: "seconds",
+};
+
 /// Parses the file.
 ///
 /// # Errors
 /// What is wrong, and where.
 pub(crate) fn parse(text: &str, role: &str) -> Result<Configuration> {
-    let file: Table = toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| {
-            let before = text.get(..span.start).unwrap_or(text);
-            before.matches('\n').count() + 1
-        });
-        let place = Place {
-            path: String::new(),
-            line,
-        };
-        place.error(error.message())
-    })?;
+    let file = tree::parse(text)?;
     let root = Place::default();
     check_keys(&file, &FILE, &root)?;
-    let mut configuration = Configuration {
-        endpoint: endpoint(file.get("endpoint"), &root.part("endpoint"))?,
-        ..Configuration::default()
-    };
-    let http_cors = file
-        .get("endpoint")
-        .and_then(|endpoint| endpoint.get("cors"));
-    if let Some(value) = http_cors {
-        let place = root.part("endpoint.cors");
-        configuration.api.cors = Some(cors(value, &place)?.1);
+    let part = |name: &str| file.get(name).map(|node| (node, member(&root, name, node)));
+    let mut configuration = Configuration::default();
+    if let Some((node, place)) = part("endpoint") {
+        let table = table(node, &place)?;
+        configuration.endpoint = endpoint(table, &place)?;
+        if let Some(node) = table.get("cors") {
+            let (_, cors) = cors(node, &member(&place, "cors", node))?;
+            configuration.api.cors = Some(cors);
+        }
     }
-    if let Some(images) = file.get("runtime_images") {
-        let place = root.part("runtime_images");
-        for (runtime, image) in table(images, &place)? {
-            let image = string(image, &place.part(runtime))?;
+    if let Some((node, place)) = part("runtime_images") {
+        for (runtime, image) in table(node, &place)? {
+            let image = string(image, &member(&place, runtime, image))?;
             configuration.runtime_images.insert(runtime.clone(), image);
         }
     }
-    let layers = layers(file.get("layers"), &root.part("layers"))?;
-    let Some(functions) = file.get("functions") else {
+    let layers = match part("layers") {
+        Some((node, place)) => layers(node, &place)?,
+        None => BTreeMap::new(),
+    };
+    let Some((node, place)) = part("functions") else {
         return Ok(configuration);
     };
-    let place = root.part("functions");
-    for (name, function) in table(functions, &place)? {
-        let place = place.part(name);
+    for (name, node) in table(node, &place)? {
+        let place = member(&place, name, node);
         let function = Function {
             name: name
                 .parse()
                 .map_err(|error: crate::model::InvalidFunctionName| {
                     place.error(error.to_string())
                 })?,
-            table: table(function, &place)?,
+            table: table(node, &place)?,
             place,
             role,
             layers: &layers,
@@ -89,82 +91,53 @@ pub(crate) fn parse(text: &str, role: &str) -> Result<Configuration> {
     Ok(configuration)
 }
 
-fn endpoint(value: Option<&Value>, place: &Place) -> Result<EndpointSettings> {
-    let Some(value) = value else {
-        return Ok(EndpointSettings::default());
-    };
-    let table = table(value, place)?;
+fn endpoint(table: &Table, place: &Place) -> Result<EndpointSettings> {
     check_keys(table, &ENDPOINT, place)?;
+    let part = |key: &str| {
+        let node = table.get(key);
+        node.map(|node| (node, member(place, key, node)))
+    };
+    let text = |key: &str| {
+        let part = part(key).map(|(node, place)| string(node, &place));
+        part.transpose()
+    };
     let address = |key: &str| {
-        let value = table.get(key);
-        let value = value.map(|value| {
-            let place = place.part(key);
-            let text = string(value, &place)?;
+        let address = part(key).map(|(node, place)| {
+            let text = string(node, &place)?;
             text.parse::<SocketAddr>()
                 .map_err(|error| place.error(format!("\"{text}\": {error}, write ADDRESS:PORT")))
         });
-        value.transpose()
+        address.transpose()
     };
-    let text = |key: &str| {
-        let value = table.get(key);
-        let value = value.map(|value| string(value, &place.part(key)));
-        value.transpose()
-    };
-    let seconds = |key: &str| {
-        let value = table.get(key);
-        let value = value.map(|value| {
-            let place = place.part(key);
-            u32::try_from(integer(value, &place)?)
-                .map_err(|_| place.error("is not a number of seconds"))
-        });
-        value.transpose()
+    let number = |key: &str, range: Range| {
+        let number = part(key).map(|(node, place)| integer(node, &place, range));
+        number.transpose()
     };
     Ok(EndpointSettings {
         listen: address("listen")?,
         http_api: address("http_api")?,
-        idle: seconds("idle")?,
-        grace: seconds("grace")?,
-        image_poll: seconds("image_poll")?,
-        memory_limit: table
-            .get("memory_limit")
-            .map(|value| memory_limit(value, &place.part("memory_limit")))
-            .transpose()?,
+        idle: number("idle", SECONDS)?,
+        grace: number("grace", SECONDS)?,
+        image_poll: number("image_poll", SECONDS)?,
+        memory_limit: number("memory_limit", MEMORY_LIMIT)?.map(u64::from),
         otlp_endpoint: text("otlp_endpoint")?,
     })
 }
 
-/// Megabytes, as of `--memory-limit`.
-fn memory_limit(value: &Value, place: &Place) -> Result<u64> {
-    let megabytes = integer(value, place)?;
-    u64::try_from(megabytes)
-        .ok()
-        .filter(|megabytes| *megabytes >= MIN_MEMORY_LIMIT)
-        .ok_or_else(|| {
-            place.error(format!(
-                "is {megabytes}, and the smallest function needs {MIN_MEMORY_LIMIT} (MB)"
-            ))
-        })
-}
-
 /// Content by name.
-fn layers(value: Option<&Value>, place: &Place) -> Result<BTreeMap<String, String>> {
+fn layers(node: &Node, place: &Place) -> Result<BTreeMap<String, String>> {
     let mut layers = BTreeMap::new();
-    let Some(value) = value else {
-        return Ok(layers);
-    };
-    let items = value
-        .as_array()
-        .ok_or_else(|| place.error("is not a list of tables: write [[layers]]"))?;
-    for item in items {
-        let table = table(item, place)?;
-        check_keys(table, &LAYER, place)?;
-        let member = |key: &str| {
-            let value = table.get(key);
-            let value = value.ok_or_else(|| place.error(format!("a layer has no {key}")))?;
-            string(value, &place.part(key))
+    for item in list(node, place, " of tables: write [[layers]]")? {
+        let place = place.clone().at(item.line);
+        let table = table(item, &place)?;
+        check_keys(table, &LAYER, &place)?;
+        let text = |key: &str| {
+            let node = table.get(key);
+            let node = node.ok_or_else(|| place.error(format!("a layer has no {key}")))?;
+            string(node, &member(&place, key, node))
         };
-        let name = member("name")?;
-        if layers.insert(name.clone(), member("content")?).is_some() {
+        let name = text("name")?;
+        if layers.insert(name.clone(), text("content")?).is_some() {
             return Err(place.error(format!("there are two layers \"{name}\"")));
         }
     }

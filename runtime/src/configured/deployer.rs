@@ -178,9 +178,9 @@ impl Deployer {
         let function = function.clone();
         let base = self.base.clone();
         blocking(move || {
-            let wanted = gather(&control, &function, &base, &mut packed)
+            let (code, layers) = gather(&control, &function, &base, &mut packed)
                 .map_err(|error| error.about(&function.place))?;
-            Ok((wanted, packed))
+            Ok((want(&function, code, layers)?, packed))
         })
         .await
     }
@@ -194,12 +194,13 @@ struct Packed {
     inline: Vec<PackageLease>,
 }
 
+/// The code and the layers of a function.
 fn gather(
     control: &ControlPlane,
     function: &ConfiguredFunction,
     base: &Path,
     packed: &mut Packed,
-) -> Result<Wanted, ServiceError> {
+) -> Result<(Code, Vec<LayerUse>), ServiceError> {
     let mut layers = vec![];
     for layer in &function.layers {
         layers.push(match layer {
@@ -226,6 +227,15 @@ fn gather(
             code
         }
     };
+    Ok((code, layers))
+}
+
+/// The function with them. What breaks a rule is named with its own place.
+fn want(
+    function: &ConfiguredFunction,
+    code: Code,
+    layers: Vec<LayerUse>,
+) -> Result<Wanted, ServiceError> {
     let request = Request {
         members: &function.request,
         reserved: function.reserved,
@@ -233,7 +243,10 @@ fn gather(
         alias: function.alias.as_deref(),
         url: function.url.as_ref(),
     };
-    ControlPlane::want(request, code, layers).map_err(refused)
+    ControlPlane::want(request, code, layers).map_err(|refusal| {
+        let place = function.place_of(refusal.member.as_deref());
+        ServiceError::Image(format!("{place}: {}", refusal.message))
+    })
 }
 
 fn zip(lease: &PackageLease) -> Code {

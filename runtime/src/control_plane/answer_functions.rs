@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use lambent_images::PackageLease;
+use lambent_images::{ImageReference, PackageLease};
 use serde_json::{Value, json};
 
 use super::ControlPlane;
@@ -45,11 +45,31 @@ impl ControlPlane {
         Ok(Answer::created(shape))
     }
 
+    /// Checks that there is an image, as far as that is known at once: to fetch it is for
+    /// later. Blocks.
+    fn check_image(self: &Arc<Self>, uri: &str) -> Result<(), Refusal> {
+        let reference: ImageReference = uri.parse().map_err(|error: lambent_images::Error| {
+            Refusal::invalid(format!(
+                "Source image {uri} is not valid. Provide a valid source image. ({error})"
+            ))
+        })?;
+        match self.missing_image(&reference) {
+            None => Ok(()),
+            Some(reason) => Err(Refusal::invalid(format!(
+                "Source image {uri} does not exist. Provide a valid source image. ({reason})"
+            ))),
+        }
+    }
+
     /// The code that a request has; an archive is unpacked and stays for as long as
     /// the second lives.
-    fn code(&self, request: &CodeRequest) -> Result<(Code, Option<PackageLease>), Refusal> {
+    fn code(
+        self: &Arc<Self>,
+        request: &CodeRequest,
+    ) -> Result<(Code, Option<PackageLease>), Refusal> {
         match (&request.image_uri, &request.zip_file) {
             (Some(uri), _) => {
+                self.check_image(uri)?;
                 let uri = uri.clone();
                 Ok((Code::Image { uri, digest: None }, None))
             }

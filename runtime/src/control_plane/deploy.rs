@@ -1,6 +1,7 @@
 //! From a record to something that can be invoked, in the background.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use lambent_images::{ImageReference, PackageLease, Platform};
 
@@ -8,10 +9,14 @@ use super::ControlPlane;
 use crate::catalog::{
     Code, Failed, FunctionRecord, LayerUse, Moment, PackageSettings, State, VersionRecord,
 };
-use crate::images::{Display, ImageRequest};
+use crate::images::{Display, ImageRequest, missing};
 use crate::model::{FunctionName, Version};
 use crate::service::{PreparedCode, PreparedImage};
 use crate::service_error::ServiceError;
+
+/// How long a registry may take to say that it has no such image, before a function is
+/// made all the same: clients give up after a minute.
+const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// The role of functions that have none: those of the command line.
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/lambent";
@@ -250,6 +255,20 @@ impl ControlPlane {
             .map_err(|error| ServiceError::Image(format!("ImageUri: {error}")))?;
         self.import(reference, architecture, &super::no_display())
             .await
+    }
+
+    /// Why there is no image where a reference says. A registry that takes its time is
+    /// asked again when the image is fetched. Blocks.
+    pub(super) fn missing_image(self: &Arc<Self>, reference: &ImageReference) -> Option<String> {
+        let (said, answer) = mpsc::channel();
+        let (control, reference) = (Arc::clone(self), reference.clone());
+        // Ends by itself; nobody waits for more than a moment.
+        let asking = std::thread::Builder::new().spawn(move || {
+            let store = control.pools.service().images().content();
+            let _nobody_waits = said.send(missing(store, &reference));
+        });
+        asking.ok()?;
+        answer.recv_timeout(LOOK_MAX).ok().flatten()
     }
 
     pub(super) async fn import(

@@ -13,6 +13,7 @@ use crate::images::Display;
 use crate::model::{FunctionName, TASK_ROOT, Version, brings_bootstrap};
 use crate::service::{PreparedCode, PreparedImage};
 use crate::service_error::ServiceError;
+use crate::validate::{Severity, validate_runtime};
 
 /// Images that have the runtimes of zip functions, by `Runtime`.
 pub type RuntimeImages = BTreeMap<String, ImageReference>;
@@ -162,12 +163,40 @@ impl ControlPlane {
         architecture: &str,
         display: &Display,
     ) -> Result<Arc<PreparedImage>, ServiceError> {
+        let what = format!("the image of the runtime {runtime}, {reference}");
         let image = self.import(reference.clone(), architecture, display).await;
-        image
-            .and_then(|image| usable(runtime, image))
-            .map_err(|error| {
-                error.about(format!("the image of the runtime {runtime}, {reference}"))
-            })
+        let image = image.and_then(|image| usable(runtime, image));
+        let image = image.map_err(|error| error.about(&what))?;
+        // A function brings its own program.
+        if !brings_bootstrap(runtime) {
+            self.examine(&image, &what).await?;
+        }
+        Ok(image)
+    }
+
+    /// Looks for what the functions of a runtime start with, and says what they may miss.
+    ///
+    /// # Errors
+    /// None of them can start.
+    async fn examine(&self, image: &Arc<PreparedImage>, what: &str) -> Result<(), ServiceError> {
+        let looked_at = Arc::clone(image);
+        let store = self.pools.service().images();
+        let findings = store.run(super::no_display(), move |store, _| {
+            let image = &looked_at.image;
+            Ok(validate_runtime(image, &store.files(image)?)?)
+        });
+        for finding in findings.await? {
+            let (message, mend) = (&finding.message, finding.rule.mend);
+            if finding.severity == Severity::Error {
+                let reason = format!("no function starts on it: {message}. {mend}");
+                return Err(ServiceError::Image(reason).about(what));
+            }
+            self.sink.notice(&format!(
+                "warning: {what}: {message}, so that functions do not start unless their code or \
+                 layers bring it. {mend}"
+            ));
+        }
+        Ok(())
     }
 }
 

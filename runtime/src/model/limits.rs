@@ -116,6 +116,9 @@ limit!(
     EphemeralStorage, "ephemeral storage (/tmp)", "MB", 512, 10_240, 512
 );
 
+/// Executions that an account may have at once, without asking AWS for more.
+pub const ACCOUNT_CONCURRENCY: u16 = 1_000;
+
 /// Memory that buys one vCPU, in MB (Lambda's documentation).
 pub(crate) const MB_PER_VCPU: u32 = 1_769;
 

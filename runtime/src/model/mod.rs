@@ -42,8 +42,8 @@ pub use function_reference::{
 };
 pub use identifiers::{FunctionName, InvalidFunctionName, RequestId};
 pub use lifecycle::Lifecycle;
+pub use limits::{ACCOUNT_CONCURRENCY, EphemeralStorage, LimitError, MemorySize, Timeout};
 pub(crate) use limits::{CPU_PERIOD_US, MB_PER_VCPU};
-pub use limits::{EphemeralStorage, LimitError, MemorySize, Timeout};
 pub use logging::{InvalidLogLevel, LogLevel, Logging, LoggingError};
 pub use phase::{
     AfterStop, Answer, Deadline, Effect, Ending, Event, InitKind, Phase, ShutdownReason, StopStep,

@@ -59,7 +59,6 @@ impl Observer {
     pub fn sink(&self, name: &FunctionName, next: Arc<dyn Sink>) -> Arc<dyn Sink> {
         self.history.open(name);
         Arc::new(Watching {
-            name: name.clone(),
             counters: self.function(name),
             history: Arc::clone(&self.history),
             next,
@@ -69,7 +68,6 @@ impl Observer {
 
 #[derive(Debug)]
 struct Watching {
-    name: FunctionName,
     counters: Arc<Counters>,
     history: Arc<History>,
     next: Arc<dyn Sink>,
@@ -81,7 +79,8 @@ impl Sink for Watching {
         let lines = occurrence.log_lines();
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            self.history.push(&self.name, occurrence.at(), line);
+            self.history
+                .push(occurrence.function(), occurrence.at(), line);
         }
         self.next.emit(occurrence);
     }

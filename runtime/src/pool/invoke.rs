@@ -176,10 +176,10 @@ impl Pools {
         let needs = state.needs(version);
         let admission = state.book.admit(&key, needs);
         let admission = admission.map_err(|reason| {
-            let logging = version.configuration.logging;
+            let function = &version.configuration;
             version
                 .sink
-                .emit(&Occurrence::now(&Event::Throttled, logging));
+                .emit(&Occurrence::now(&Event::Throttled, function));
             PoolError::Throttled(reason)
         })?;
         if state.provisions.contains_key(&key) {

@@ -30,7 +30,9 @@ pub use self::provision::Provisioned;
 use self::standby::{Standby, Standbys};
 pub use self::version::FunctionVersion;
 use self::version::Key;
-use crate::model::{FunctionConfiguration, FunctionName, TraceId, Version, function_arn};
+use crate::model::{
+    ACCOUNT_CONCURRENCY, FunctionConfiguration, FunctionName, TraceId, Version, function_arn,
+};
 use crate::observation::Observer;
 use crate::otlp;
 use crate::service::{FunctionEnvironment, PreparedCode, Service};
@@ -39,9 +41,6 @@ use crate::telemetry::Sink;
 /// How long invocations may take to end when their environments are gone: each is a task
 /// that waits for nothing else.
 const LAST_ENDS: Duration = Duration::from_secs(1);
-
-/// Lambda's default limit of concurrent executions of an account.
-const ACCOUNT_CONCURRENCY: usize = 1_000;
 
 /// The part of the host's memory that functions may have, in percent: the rest
 /// is for the host, and for what their page cache needs.
@@ -72,7 +71,7 @@ impl Default for PoolSettings {
         let bytes = memory.totalram.saturating_mul(memory.mem_unit.into());
         Self {
             idle_limit: Duration::from_secs(300),
-            concurrency: ACCOUNT_CONCURRENCY,
+            concurrency: ACCOUNT_CONCURRENCY.into(),
             memory_mb: bytes / (1024 * 1024) * MEMORY_PERCENT / 100,
         }
     }

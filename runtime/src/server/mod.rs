@@ -10,6 +10,7 @@ mod invoke;
 mod metrics;
 mod path;
 pub(crate) mod payload;
+mod reason;
 mod stream;
 mod url;
 
@@ -31,11 +32,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use self::connections::Connections;
 use self::exception::Exception;
 use self::path::Operation;
+use self::reason::Complaint;
 use crate::asynchronous::EventQueue;
 use crate::body::discard;
 use crate::control_plane::ControlPlane;
 use crate::functions::Functions;
 use crate::pool::Pools;
+use crate::telemetry::Sink;
 
 /// Connections at a time; what is above waits in the kernel's queue.
 const MAX_CONNECTIONS: u16 = 1_024;
@@ -54,6 +57,15 @@ pub struct Context {
     pub pools: Arc<Pools>,
     /// Their asynchronous events.
     pub events: Arc<EventQueue>,
+    /// Where is said what callers do not learn.
+    pub sink: Arc<dyn Sink>,
+}
+
+impl Context {
+    /// Says why an answer is an error.
+    fn complain(&self, complaint: &Complaint<'_>) {
+        self.sink.notice(&complaint.to_string());
+    }
 }
 
 /// A listening endpoint.

@@ -3,7 +3,8 @@
 //! On AWS a function URL is a host name. Here it is one too,
 //! `NAME.lambda-url.REGION.localhost`, which browsers and curl take to be this
 //! machine, and a path for everybody else: `/lambda-url/NAME/…`. `NAME` is a function's,
-//! or the ID of a URL that was configured.
+//! or the ID of a URL that was configured. Host names have no capitals: browsers and curl
+//! ask for `myfunction` where `MyFunction` was typed.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,15 +18,18 @@ use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::cors;
 use super::exception::Exception;
-use super::payload::answer::{Answer, PRELUDE_END};
+use super::payload::answer::{Answer, MAX_PRELUDE, PRELUDE_END, WrongAnswer};
 use super::payload::{Circumstances, Head, version2};
+use super::reason::{Complaint, Reason};
 use super::{Context, ResponseBody, full};
 use crate::api::ResponsePart;
 use crate::body;
 use crate::configuration::Cors;
+use crate::environment::InvocationAnswer;
 use crate::model::{ACCOUNT_ID, FunctionName, FunctionReference, MAX_EVENT_BYTES};
 use crate::pool::{PoolError, Throttle};
 
@@ -35,27 +39,48 @@ const HTTP_INTEGRATION: &str = "application/vnd.awslambda.http-integration-respo
 /// Parts that may wait for a slow client before the function has to.
 const PARTS: usize = 16;
 
-/// The function that a request is for, and the path that is left for it.
-pub(super) fn target(host: Option<&str>, path: &str) -> Option<(FunctionName, String)> {
+/// The function that a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    name: FunctionName,
+    /// The path that is left for it.
+    path: String,
+    /// Capitals do not count.
+    is_host: bool,
+}
+
+/// What a request is for, if it is one to a function URL.
+pub(super) fn target(host: Option<&str>, path: &str) -> Option<Target> {
+    const LABEL: &str = "lambda-url.";
     if let Some((name, rest)) = host.and_then(|host| host.split_once('.'))
-        && rest.starts_with("lambda-url.")
+        && let Some(label) = rest.get(..LABEL.len())
+        && label.eq_ignore_ascii_case(LABEL)
     {
-        return Some((name.parse().ok()?, path.to_owned()));
+        return Some(Target {
+            name: name.parse().ok()?,
+            path: path.to_owned(),
+            is_host: true,
+        });
     }
     let rest = path.strip_prefix("/lambda-url/")?;
     let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    Some((name.parse().ok()?, format!("/{rest}")))
+    Some(Target {
+        name: name.parse().ok()?,
+        path: format!("/{rest}"),
+        is_host: false,
+    })
 }
 
 /// Answers a request to a function URL.
 pub(super) async fn answer(
     context: &Context,
-    (name, path): (FunctionName, String),
+    target: Target,
     head: &Parts,
     body: &mut Incoming,
     client: SocketAddr,
 ) -> Result<Response<ResponseBody>, Exception> {
-    let url = Url::of(context, name);
+    let path = &target.path;
+    let url = Url::of(context, &target);
     let reference = &url.reference;
     let Some(version) = context.functions.find(reference) else {
         let mut response = Response::new(full(Bytes::from_static(b"{\"Message\":null}")));
@@ -73,6 +98,7 @@ pub(super) async fn answer(
         .await
         .map_err(|_| Exception::too_large(MAX_EVENT_BYTES))?;
     let mut invocation = context.invocation(&head.headers);
+    let request_id = invocation.request_id;
     invocation.qualifier.clone_from(&reference.qualifier);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let now = Circumstances {
@@ -88,7 +114,7 @@ pub(super) async fn answer(
     };
     let request = Head {
         method: &head.method,
-        path: &path,
+        path,
         query: head.uri.query().unwrap_or_default(),
         version: head.version,
         headers: &head.headers,
@@ -103,18 +129,21 @@ pub(super) async fn answer(
     invocation.stream = Some(sender).filter(|_| url.streams);
     let pools = Arc::clone(&context.pools);
     let running = tokio::spawn(async move { pools.answer(&version, invocation).await });
-    let mut response = if let Some(first) = parts.recv().await {
-        stream(first, parts).await
-    } else {
-        let result = running.await.unwrap_or_else(|_| Err(PoolError::lost()));
-        respond(match result {
-            Ok(result) if result.function_error().is_none() => {
-                Answer::of(&result.payload()).unwrap_or_else(failed)
-            }
-            Err(PoolError::Throttled(reason)) => throttled(reason),
-            _ => failed(),
-        })
+    let answered = match parts.recv().await {
+        Some(first) => stream(first, parts, running).await,
+        None => buffered(running).await.map(respond),
     };
+    let mut response = answered.unwrap_or_else(|reason| {
+        let answer = failed();
+        context.complain(&Complaint {
+            status: answer.status,
+            at: "URL",
+            function: reference,
+            reason: &reason,
+            request_id: Some(request_id),
+        });
+        respond(answer)
+    });
     if let Some(cors) = &url.cors {
         cors::add(cors, &head.headers, response.headers_mut());
     }
@@ -130,8 +159,18 @@ struct Url {
 }
 
 impl Url {
-    fn of(context: &Context, name: FunctionName) -> Self {
-        let Some((reference, record)) = context.control.function_url(&name) else {
+    fn of(context: &Context, target: &Target) -> Self {
+        let configured = |name: &FunctionName| context.control.function_url(name);
+        let (name, found) = match configured(&target.name) {
+            None if target.is_host => {
+                let alike = context.functions.whatever_capitals(&target.name);
+                let name = alike.unwrap_or_else(|| target.name.clone());
+                let found = configured(&name);
+                (name, found)
+            }
+            found => (target.name.clone(), found),
+        };
+        let Some((reference, record)) = found else {
             return Self {
                 reference: FunctionReference {
                     name,
@@ -148,6 +187,22 @@ impl Url {
             // What an SDK has set and this does not know has no effect.
             cors: cors.and_then(|cors| Cors::from_members(cors).ok()),
         }
+    }
+}
+
+/// What an invocation comes to that runs in a task of its own.
+type Running = JoinHandle<Result<InvocationAnswer, PoolError>>;
+
+/// The answer of an invocation, all of it at once.
+async fn buffered(running: Running) -> Result<Answer, Reason> {
+    match running.await.unwrap_or_else(|_| Err(PoolError::lost())) {
+        Ok(result) => match Reason::of(&result) {
+            None => Ok(Answer::of(&result.payload())?),
+            Some(reason) => Err(reason),
+        },
+        // Its status says it all.
+        Err(PoolError::Throttled(reason)) => Ok(throttled(reason)),
+        Err(error) => Err(Reason::from(&error)),
     }
 }
 
@@ -179,20 +234,26 @@ fn respond(answer: Answer) -> Response<ResponseBody> {
 async fn stream(
     first: ResponsePart,
     mut parts: mpsc::Receiver<ResponsePart>,
-) -> Response<ResponseBody> {
+    running: Running,
+) -> Result<Response<ResponseBody>, Reason> {
     let kind = match first {
         ResponsePart::Begin(kind) => kind.unwrap_or_default(),
         ResponsePart::Chunk(_) => String::new(),
     };
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(PARTS);
     let (answer, rest) = if kind == HTTP_INTEGRATION {
-        match prelude(&mut parts).await {
-            Some(both) => both,
-            None => return respond(failed()),
+        if let Some(both) = prelude(&mut parts).await {
+            both?
+        } else {
+            // It broke off: how, the invocation knows.
+            let answered = running.await.unwrap_or_else(|_| Err(PoolError::lost()));
+            return Err(match answered {
+                Ok(answer) => Reason::of(&answer).unwrap_or_else(|| WrongAnswer::NoHead.into()),
+                Err(error) => Reason::from(&error),
+            });
         }
     } else {
-        let head = Answer::of(b"{\"statusCode\":200}").unwrap_or_else(failed);
-        (head, Bytes::new())
+        (Answer::of(b"{\"statusCode\":200}")?, Bytes::new())
     };
     let mut response = respond(answer);
     *response.body_mut() = body.boxed_unsync();
@@ -211,11 +272,14 @@ async fn stream(
             }
         }
     });
-    response
+    Ok(response)
 }
 
-/// The head of a streamed response, and what of its body has come with it.
-async fn prelude(parts: &mut mpsc::Receiver<ResponsePart>) -> Option<(Answer, Bytes)> {
+/// The head of a streamed response, and what of its body has come with it; `None` if the
+/// response ends before its head does.
+async fn prelude(
+    parts: &mut mpsc::Receiver<ResponsePart>,
+) -> Option<Result<(Answer, Bytes), WrongAnswer>> {
     let mut read = BytesMut::new();
     while let Some(part) = parts.recv().await {
         if let ResponsePart::Chunk(bytes) = part {
@@ -225,19 +289,16 @@ async fn prelude(parts: &mut mpsc::Receiver<ResponsePart>) -> Option<(Answer, By
             .windows(PRELUDE_END.len())
             .position(|window| window == PRELUDE_END);
         if let Some(end) = end {
-            let answer = Answer::of_prelude(&read[..end])?;
+            let answer = Answer::of_prelude(&read[..end]);
             let rest = read.freeze().slice(end + PRELUDE_END.len()..);
-            return Some((answer, rest));
+            return Some(answer.map(|answer| (answer, rest)));
         }
         if read.len() > MAX_PRELUDE {
-            return None;
+            return Some(Err(WrongAnswer::NoHead));
         }
     }
     None
 }
-
-/// Bytes in which a streamed response's head has to end.
-const MAX_PRELUDE: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -246,11 +307,16 @@ mod tests {
     #[test]
     fn functions_are_hosts_or_paths() {
         let found = |host: Option<&str>, path: &str| {
-            target(host, path).map(|(name, path)| (name.to_string(), path))
+            target(host, path).map(|target| (target.name.to_string(), target.path))
         };
         let expected = |path: &str| Some(("f".to_owned(), path.to_owned()));
-        let host = Some("f.lambda-url.us-east-1.localhost:9000");
-        assert_eq!(found(host, "/a/b"), expected("/a/b"));
+        for host in [
+            "f.lambda-url.us-east-1.localhost:9000",
+            "f.Lambda-URL.us-east-1.localhost:9000",
+        ] {
+            assert_eq!(found(Some(host), "/a/b"), expected("/a/b"));
+            assert!(target(Some(host), "/").is_some_and(|target| target.is_host));
+        }
         let plain = Some("127.0.0.1:9000");
         assert_eq!(found(plain, "/lambda-url/f"), expected("/"));
         assert_eq!(found(plain, "/lambda-url/f/"), expected("/"));

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::time::SystemTime;
 
 use super::{Event, json_log_lines, log_lines};
-use crate::model::Logging;
+use crate::model::{FunctionConfiguration, FunctionName};
 
 /// Something has happened in an environment. Everybody who hears of it gets the same
 /// moment, and the same log lines, which are written once.
@@ -12,17 +12,17 @@ use crate::model::Logging;
 pub struct Occurrence<'a> {
     event: &'a Event,
     at: SystemTime,
-    logging: Logging,
+    function: &'a FunctionConfiguration,
     lines: OnceCell<Vec<u8>>,
 }
 
 impl<'a> Occurrence<'a> {
-    /// An event that happens now, of a function whose log has this form.
-    pub fn now(event: &'a Event, logging: Logging) -> Self {
+    /// An event that happens now, of this function.
+    pub fn now(event: &'a Event, function: &'a FunctionConfiguration) -> Self {
         Self {
             event,
             at: SystemTime::now(),
-            logging,
+            function,
             lines: OnceCell::new(),
         }
     }
@@ -30,6 +30,11 @@ impl<'a> Occurrence<'a> {
     /// What it is.
     pub fn event(&self) -> &'a Event {
         self.event
+    }
+
+    /// To which function.
+    pub fn function(&self) -> &'a FunctionName {
+        &self.function.function_name
     }
 
     /// When it happened.
@@ -40,11 +45,11 @@ impl<'a> Occurrence<'a> {
     /// Its lines in the function's log, each ending in a newline.
     pub fn log_lines(&self) -> &[u8] {
         self.lines
-            .get_or_init(|| log_lines(self.at, self.event, self.logging))
+            .get_or_init(|| log_lines(self.at, self.event, self.function.logging))
     }
 
     /// The same as JSON, whatever the form of the log.
     pub fn json_log_lines(&self) -> Vec<u8> {
-        json_log_lines(self.at, self.event, self.logging)
+        json_log_lines(self.at, self.event, self.function.logging)
     }
 }

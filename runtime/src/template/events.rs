@@ -55,7 +55,10 @@ impl Function<'_> {
         let method = self.property(event, "Method", place)?;
         match (path, method) {
             (Some(path), Some(method)) => {
-                RouteKey::new(&method, &path).map_err(|error| place.error(error))
+                // Each with its own line: whatever the method, the path has to be one.
+                let at = |name: &str| property_place(event, name, place);
+                RouteKey::new("ANY", &path).map_err(|error| at("Path").error(error))?;
+                RouteKey::new(&method, &path).map_err(|error| at("Method").error(error))
             }
             // As SAM has it.
             (None, None) if kind == "HttpApi" => Ok(RouteKey::default_route()),
@@ -96,7 +99,7 @@ impl Function<'_> {
             .get("Properties")
             .and_then(|properties| properties.get(name));
         let Some(node) = node else { return Ok(None) };
-        let place = place.part("Properties").part(name).at(node.line);
+        let place = property_place(event, name, place);
         match self.scope.resolve(node, &place)? {
             None => Ok(None),
             Some(value) => match as_text(Some(&value)) {
@@ -104,6 +107,15 @@ impl Function<'_> {
                 None => Err(place.error("is not a text")),
             },
         }
+    }
+}
+
+/// Where a property of an event at `place` is.
+fn property_place(event: &Node, name: &str, place: &Place) -> Place {
+    let place = place.part("Properties").part(name);
+    match event.get("Properties").and_then(|all| all.get(name)) {
+        Some(node) => place.at(node.line),
+        None => place,
     }
 }
 

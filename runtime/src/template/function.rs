@@ -10,6 +10,9 @@ use super::resolve::{Result, Scope, as_text};
 use super::tree::{Kind, Node};
 use crate::configuration::{ConfiguredFunction, Place};
 
+/// Where properties are that all functions have.
+const GLOBALS: &str = "Globals.Function";
+
 /// A function of a template.
 pub(super) struct Function<'a> {
     pub(super) scope: &'a Scope<'a>,
@@ -20,6 +23,8 @@ pub(super) struct Function<'a> {
     pub(super) properties: Node,
     /// Of the properties.
     pub(super) place: Place,
+    /// Those that it says itself, if any.
+    own: Option<&'a Node>,
 }
 
 impl<'a> Function<'a> {
@@ -48,7 +53,7 @@ impl<'a> Function<'a> {
                 .iter()
                 .find(|(key, _)| OWN.contains(&key.as_str()))
         {
-            let place = Place::default().part("Globals.Function").part(key);
+            let place = Place::default().part(GLOBALS).part(key);
             return Err(place
                 .at(node.line)
                 .error("SAM takes this only of a function itself"));
@@ -61,6 +66,7 @@ impl<'a> Function<'a> {
             metadata: resource.get("Metadata"),
             properties: globals.map_or_else(|| own.clone(), |globals| merged(globals, &own)),
             place: place.part("Properties").at(own.line),
+            own: resource.get("Properties"),
         })
     }
 
@@ -99,7 +105,7 @@ impl<'a> Function<'a> {
             .is_some_and(|config| config.get("LogGroup").is_some())
         {
             let message = "logs are not kept by group here: without effect";
-            let place = self.at("LoggingConfig").part("LogGroup");
+            let place = self.at_part(&["LoggingConfig", "LogGroup"]);
             self.scope.warn(&place, message);
         }
         for property in ["Architectures", "ImageConfig", "LoggingConfig"] {
@@ -110,9 +116,11 @@ impl<'a> Function<'a> {
         if let Some(tags) = self.tags()? {
             request.insert("Tags".to_owned(), tags);
         }
+        let place = |member: &String| (member.clone(), self.at(member));
         Ok(ConfiguredFunction {
             name,
             place: self.place.clone(),
+            places: request.keys().map(place).collect(),
             request: Value::Object(request),
             code,
             layers: self.layers(layers)?,
@@ -163,7 +171,6 @@ impl<'a> Function<'a> {
     }
 
     fn environment(&self) -> Result<Option<Map<String, Value>>> {
-        let place = self.at("Environment").part("Variables");
         let variables = self
             .properties
             .get("Environment")
@@ -173,7 +180,7 @@ impl<'a> Function<'a> {
         };
         let mut map = Map::new();
         for (name, node) in variables.members() {
-            let place = place.part(name).at(node.line);
+            let place = self.at_part(&["Environment", "Variables", name]);
             if node.get("Fn::ImportValue").is_some() {
                 let message = "other stacks are not known here: the variable is left out";
                 self.scope.warn(&place, message);
@@ -192,13 +199,26 @@ impl<'a> Function<'a> {
         Ok(Some(map))
     }
 
-    /// Where a property is.
+    /// Where a property is: of its own, or in `Globals`.
     pub(super) fn at(&self, property: &str) -> Place {
-        let place = self.place.part(property);
-        match self.properties.get(property) {
-            Some(node) => place.at(node.line),
-            None => place,
-        }
+        self.at_part(&[property])
+    }
+
+    /// The same of a part of one.
+    fn at_part(&self, path: &[&str]) -> Place {
+        let find = |properties| {
+            let mut path = path.iter();
+            path.try_fold(properties, |node: &Node, name| node.get(name))
+        };
+        let name = path.join(".");
+        let Some(node) = find(&self.properties) else {
+            return self.place.part(&name);
+        };
+        let place = match self.own.and_then(find) {
+            Some(_) => self.place.part(&name),
+            None => Place::default().part(GLOBALS).part(&name),
+        };
+        place.at(node.line)
     }
 
     /// A property; nothing, if it is not there or is `AWS::NoValue`.

@@ -36,6 +36,11 @@ pub(super) fn layer_content(kind: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether it is SAM that makes something of a resource, perhaps several resources.
+pub(super) fn is_sams(kind: &str) -> bool {
+    kind.starts_with("AWS::Serverless::")
+}
+
 /// Whether a resource is served, or nothing has to be made of it.
 pub(super) fn is_served(kind: &str) -> bool {
     FunctionKind::of(kind).is_some()

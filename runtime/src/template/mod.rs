@@ -9,6 +9,8 @@
 //! | `tree.rs` | YAML with CloudFormation's short tags |
 //! | `resolve.rs` | intrinsic functions |
 //! | `names.rs` | what names refer to |
+//! | `generated.rs` | names of resources that SAM makes by itself |
+//! | `references.rs` | references to nothing, wherever they are |
 //! | `condition.rs` | conditions |
 //! | `kind.rs` | types of resources |
 //! | `globals.rs` | what `Globals` adds to a resource |
@@ -22,12 +24,14 @@ mod code;
 mod condition;
 mod events;
 mod function;
+mod generated;
 mod globals;
 mod kind;
 mod layers;
 mod names;
 mod openapi;
 mod properties;
+mod references;
 mod resolve;
 mod tree;
 mod urls;
@@ -60,6 +64,7 @@ pub(crate) fn read(text: &str, context: Context<'_>) -> Result<Configuration, Co
     let root = tree::parse(text)?;
     check_parameters(&root, context.parameters)?;
     let scope = Scope::new(&root, context.parameters, context.region);
+    references::check(&scope)?;
     let place = Place::default().part("Resources");
     let mut resources = vec![];
     for (logical, resource) in root.get("Resources").map_or(&[][..], Node::members) {

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::kind::{FUNCTION, FunctionKind, layer_content};
+use super::generated::generated;
+use super::kind::{FunctionKind, layer_content};
 use super::resolve::{Result, Scope, as_text};
 use super::tree::{Kind, Node};
-use crate::configuration::Place;
+use crate::configuration::{ConfigurationError, Place};
 use crate::model::{ACCOUNT_ID, FunctionName, function_arn};
 
 /// `AWS::StackName`: what `sam local` says, too.
@@ -84,10 +85,40 @@ impl<'a> Scope<'a> {
                 );
                 Ok(name.into())
             }
-            None => Err(place.error(format!(
-                "there is neither a parameter nor a resource \"{name}\""
-            ))),
+            None => Err(nothing(name, place)),
         }
+    }
+
+    /// Checks that a `Ref` leads somewhere, whatever that is.
+    ///
+    /// # Errors
+    /// There is neither a parameter nor a resource of that name.
+    pub(super) fn check_reference(&self, name: &str, place: &Place) -> Result<()> {
+        let is_parameter = || {
+            let parameters = self.root.get("Parameters");
+            parameters.is_some_and(|all| all.get(name).is_some())
+        };
+        if name.starts_with("AWS::") || self.is_resource(name) || is_parameter() {
+            return Ok(());
+        }
+        Err(nothing(name, place))
+    }
+
+    /// Checks that there is a resource, whatever its attributes are.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub(super) fn check_resource(&self, name: &str, place: &Place) -> Result<()> {
+        if self.is_resource(name) {
+            return Ok(());
+        }
+        Err(no_resource(name, place))
+    }
+
+    fn is_resource(&self, name: &str) -> bool {
+        self.root.get("Resources").is_some_and(|resources| {
+            resources.get(name).is_some() || generated(resources, name).is_some()
+        })
     }
 
     fn parameter(&self, name: &str, parameter: &Node, place: &Place) -> Result<Value> {
@@ -140,7 +171,7 @@ impl<'a> Scope<'a> {
                 );
                 Ok(text.into())
             }
-            (None, _) => Err(place.error(format!("there is no resource \"{resource}\""))),
+            (None, _) => Err(no_resource(resource, place)),
         }
     }
 
@@ -182,24 +213,14 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The type of a resource that SAM makes by itself.
-fn generated(resources: &Node, logical: &str) -> Option<&'static str> {
-    match logical {
-        "ServerlessRestApi" => return Some("AWS::ApiGateway::RestApi"),
-        "ServerlessHttpApi" => return Some("AWS::ApiGatewayV2::Api"),
-        _ => {}
-    }
-    let is_function = |name: &str| {
-        let function = resources.get(name).and_then(|node| node.get("Type"));
-        function.and_then(Node::text) == Some(FUNCTION)
-    };
-    [
-        ("Role", "AWS::IAM::Role"),
-        ("Url", "AWS::Lambda::Url"),
-        (".Alias", "AWS::Lambda::Alias"),
-        (".Version", "AWS::Lambda::Version"),
-    ]
-    .into_iter()
-    .find(|(suffix, _)| logical.strip_suffix(suffix).is_some_and(is_function))
-    .map(|(_, kind)| kind)
+fn nothing(name: &str, place: &Place) -> ConfigurationError {
+    let name = name.escape_debug();
+    place.error(format!(
+        "there is neither a parameter nor a resource \"{name}\""
+    ))
+}
+
+fn no_resource(name: &str, place: &Place) -> ConfigurationError {
+    let name = name.escape_debug();
+    place.error(format!("there is no resource \"{name}\""))
 }

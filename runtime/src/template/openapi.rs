@@ -137,15 +137,12 @@ impl Definition<'_> {
         };
         // SAM has the operation and an event of the function for one route: the event is
         // its permission.
-        let same = |known: &&mut Route| {
-            known.key == route.key && known.function.name == route.function.name
-        };
-        match api.routes.iter_mut().find(same) {
-            Some(known) => {
+        match api.twin(&route.key) {
+            Some(known) if known.key == route.key && known.function.name == route.function.name => {
                 *known = route;
                 Ok(())
             }
-            None => api.add(route).map_err(|error| place.error(error)),
+            _ => api.add(route).map_err(|error| place.error(error)),
         }
     }
 

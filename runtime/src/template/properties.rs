@@ -115,7 +115,7 @@ impl Function<'_> {
             ),
         };
         let mut without = vec![];
-        for (name, node) in self.properties.members() {
+        for (name, _) in self.properties.members() {
             let name = name.as_str();
             if effective.contains(&name) {
                 continue;
@@ -123,9 +123,8 @@ impl Function<'_> {
             if ineffective.contains(&name) {
                 without.push(name);
             } else {
-                let place = self.place.part(name).at(node.line);
                 let message = format!("{known} has no such property, and nor does Lambent");
-                self.scope.warn(&place, &message);
+                self.scope.warn(&self.at(name), &message);
             }
         }
         if !without.is_empty() {

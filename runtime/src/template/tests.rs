@@ -197,13 +197,12 @@ fn nothing_is_dropped_in_silence() {
         "Variables.TABLE (line 34): Table (AWS::DynamoDB::Table) is not made here",
         "Events.Queue (line 47): events of SQS",
         "Resources: not made here: Table (AWS::DynamoDB::Table)",
-        "Thumbnail.Properties.LoggingConfig.LogGroup",
-        "Image.Properties.LoggingConfig.LogGroup",
+        "Globals.Function.LoggingConfig.LogGroup (line 13)",
     ] {
         let found = warnings.iter().filter(|text| text.contains(part)).count();
         assert_eq!(found, 1, "{part}: {warnings:#?}");
     }
-    assert_eq!(warnings.len(), 6, "{warnings:#?}");
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
 }
 
 #[test]
@@ -282,6 +281,17 @@ fn what_cannot_run_is_an_error_with_its_place() {
             "Events.E (line 5): a route needs Path and Method",
         ),
         (
+            function(
+                "CodeUri: a\n      Events:\n        E:\n          Type: HttpApi\n          Properties:\n            \
+                 Method: get\n            Path: /{a}/{a}",
+            ),
+            "Events.E.Properties.Path (line 11): path \"/{a}/{a}\" has the parameter a twice",
+        ),
+        (
+            function("{CodeUri: a, Events: {E: {Type: Api, Properties: {Path: /a, Method: x}}}}"),
+            "Events.E.Properties.Method (line 5): method \"x\" is none of",
+        ),
+        (
             function("{CodeUri: a, Events: {E: {Type: HttpApi}, G: {Type: HttpApi}}}"),
             "$default is the route $default of F already",
         ),
@@ -298,6 +308,20 @@ fn what_cannot_run_is_an_error_with_its_place() {
             ),
             "Globals.Function.Events (line 1): SAM takes",
         ),
+        (
+            format!(
+                "Globals:\n  Function:\n    MemorySize: much\n{}",
+                function("CodeUri: a")
+            ),
+            "Globals.Function.MemorySize (line 3): is not a whole number",
+        ),
+        (
+            format!(
+                "Globals:\n  Function:\n    Environment: {{Variables: {{A: [b]}}}}\n{}",
+                function("{CodeUri: a, Environment: {Variables: {B: c}}}")
+            ),
+            "Globals.Function.Environment.Variables.A (line 3): is not a text",
+        ),
     ] {
         let error = read_with(&text, &[]).unwrap_err();
         assert!(error.contains(part), "{text}: {error}");
@@ -309,6 +333,98 @@ fn what_cannot_run_is_an_error_with_its_place() {
     );
     let error = read_with(WHOLE, &[("Stage", "prod")]).unwrap_err();
     assert!(error.contains("Resources.OnlyThere"), "{error}");
+}
+
+/// Where `CreateFunction` finds what is wrong with a member: a function has it itself, or
+/// all have it.
+#[test]
+fn members_know_their_places() {
+    let text = "Globals:\n  Function:\n    MemorySize: 1\n    Timeout: 2\n    \
+                Environment: {Variables: {A: b}}\nResources:\n  F:\n    \
+                Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: a\n      \
+                Timeout: 3\n      Environment: {Variables: {C: d}}\n";
+    let configuration = read_with(text, &[]).unwrap();
+    let function = &configuration.functions[0];
+    for (member, place) in [
+        (Some("MemorySize"), "Globals.Function.MemorySize (line 3)"),
+        (Some("Timeout"), "Resources.F.Properties.Timeout (line 11)"),
+        (
+            Some("Environment"),
+            "Resources.F.Properties.Environment (line 12)",
+        ),
+        (Some("Nothing"), "Resources.F.Properties (line 10)"),
+        (None, "Resources.F.Properties (line 10)"),
+    ] {
+        assert_eq!(function.place_of(member).to_string(), place, "{member:?}");
+    }
+}
+
+/// Also where nothing is made of it.
+#[test]
+fn references_to_nothing_are_refused_with_their_line() {
+    let template = |head: &str, policies: &str, end: &str| {
+        format!(
+            "{head}\nParameters: {{P: {{Type: String}}}}\nResources:\n  T: {{Type: 'AWS::DynamoDB::Table'}}\n  \
+             Machine: {{Type: 'AWS::Serverless::StateMachine'}}\n  F:\n    \
+             Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: a\n      \
+             AutoPublishAlias: live\n      Events: {{Queue: {{Type: SQS}}}}\n      \
+             Policies: [{policies}]\n{end}"
+        )
+    };
+    let sam = "Transform: AWS::Serverless-2016-10-31";
+    for (policies, missing) in [
+        ("!Ref Nobody", "Nobody"),
+        ("!GetAtt Nobody.Arn", "Nobody"),
+        ("{Fn::GetAtt: [Nobody, Arn]}", "Nobody"),
+        // A parameter has no attributes.
+        ("!GetAtt P.Arn", "P"),
+        ("!Sub '${T}-${Nobody.Arn}'", "Nobody"),
+        ("!Sub ['${T}-${Nobody}', {A: b}]", "Nobody"),
+        ("!Sub ['${A}', {A: !Ref Nobody}]", "Nobody"),
+        ("!If [C, !Ref T, !Ref Nobody]", "Nobody"),
+        ("!Join ['', [!Ref Nobody]]", "Nobody"),
+        ("{A: {B: !Ref TRole}}", "TRole"),
+        ("!Ref FTable", "FTable"),
+        ("!Ref Machinery", "Machinery"),
+    ] {
+        let error = read_with(&template(sam, policies, ""), &[]).unwrap_err();
+        let place = "Resources.F.Properties.Policies";
+        assert!(error.contains(place), "{policies}: {error}");
+        assert!(
+            error.contains("(line 12): there is n"),
+            "{policies}: {error}"
+        );
+        let named = format!("resource \"{missing}\"");
+        assert!(error.contains(&named), "{policies}: {error}");
+    }
+    let outputs = "Outputs:\n  Url: {Value: !GetAtt FUr.FunctionUrl}";
+    let error = read_with(&template(sam, "", outputs), &[]).unwrap_err();
+    let expected = "Outputs.Url.Value (line 14): there is no resource \"FUr\"";
+    assert_eq!(error, expected);
+    for policies in [
+        "!Ref P",
+        "!Ref T",
+        "!Ref AWS::NotificationARNs",
+        "!GetAtt T.Nothing.Arn",
+        "!Sub '${T}${!Nobody}${AWS::Region}'",
+        "!Sub ['${Nobody}', {Nobody: 1}]",
+        "!Ref F.Version",
+        "!Ref FAliaslive",
+        "!Ref FVersion0123456789",
+        "!GetAtt FEventInvokeConfigOnFailureQueue.Arn",
+        "!GetAtt FRole.Arn",
+        "!GetAtt FQueue.Id",
+        "!GetAtt MachineRole.Arn",
+        "!Ref ServerlessRestApiProdStage",
+        "{Fn::Transform: {Name: AWS::Include, Parameters: {Location: !Ref Nobody}}}",
+    ] {
+        let read = read_with(&template(sam, policies, ""), &[]);
+        assert!(read.is_ok(), "{policies}: {read:?}");
+    }
+    // Other macros make resources of their own.
+    let head = "Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]";
+    let read = read_with(&template(head, "!Ref Nobody", ""), &[]);
+    assert!(read.is_ok(), "{read:?}");
 }
 
 const OPENAPI: &str = r#"

@@ -7,6 +7,7 @@
 //! | `program` | what a file says of itself: a script's interpreter, an ELF header |
 //! | `rules/` | the checks, by what they are about |
 //! | `refusal` | the finding that an image is which cannot even be read |
+//! | `runtime` | the same, of an image that zip functions run on |
 //! | `started` | the findings of an environment that was started, if it was |
 //! | `allow` | findings that somebody accepts, with the reason |
 //!
@@ -19,6 +20,7 @@ mod program;
 mod refusal;
 mod rule;
 mod rules;
+mod runtime;
 mod started;
 mod subject;
 
@@ -31,6 +33,7 @@ pub(crate) use self::program::{HEAD as PROGRAM_HEAD, Program};
 pub(crate) use self::refusal::of_unusable;
 pub(crate) use self::rule::{Rule, Severity};
 pub(crate) use self::rules::too_large as of_too_large;
+pub(crate) use self::runtime::validate_runtime;
 pub(crate) use self::started::{START_RULES, of_start};
 pub(crate) use self::subject::Subject;
 

@@ -167,7 +167,7 @@ pub(in super::super) struct Endpoint {
     /// Megabytes that the memory sizes of all environments together may come to: what is
     /// above is throttled. More than this host has is a bet that they do not all use
     /// what they may [default: 90 % of the host's memory]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(MIN_MEMORY_LIMIT..))]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(u64::from(MIN_MEMORY_LIMIT)..))]
     pub(in super::super) memory_limit: Option<u64>,
 
     /// Seconds between two looks at registries for images whose tags have moved; 0 is

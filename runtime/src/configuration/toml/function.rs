@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
-use toml::{Table, Value};
 
 use super::Result;
-use super::values::{check_keys, cors, integer, string, strings, table, variables};
+use super::tree::{Kind, Node, Table};
+use super::values::{
+    Range, check_keys, cors, integer, member, placed_strings, string, strings, table, variables,
+};
 use crate::configuration::{
     Api, ApiKind, CodeSource, ConfiguredFunction, LayerSource, Place, Route, RouteKey,
 };
-use crate::model::{FunctionName, FunctionReference};
+use crate::model::{
+    ACCOUNT_CONCURRENCY, EphemeralStorage, FunctionName, FunctionReference, MemorySize, Timeout,
+};
 
 const LOGGING: [(&str, &str); 3] = [
     ("application_log_level", "ApplicationLogLevel"),
@@ -19,8 +23,29 @@ const LOGGING: [(&str, &str); 3] = [
 ];
 const URL: [&str; 3] = ["auth_type", "cors", "invoke_mode"];
 
+const MEMORY_SIZE: Range = Range {
+    lowest: MemorySize::MIN.get(),
+    highest: MemorySize::MAX.get(),
+    unit: "MB",
+};
+const STORAGE: Range = Range {
+    lowest: EphemeralStorage::MIN.get(),
+    highest: EphemeralStorage::MAX.get(),
+    unit: "MB",
+};
+const TIMEOUT: Range = Range {
+    lowest: Timeout::MIN.get(),
+    highest: Timeout::MAX.get(),
+    unit: "seconds",
+};
+const CONCURRENCY: Range = Range {
+    lowest: 0,
+    highest: ACCOUNT_CONCURRENCY as u32,
+    unit: "environments",
+};
+
 /// Keys of a function that are members of `CreateFunction`.
-const MEMBERS: [(&str, &str); 7] = [
+const MEMBERS: [(&str, &str); 8] = [
     ("description", "Description"),
     ("environment", "Environment"),
     ("ephemeral_storage", "EphemeralStorage"),
@@ -28,6 +53,7 @@ const MEMBERS: [(&str, &str); 7] = [
     ("memory_size", "MemorySize"),
     ("role", "Role"),
     ("runtime", "Runtime"),
+    ("timeout", "Timeout"),
 ];
 /// All of them.
 const FUNCTION: [&str; 21] = [
@@ -86,21 +112,26 @@ impl Function<'_> {
         request.insert("FunctionName".to_owned(), json!(self.name));
         request.insert("PackageType".to_owned(), json!(package));
         request.insert("Role".to_owned(), json!(self.role));
-        for (key, member) in MEMBERS {
-            let place = self.place.part(key);
-            let Some(value) = self.table.get(key) else {
+        let mut places = BTreeMap::new();
+        for (key, name) in MEMBERS {
+            let Some((node, place)) = self.part(key) else {
                 continue;
             };
             let value = match key {
-                "environment" => json!({"Variables": variables(value, &place)?}),
-                "ephemeral_storage" => json!({"Size": integer(value, &place)?}),
-                "memory_size" => json!(integer(value, &place)?),
-                _ => json!(string(value, &place)?),
+                "environment" => json!({"Variables": variables(node, &place)?}),
+                "ephemeral_storage" => json!({"Size": integer(node, &place, STORAGE)?}),
+                "memory_size" => json!(integer(node, &place, MEMORY_SIZE)?),
+                "timeout" => json!(integer(node, &place, TIMEOUT)?),
+                _ => json!(string(node, &place)?),
             };
-            request.insert(member.to_owned(), value);
+            request.insert(name.to_owned(), value);
+            places.insert(name.to_owned(), place);
         }
-        if let Some(seconds) = self.integer("timeout")? {
-            request.insert("Timeout".to_owned(), json!(seconds));
+        for (key, name) in [
+            ("architecture", "Architectures"),
+            ("logging_config", "LoggingConfig"),
+        ] {
+            places.extend(self.part(key).map(|(_, place)| (name.to_owned(), place)));
         }
         if let Some(config) = self.logging_config()? {
             request.insert("LoggingConfig".to_owned(), config);
@@ -109,10 +140,9 @@ impl Function<'_> {
             request.insert("Architectures".to_owned(), json!([architecture]));
         }
         let mut image_config = Map::new();
-        for (key, member) in [("entry_point", "EntryPoint"), ("command", "Command")] {
-            if let Some(value) = self.table.get(key) {
-                let list = strings(value, &self.place.part(key))?;
-                image_config.insert(member.to_owned(), json!(list));
+        for (key, name) in [("entry_point", "EntryPoint"), ("command", "Command")] {
+            if let Some((node, place)) = self.part(key) {
+                image_config.insert(name.to_owned(), json!(strings(node, &place)?));
             }
         }
         if let Some(directory) = self.string("working_directory")? {
@@ -124,10 +154,11 @@ impl Function<'_> {
         Ok(ConfiguredFunction {
             name: self.name.clone(),
             place: self.place.clone(),
+            places,
             request: Json::Object(request),
             code,
             layers: self.layers()?,
-            reserved: self.integer("reserved_concurrent_executions")?,
+            reserved: self.concurrency("reserved_concurrent_executions")?,
             provisioned: self.provisioned()?,
             alias: self.string("auto_publish_alias")?,
             url: self.url()?,
@@ -136,17 +167,16 @@ impl Function<'_> {
 
     /// The form of its log. Which values there are, `CreateFunction` knows.
     fn logging_config(&self) -> Result<Option<Json>> {
-        let place = self.place.part("logging_config");
-        let Some(value) = self.table.get("logging_config") else {
+        let Some((node, place)) = self.part("logging_config") else {
             return Ok(None);
         };
-        let table = table(value, &place)?;
+        let table = table(node, &place)?;
         check_keys(table, &LOGGING.map(|(key, _)| key), &place)?;
         let mut config = Map::new();
-        for (key, member) in LOGGING {
-            if let Some(value) = table.get(key) {
-                let text = string(value, &place.part(key))?;
-                config.insert(member.to_owned(), json!(text));
+        for (key, name) in LOGGING {
+            if let Some(node) = table.get(key) {
+                let text = string(node, &member(&place, key, node))?;
+                config.insert(name.to_owned(), json!(text));
             }
         }
         Ok(Some(Json::Object(config)))
@@ -154,20 +184,20 @@ impl Function<'_> {
 
     fn provisioned(&self) -> Result<Option<i64>> {
         const KEY: &str = "provisioned_concurrent_executions";
-        let provisioned = self.integer(KEY)?;
-        if provisioned.is_some() && !self.table.contains_key("auto_publish_alias") {
-            let place = self.place.part(KEY);
+        let provisioned = self.concurrency(KEY)?;
+        if let Some((_, place)) = self.part(KEY)
+            && !self.table.contains_key("auto_publish_alias")
+        {
             return Err(place.error("is of an alias: set auto_publish_alias too"));
         }
         Ok(provisioned)
     }
 
     fn layers(&self) -> Result<Vec<LayerSource>> {
-        let Some(value) = self.table.get("layers") else {
+        let Some((node, place)) = self.part("layers") else {
             return Ok(vec![]);
         };
-        let place = self.place.part("layers");
-        let one = |text: String| {
+        let one = |(text, place): (String, Place)| {
             if text.starts_with("arn:") {
                 return Ok(LayerSource::Arn(text));
             }
@@ -182,38 +212,39 @@ impl Function<'_> {
                 content,
             })
         };
-        strings(value, &place)?.into_iter().map(one).collect()
+        placed_strings(node, &place)?.into_iter().map(one).collect()
     }
 
     fn url(&self) -> Result<Option<Json>> {
-        let place = self.place.part("url");
-        let table = match self.table.get("url") {
-            None | Some(Value::Boolean(false)) => return Ok(None),
-            Some(Value::Boolean(true)) => return Ok(Some(json!({"AuthType": "NONE"}))),
-            Some(value) => table(value, &place)?,
+        let Some((node, place)) = self.part("url") else {
+            return Ok(None);
+        };
+        let table = match &node.kind {
+            Kind::Boolean(false) => return Ok(None),
+            Kind::Boolean(true) => return Ok(Some(json!({"AuthType": "NONE"}))),
+            _ => table(node, &place)?,
         };
         check_keys(table, &URL, &place)?;
         let mut url = Map::new();
         url.insert("AuthType".to_owned(), json!("NONE"));
-        for (key, member) in [("auth_type", "AuthType"), ("invoke_mode", "InvokeMode")] {
-            if let Some(value) = table.get(key) {
-                let text = string(value, &place.part(key))?;
-                url.insert(member.to_owned(), json!(text));
+        for (key, name) in [("auth_type", "AuthType"), ("invoke_mode", "InvokeMode")] {
+            if let Some(node) = table.get(key) {
+                let text = string(node, &member(&place, key, node))?;
+                url.insert(name.to_owned(), json!(text));
             }
         }
-        if let Some(value) = table.get("cors") {
-            let (members, _) = cors(value, &place.part("cors"))?;
+        if let Some(node) = table.get("cors") {
+            let (members, _) = cors(node, &member(&place, "cors", node))?;
             url.insert("Cors".to_owned(), members);
         }
         Ok(Some(Json::Object(url)))
     }
 
     pub(super) fn routes(&self, api: &mut Api) -> Result<()> {
-        let Some(value) = self.table.get("routes") else {
+        let Some((node, place)) = self.part("routes") else {
             return Ok(());
         };
-        let place = self.place.part("routes");
-        for text in strings(value, &place)? {
+        for (text, place) in placed_strings(node, &place)? {
             let route = Route {
                 key: RouteKey::parse(&text).map_err(|error| place.error(error))?,
                 function: FunctionReference {
@@ -227,17 +258,20 @@ impl Function<'_> {
         Ok(())
     }
 
-    fn string(&self, key: &str) -> Result<Option<String>> {
-        let value = self.table.get(key);
-        value
-            .map(|value| string(value, &self.place.part(key)))
-            .transpose()
+    /// A member, and where it is.
+    fn part(&self, key: &str) -> Option<(&Node, Place)> {
+        let node = self.table.get(key)?;
+        Some((node, member(&self.place, key, node)))
     }
 
-    fn integer(&self, key: &str) -> Result<Option<i64>> {
-        let value = self.table.get(key);
-        value
-            .map(|value| integer(value, &self.place.part(key)))
-            .transpose()
+    fn string(&self, key: &str) -> Result<Option<String>> {
+        let part = self.part(key);
+        part.map(|(node, place)| string(node, &place)).transpose()
+    }
+
+    fn concurrency(&self, key: &str) -> Result<Option<i64>> {
+        let part = self.part(key);
+        let number = part.map(|(node, place)| integer(node, &place, CONCURRENCY));
+        Ok(number.transpose()?.map(i64::from))
     }
 }

@@ -32,7 +32,7 @@ fn a_file_becomes_functions() {
             runtime = "python3.12"
             handler = "app.handler"
             timeout = 10
-            environment = { STAGE = "local", N = 3, DEBUG = true }
+            environment = { STAGE = "local", N = 0x3, DEBUG = true, BIG = 99999999999999999999 }
             layers = ["pillow", "arn:aws:lambda:us-east-1:123456789012:layer:x:1"]
             auto_publish_alias = "live"
             provisioned_concurrent_executions = 2
@@ -71,7 +71,7 @@ fn a_file_becomes_functions() {
     );
     assert_eq!(
         zip.request["Environment"],
-        json!({"Variables": {"STAGE": "local", "N": "3", "DEBUG": "true"}})
+        json!({"Variables": {"STAGE": "local", "N": "3", "DEBUG": "true", "BIG": "99999999999999999999"}})
     );
     assert_eq!(zip.layers.len(), 2);
     assert_eq!(
@@ -90,20 +90,20 @@ fn a_file_becomes_functions() {
 #[test]
 fn errors_name_the_place() {
     for (text, part) in [
-        ("x = 1", "the file: there is no key \"x\""),
+        ("x = 1", "line 1: there is no key \"x\""),
         ("[function.f]", "did you mean functions?"),
         (
             "[functions.f]\nimage = \"a\"\nlogging_config = { format = \"JSON\" }",
-            "functions.f.logging_config: there is no key \"format\"",
+            "functions.f.logging_config (line 3): there is no key \"format\"",
         ),
-        ("[functions.f]", "functions.f: has no code"),
+        ("[functions.f]", "functions.f (line 1): has no code"),
         (
             "[functions.f]\nimage = \"a\"\nmemory = 128",
-            "functions.f: there is no key \"memory\" here: did you mean memory_size?",
+            "functions.f (line 3): there is no key \"memory\" here: did you mean memory_size?",
         ),
         (
             "[functions.f]\nimage = \"a\"\nmemory_size = \"128\"",
-            "functions.f.memory_size: is not a whole number",
+            "functions.f.memory_size (line 3): is not a whole number",
         ),
         ("[functions.\"a b\"]\nimage = \"a\"", "function name"),
         (
@@ -112,7 +112,7 @@ fn errors_name_the_place() {
         ),
         (
             "[functions.f]\nimage = \"a\"\nroutes = [\"GET a\"]",
-            "functions.f.routes: path \"a\"",
+            "functions.f.routes (line 3): path \"a\"",
         ),
         (
             "[functions.f]\nimage = \"a\"\n[functions.f.url.cors]\nallow_origin = 1",
@@ -122,14 +122,57 @@ fn errors_name_the_place() {
             "[functions.f]\nimage = \"a\"\nprovisioned_concurrent_executions = 1",
             "set auto_publish_alias",
         ),
-        ("[endpoint]\nlisten = \"9000\"", "endpoint.listen: \"9000\""),
+        (
+            "[endpoint]\nlisten = \"9000\"",
+            "endpoint.listen (line 2): \"9000\"",
+        ),
         (
             "[endpoint]\nmemory_limit = 127",
-            "endpoint.memory_limit: is 127, and the smallest function needs 128 (MB)",
+            "endpoint.memory_limit (line 2): is 127, and may be 128 to 4294967295 (MB)",
         ),
         (
             "[endpoint]\nmemory_limit = -1",
-            "endpoint.memory_limit: is -1, and the smallest function needs 128 (MB)",
+            "endpoint.memory_limit (line 2): is -1, and may be 128 to 4294967295 (MB)",
+        ),
+        (
+            "[endpoint]\n\nmemory_limit = 99_999_999_999_999_999_999",
+            "endpoint.memory_limit (line 3): is 99999999999999999999, and may be 128 to",
+        ),
+        (
+            "[endpoint]\nidle = -1",
+            "endpoint.idle (line 2): is -1, and may be 0 to 4294967295 (seconds)",
+        ),
+        (
+            "[functions.f]\nimage = \"a\"\nmemory_size = 0xffffffffffffffffffff",
+            "functions.f.memory_size (line 3): is 1208925819614629174706175, and may be 128 to 10240 (MB)",
+        ),
+        (
+            "functions.f.image = \"a\"\nfunctions.f.timeout = 901",
+            "functions.f.timeout (line 2): is 901, and may be 1 to 900 (seconds)",
+        ),
+        (
+            "[functions.f]\nimage = \"a\"\nephemeral_storage = 511",
+            "functions.f.ephemeral_storage (line 3): is 511, and may be 512 to 10240 (MB)",
+        ),
+        (
+            "[functions.f]\nimage = \"a\"\nreserved_concurrent_executions = -1",
+            "reserved_concurrent_executions (line 3): is -1, and may be 0 to 1000 (environments)",
+        ),
+        (
+            "[endpoint.cors]\nmax_age = 99999999999999999999",
+            "endpoint.cors.max_age (line 2): is 99999999999999999999, and may be 0 to 86400",
+        ),
+        (
+            "[functions.f]\nimage = \"a\"\nmemory_size = 128.5",
+            "functions.f.memory_size (line 3): is not a whole number",
+        ),
+        (
+            "[functions.f]\nimage = \"a\"\nroutes = [\n  \"GET /a\",\n  \"GET /{a}/{a}\",\n]",
+            "functions.f.routes (line 5): path \"/{a}/{a}\" has the parameter a twice",
+        ),
+        (
+            "[[layers]]\nname = \"a\"\ncontent = \"b\"\n[[layers]]\nname = \"a\"\ncontent = \"b\"",
+            "layers (line 4): there are two layers",
         ),
         ("a = [\nb", "line 2"),
     ] {

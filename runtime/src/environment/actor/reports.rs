@@ -27,7 +27,7 @@ struct Listeners<'a> {
 impl Listeners<'_> {
     /// Passes an event on, and keeps its text with the open invocation.
     fn tell(&mut self, event: &telemetry::Event) {
-        let occurrence = Occurrence::now(event, self.settings.function.logging);
+        let occurrence = Occurrence::now(event, &self.settings.function);
         self.settings.sink.emit(&occurrence);
         self.subscribers.emit(event, occurrence.at());
         if let Some(open) = self.open {

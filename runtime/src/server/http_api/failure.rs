@@ -11,12 +11,21 @@ pub(super) enum Failure {
     NoRoute,
     /// The function failed, or its answer is none.
     Function,
+    /// The function is not there.
+    NoFunction,
     /// Too many at once.
     Throttled,
     /// It took longer than an API waits.
     TimedOut,
     /// Larger than an event may be.
     TooLarge,
+}
+
+impl Failure {
+    /// Whether there was an invocation, whose lines the log has.
+    pub(super) fn is_of_invocation(self) -> bool {
+        matches!(self, Self::Function | Self::TimedOut)
+    }
 }
 
 /// API Gateway's answer; its two kinds of APIs have their own.
@@ -27,11 +36,11 @@ pub(super) fn answer_of(failure: Failure, is_rest: bool) -> Answer {
             StatusCode::FORBIDDEN,
             r#"{"message":"Missing Authentication Token"}"#,
         ),
-        (Failure::Function, false) => (
+        (Failure::Function | Failure::NoFunction, false) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             r#"{"message":"Internal Server Error"}"#,
         ),
-        (Failure::Function, true) => (
+        (Failure::Function | Failure::NoFunction, true) => (
             StatusCode::BAD_GATEWAY,
             r#"{"message": "Internal server error"}"#,
         ),
@@ -65,6 +74,7 @@ mod tests {
         for (failure, http, rest) in [
             (F::NoRoute, 404, 403),
             (F::Function, 500, 502),
+            (F::NoFunction, 500, 502),
             (F::Throttled, 503, 500),
             (F::TimedOut, 503, 504),
             (F::TooLarge, 413, 413),

@@ -20,8 +20,9 @@ use super::connections::Connections;
 use super::payload::answer::Answer;
 use super::payload::version1::Form;
 use super::payload::{Circumstances, Head, version1, version2};
+use super::reason::{Complaint, Reason};
 use super::{Context, MAX_CONNECTIONS, ResponseBody, cors, full};
-use crate::body;
+use crate::body::{self, BodyError};
 use crate::configuration::{Api, ApiKind, Taken};
 use crate::environment::Invocation;
 use crate::model::{ACCOUNT_ID, MAX_EVENT_BYTES};
@@ -141,10 +142,24 @@ impl HttpApi {
         }
         let answer = match taken {
             None => answer_of(Failure::NoRoute, is_rest),
-            Some(taken) => self
-                .invoke(&taken, &head, &mut body, client)
-                .await
-                .unwrap_or_else(|failure| answer_of(failure, is_rest)),
+            Some(taken) => {
+                let invocation = self.context.invocation(&head.headers);
+                let request_id = invocation.request_id;
+                let invoked = self
+                    .invoke(&taken, &head, &mut body, client, invocation)
+                    .await;
+                invoked.unwrap_or_else(|(failure, reason)| {
+                    let answer = answer_of(failure, is_rest);
+                    self.context.complain(&Complaint {
+                        status: answer.status,
+                        at: &taken.route.key.to_string(),
+                        function: &taken.route.function,
+                        reason: &reason,
+                        request_id: failure.is_of_invocation().then_some(request_id),
+                    });
+                    answer
+                })
+            }
         };
         body::discard(&mut body).await;
         let mut response = Response::new(full(answer.body));
@@ -162,18 +177,22 @@ impl HttpApi {
         head: &Parts,
         body: &mut Incoming,
         client: SocketAddr,
-    ) -> Result<Answer, Failure> {
+        mut invocation: Invocation,
+    ) -> Result<Answer, (Failure, Reason)> {
         let route = taken.route;
+        let too_large = || (Failure::TooLarge, Reason::too_large());
         let body = body::read(body, MAX_EVENT_BYTES).await;
-        let body = body.map_err(|_| Failure::TooLarge)?;
+        let body = body.map_err(|error| match error {
+            BodyError::TooLarge => too_large(),
+            other => (Failure::TooLarge, Reason::broken(&other)),
+        })?;
         let version = self.context.functions.find(&route.function);
-        let version = version.ok_or(Failure::Function)?;
-        let mut invocation = self.context.invocation(&head.headers);
+        let version = version.ok_or_else(|| (Failure::NoFunction, Reason::no_function()))?;
         let qualifier = &route.function.qualifier;
         invocation.qualifier.clone_from(qualifier);
         let event = event(taken, head, &body, client, &invocation);
         if event.len() > MAX_EVENT_BYTES {
-            return Err(Failure::TooLarge);
+            return Err(too_large());
         }
         invocation.payload = event.into();
         let limit = match route.kind {
@@ -183,20 +202,25 @@ impl HttpApi {
         // The invocation goes on when nobody waits for it any more.
         let running = tokio::time::timeout(limit, self.context.pools.answer(&version, invocation));
         let result = match running.await {
-            Err(_) => return Err(Failure::TimedOut),
-            Ok(Err(PoolError::Throttled(_))) => return Err(Failure::Throttled),
-            Ok(Err(_)) => return Err(Failure::Function),
+            Err(_) => return Err((Failure::TimedOut, Reason::timed_out(limit))),
+            Ok(Err(error)) => {
+                let failure = match error {
+                    PoolError::Throttled(_) => Failure::Throttled,
+                    _ => Failure::Function,
+                };
+                return Err((failure, Reason::from(&error)));
+            }
             Ok(Ok(result)) => result,
         };
-        if result.function_error().is_some() {
-            return Err(Failure::Function);
+        if let Some(reason) = Reason::of(&result) {
+            return Err((Failure::Function, reason));
         }
         let payload = result.payload();
         let answer = match route.kind {
             ApiKind::Http => Answer::of(&payload),
             ApiKind::HttpVersion1 | ApiKind::Rest => Answer::of_version1(&payload),
         };
-        answer.ok_or(Failure::Function)
+        answer.map_err(|wrong| (Failure::Function, wrong.into()))
     }
 }
 

@@ -7,6 +7,8 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use serde_json::{Map, Value};
 
+use super::super::reason::excerpt;
+
 /// A response.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct Answer {
@@ -15,8 +17,41 @@ pub(in super::super) struct Answer {
     pub(in super::super) body: Bytes,
 }
 
+/// Why what a function has returned is no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum WrongAnswer {
+    /// Format 1.0 takes nothing else.
+    #[error(
+        "it is no JSON object with a statusCode, which payload format 1.0 wants: return \
+         {{\"statusCode\": 200, \"body\": \"…\"}}"
+    )]
+    NoResponse,
+    #[error("its statusCode is {}, and may be 100 to 999", excerpt(.0))]
+    Status(String),
+    /// Of format 1.0.
+    #[error(
+        "its body is {}, and payload format 1.0 wants a text: make one of it, as JSON.stringify or \
+         json.dumps does",
+        excerpt(.0)
+    )]
+    Body(String),
+    #[error("its isBase64Encoded is true, and its body is not in base64")]
+    Base64,
+    /// Of a streamed response.
+    #[error("the head of the streamed response is no JSON object")]
+    Head,
+    #[error(
+        "the streamed response has no head: within its first {MAX_PRELUDE} bytes there are not the \
+         eight NUL bytes that end one"
+    )]
+    NoHead,
+}
+
 /// What ends the head of a streamed response.
 pub(in super::super) const PRELUDE_END: [u8; 8] = [0; 8];
+
+/// Bytes in which a streamed response's head has to end.
+pub(in super::super) const MAX_PRELUDE: usize = 1024 * 1024;
 
 impl Answer {
     /// With a text that is the whole body.
@@ -34,32 +69,39 @@ impl Answer {
         }
     }
 
-    /// From a payload for format 2.0. An object with a `statusCode` is a response,
-    /// and `None` if it is none that can be; anything else is the body of one.
-    pub(in super::super) fn of(payload: &[u8]) -> Option<Self> {
+    /// From a payload for format 2.0. An object with a `statusCode` is a response;
+    /// anything else is the body of one.
+    ///
+    /// # Errors
+    /// It is a response that cannot be.
+    pub(in super::super) fn of(payload: &[u8]) -> Result<Self, WrongAnswer> {
         match serde_json::from_slice(payload) {
             Ok(Value::Object(fields)) if fields.contains_key("statusCode") => {
                 Self::from_fields(&fields)
             }
-            Ok(Value::String(text)) => Some(Self::json(text.into_bytes())),
-            Ok(value) => Some(Self::json(value.to_string().into_bytes())),
-            Err(_) => Some(Self::json(payload.to_vec())),
+            Ok(Value::String(text)) => Ok(Self::json(text.into_bytes())),
+            Ok(value) => Ok(Self::json(value.to_string().into_bytes())),
+            Err(_) => Ok(Self::json(payload.to_vec())),
         }
     }
 
     /// From a payload for format 1.0, which has to be a response.
-    pub(in super::super) fn of_version1(payload: &[u8]) -> Option<Self> {
-        let fields: Map<String, Value> = serde_json::from_slice(payload).ok()?;
-        fields.get("statusCode")?;
-        if !matches!(
-            fields.get("body"),
-            None | Some(Value::Null | Value::String(_))
-        ) {
-            return None;
+    ///
+    /// # Errors
+    /// It is none, or none that can be.
+    pub(in super::super) fn of_version1(payload: &[u8]) -> Result<Self, WrongAnswer> {
+        let fields: Map<String, Value> =
+            serde_json::from_slice(payload).map_err(|_| WrongAnswer::NoResponse)?;
+        if !fields.contains_key("statusCode") {
+            return Err(WrongAnswer::NoResponse);
+        }
+        match fields.get("body") {
+            None | Some(Value::Null | Value::String(_)) => {}
+            Some(other) => return Err(WrongAnswer::Body(other.to_string())),
         }
         let mut answer = Self::from_fields(&fields)?;
         let Some(several) = fields.get("multiValueHeaders").and_then(Value::as_object) else {
-            return Some(answer);
+            return Ok(answer);
         };
         for (name, values) in several {
             let Ok(name) = HeaderName::try_from(name.as_str()) else {
@@ -76,12 +118,16 @@ impl Answer {
                 }
             }
         }
-        Some(answer)
+        Ok(answer)
     }
 
     /// From the JSON head of a streamed response.
-    pub(in super::super) fn of_prelude(prelude: &[u8]) -> Option<Self> {
-        let fields: Map<String, Value> = serde_json::from_slice(prelude).ok()?;
+    ///
+    /// # Errors
+    /// It is none, or none that can be.
+    pub(in super::super) fn of_prelude(prelude: &[u8]) -> Result<Self, WrongAnswer> {
+        let fields: Map<String, Value> =
+            serde_json::from_slice(prelude).map_err(|_| WrongAnswer::Head)?;
         Self::from_fields(&fields)
     }
 
@@ -95,12 +141,12 @@ impl Answer {
         }
     }
 
-    fn from_fields(fields: &Map<String, Value>) -> Option<Self> {
+    fn from_fields(fields: &Map<String, Value>) -> Result<Self, WrongAnswer> {
         let status = match fields.get("statusCode") {
             None => StatusCode::OK,
-            // A number, or a text of one.
-            Some(Value::String(text)) => text.parse().ok()?,
-            Some(number) => StatusCode::from_u16(number.as_u64()?.try_into().ok()?).ok()?,
+            Some(value) => {
+                status_of(value).ok_or_else(|| WrongAnswer::Status(value.to_string()))?
+            }
         };
         let mut headers = HeaderMap::new();
         if let Some(Value::Object(given)) = fields.get("headers") {
@@ -131,15 +177,26 @@ impl Answer {
         let encoded = fields.get("isBase64Encoded") == Some(&Value::Bool(true));
         let body = match fields.get("body") {
             None | Some(Value::Null) => Bytes::new(),
-            Some(Value::String(text)) if encoded => BASE64_STANDARD.decode(text).ok()?.into(),
+            Some(Value::String(text)) if encoded => {
+                let decoded = BASE64_STANDARD.decode(text);
+                decoded.map_err(|_| WrongAnswer::Base64)?.into()
+            }
             Some(Value::String(text)) => text.clone().into(),
             Some(other) => other.to_string().into(),
         };
-        Some(Self {
+        Ok(Self {
             status,
             headers,
             body,
         })
+    }
+}
+
+/// A number, or a text of one.
+fn status_of(value: &Value) -> Option<StatusCode> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        number => StatusCode::from_u16(number.as_u64()?.try_into().ok()?).ok(),
     }
 }
 
@@ -179,14 +236,29 @@ mod tests {
         assert_eq!(cookies, ["a=b", "c=d; Path=/"]);
         assert_eq!(answer.body, "<b>");
         assert_eq!(parts(r#"{"statusCode": 204}"#).0, 204);
-        for bad in [
-            r#"{"statusCode": 99}"#,
-            r#"{"statusCode": "many"}"#,
-            r#"{"statusCode": 200, "body": "%", "isBase64Encoded": true}"#,
+        for (bad, reason) in [
+            (
+                r#"{"statusCode": 99}"#,
+                "its statusCode is 99, and may be 100 to 999",
+            ),
+            (
+                r#"{"statusCode": "many"}"#,
+                "its statusCode is \"many\", and may be",
+            ),
+            (
+                r#"{"statusCode": null}"#,
+                "its statusCode is null, and may be",
+            ),
+            (
+                r#"{"statusCode": 200, "body": "%", "isBase64Encoded": true}"#,
+                "its isBase64Encoded is true, and its body is not in base64",
+            ),
         ] {
-            assert_eq!(Answer::of(bad.as_bytes()), None, "{bad}");
+            let wrong = Answer::of(bad.as_bytes()).unwrap_err().to_string();
+            assert!(wrong.starts_with(reason), "{bad}: {wrong}");
         }
     }
+
     #[test]
     fn format_1_0_wants_a_response() {
         let answer = Answer::of_version1(
@@ -197,14 +269,24 @@ mod tests {
         let values: Vec<_> = answer.headers.get_all("x-a").iter().collect();
         assert_eq!(values, ["1", "2"]);
         assert!(!answer.headers.contains_key("x-b"));
-        for bad in [
-            "\"text\"",
-            "{\"body\": \"a\"}",
-            "{\"statusCode\": 200, \"body\": {}}",
-            "{\"statusCode\": 1, \"body\": \"a\"}",
-            "[1]",
+        for (bad, reason) in [
+            ("\"text\"", "it is no JSON object with a statusCode"),
+            (
+                "{\"body\": \"a\"}",
+                "it is no JSON object with a statusCode",
+            ),
+            (
+                "{\"statusCode\": 200, \"body\": {\"a\": 1}}",
+                "its body is {\"a\":1}, and payload format 1.0 wants a text",
+            ),
+            (
+                "{\"statusCode\": 1, \"body\": \"a\"}",
+                "its statusCode is 1, and may be 100 to 999",
+            ),
+            ("[1]", "it is no JSON object with a statusCode"),
         ] {
-            assert_eq!(Answer::of_version1(bad.as_bytes()), None, "{bad}");
+            let wrong = Answer::of_version1(bad.as_bytes()).unwrap_err().to_string();
+            assert!(wrong.starts_with(reason), "{bad}: {wrong}");
         }
     }
 }

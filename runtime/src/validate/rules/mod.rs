@@ -26,6 +26,13 @@ pub(super) fn of_entry_point(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     entry_point::check(subject)
 }
 
+/// Those about what is started, and whether it takes events.
+pub(super) fn of_start(subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let mut findings = entry_point::check(subject)?;
+    findings.extend(client::check(subject)?);
+    Ok(findings)
+}
+
 /// All of them, in the order of what they are about.
 pub(super) fn all(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let mut findings = of_documents(subject.image);
