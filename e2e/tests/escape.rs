@@ -304,6 +304,52 @@ answer["fds"] = sorted(int(f) for f in os.listdir("/proc/self/fd"))
     );
 }
 
+/// What tells of the host and its other users, `*` being the number of a CPU.
+const MASKED: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/system/cpu/cpu*/thermal_throttle",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+#[test]
+fn privileged_masked_paths_are_empty() {
+    if !privileged() {
+        return;
+    }
+    let code = format!(
+        r#"
+import glob
+for pattern in {}:
+    for path in glob.glob(pattern):
+        try:
+            answer[path] = os.listdir(path) if os.path.isdir(path) else open(path).read()
+        except OSError as e:
+            answer[path] = errno.errorcode[e.errno]
+answer["cpus"] = len(glob.glob("/sys/devices/system/cpu/cpu[0-9]*"))
+"#,
+        json!(MASKED)
+    );
+    let mut answer = findings(&code, &["--timeout", "10"]);
+    let found = answer.as_object_mut().unwrap();
+    // They are looked for where they are.
+    assert!(found.remove("cpus").unwrap().as_u64() > Some(0));
+    assert!(found.contains_key("/proc/interrupts"), "{found:?}");
+    for (path, content) in found {
+        let masked = [json!([]), json!(""), json!("EACCES"), json!("EPERM")];
+        assert!(masked.contains(content), "{path}: {content}");
+    }
+}
+
 #[test]
 fn privileged_the_supervisor_cannot_be_signalled_or_followed() {
     if !privileged() {
