@@ -68,6 +68,10 @@ const CALLS: &[Refused] = &[
     Refused("vhangup", libc::SYS_vhangup, "", DENIED),
     Refused("ptrace(ATTACH, 1)", libc::SYS_ptrace, "16, 1, 0, 0", DENIED),
     Refused("process_vm_readv(1)", libc::SYS_process_vm_readv, "1, 0, 0, 0, 0, 0", DENIED),
+    // From the pool of this host, which no limit of a function counts.
+    Refused("mmap(MAP_HUGETLB)", libc::SYS_mmap, "0, 2 << 20, 3, 0x40022, -1, 0", &[libc::ENOMEM]),
+    Refused("memfd_create(MFD_HUGETLB)", libc::SYS_memfd_create, "b'x', 4", &[libc::ENOMEM]),
+    Refused("shmget(SHM_HUGETLB)", libc::SYS_shmget, "0, 2 << 20, 0o5600", &[libc::ENOMEM]),
     Refused("kcmp", libc::SYS_kcmp, "1, 1, 0, 0, 0", DENIED),
 ];
 
