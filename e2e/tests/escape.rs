@@ -421,6 +421,7 @@ fn privileged_kernel_objects_are_bounded() {
     if !privileged() {
         return;
     }
+    let lambent = Lambent::new();
     // Locked, shared and unnamed memory count as memory; queues and segments are
     // the environment's own.
     for (name, code) in [
@@ -433,13 +434,35 @@ fn privileged_kernel_objects_are_bounded() {
             "import mmap\nm = []\nwhile 1:\n  m.append(mmap.mmap(-1, 1 << 20))\n  m[-1].write(b'x' * (1 << 20))",
         ),
         (
+            "locked memory",
+            "import ctypes\nif ctypes.CDLL(None).mlockall(3): raise SystemExit('bounded')\nm = []\nwhile 1:\n  \
+             try: m.append(b'x' * 1000000)\n  except MemoryError: raise SystemExit('bounded')",
+        ),
+        (
+            "shared segments",
+            "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.shmat.restype = ctypes.c_void_p\nwhile 1:\n  \
+             i = libc.shmget(0, 1 << 20, 0o1600)\n  if i < 0: raise SystemExit('bounded')\n  \
+             ctypes.memset(libc.shmat(i, None, 0), 120, 1 << 20)",
+        ),
+        (
+            "segments that nobody touches",
+            "import ctypes\nlibc = ctypes.CDLL(None)\nn = 0\n\
+             while libc.shmget(0, 1 << 20, 0o1600) >= 0:\n  n += 1\n  assert n < 100000\n\
+             raise SystemExit('bounded')",
+        ),
+        (
+            "socket buffers",
+            "p = []\nwhile 1:\n  try: p.append(socket.socketpair())\n  except OSError: raise SystemExit('bounded')\n  \
+             for s in p[-1]:\n    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)\n    s.setblocking(False)\n    \
+             try:\n      while 1: s.send(b'x' * 65536)\n    except OSError: pass",
+        ),
+        (
             "pipes",
             "import fcntl\np = []\nwhile 1:\n  try:\n    p.append(os.pipe())\n    fcntl.fcntl(p[-1][1], 1031, 1 << 20)\n    \
              os.set_blocking(p[-1][1], False)\n    os.write(p[-1][1], b'x' * (1 << 20))\n  except OSError: break\n\
              raise SystemExit('bounded')",
         ),
     ] {
-        let lambent = Lambent::new();
         let run: Run = script::start(&lambent, code, &["--timeout", "60"])
             .wait_with_output()
             .unwrap()
