@@ -5,9 +5,11 @@
 //! is refused with an error; nothing kills the function, because language runtimes
 //! probe for some of these calls.
 
+use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::script::{self, findings};
-use lambent_e2e::{Lambent, Run, privileged};
-use serde_json::json;
+use lambent_e2e::{Lambent, Run, privileged, wait};
+use serde_json::{Value, json};
 
 /// A call that must fail, with the errors that are as good as each other.
 struct Refused(&'static str, libc::c_long, &'static str, &'static [i32]);
@@ -359,20 +361,63 @@ fn privileged_the_supervisor_cannot_be_signalled_or_followed() {
     if !privileged() {
         return;
     }
-    let code = r#"
-import signal
-answer["pids"] = sorted(int(p) for p in os.listdir("/proc") if p.isdigit())
-for name, pid in (("all", -1), ("init", 1)):
-    try:
-        os.kill(pid, signal.SIGUSR1 if name == "all" else signal.SIGTERM)
-        answer[name] = "sent"
-    except OSError as e:
-        answer[name] = errno.errorcode[e.errno]
-"#;
     // kill(-1) spares the caller and process 1; to process 1 of a namespace only
     // signals that it handles are delivered, and ours handles none.
-    let answer = findings(code, &["--timeout", "10"]);
-    assert_eq!(answer["pids"], json!([1, 2]), "{answer}");
+    let code = r#"
+import json, os, signal, threading
+def attack(n):
+    if n == 0:
+        return [n for n in os.listdir("/proc") if n.isdigit()]
+    if n == 1:
+        answer = {}
+        for number in range(1, signal.NSIG):
+            try: os.kill(1, number)
+            except OSError as e: answer[number] = e.errno
+        return answer
+    if n in (2, 4) and os.fork() == 0:
+        os.kill(-1, signal.SIGSTOP if n == 2 else signal.SIGKILL)
+        threading.Event().wait()
+    if n in (2, 4):
+        threading.Event().wait()
+    return "answered"
+def handle(n):
+    with open("/tmp/n", "a+") as f:
+        f.seek(0)
+        n = len(f.read())
+        f.write("x")
+    return attack(n)
+"#;
+    let serving = script::serving(code);
+    let timeout = wait::seconds(5);
+    let arguments = ["--memory", "1769", "--repeat", "6", "--timeout", &timeout];
+    let arguments: Vec<&str> = serving
+        .iter()
+        .map(String::as_str)
+        .chain(arguments)
+        .collect();
+    let lambent = Lambent::new();
+    let run = lambent.invoke(
+        &Fixture::PythonOciArchive.reference(),
+        &json!({}),
+        &arguments,
+    );
+    let results = run.results();
+    let payloads: Vec<&Value> = results.iter().map(|result| &result["payload"]).collect();
+    assert_eq!(payloads.len(), 6, "{run:?}");
+    assert_eq!(payloads[0], &json!(["1", "2"]), "{run:?}");
+    // All are sent, and none does anything.
+    assert_eq!(payloads[1], &json!({}), "{run:?}");
+    for (stopped, kind) in [(2, "Sandbox.Timedout"), (4, "Runtime.ExitError")] {
+        assert_eq!(payloads[stopped]["errorType"], kind, "{run:?}");
+        assert_eq!(payloads[stopped + 1], "answered", "{run:?}");
+    }
+    let cold: Vec<bool> = results
+        .iter()
+        .map(|result| result["coldStart"] == true)
+        .collect();
+    assert_eq!(cold, [true, false, false, true, false, true], "{run:?}");
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
