@@ -16,6 +16,8 @@ pub mod fixtures;
 mod lambent;
 pub mod leftovers;
 pub mod load;
+#[cfg(target_arch = "x86_64")]
+pub mod loader;
 pub mod nested;
 pub mod ordinary;
 pub mod otlp;

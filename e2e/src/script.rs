@@ -27,10 +27,12 @@ c.getresponse()
 "#;
 
 /// What comes before the lines of a function that is invoked again and again: `serve`
-/// calls a function with the number of each invocation.
+/// calls a function with the number of each invocation, `i` being its request id, and
+/// answers with what it returns.
 const SERVE: &str = r#"
-import http.client, os, socket, threading, time
+import http.client, json, os, socket, threading, time
 def serve(handle):
+    global i
     c = http.client.HTTPConnection("127.0.0.1", 9001)
     n = 0
     while True:
@@ -39,22 +41,33 @@ def serve(handle):
         i = r.headers["lambda-runtime-aws-request-id"]
         r.read()
         n += 1
-        handle(n)
-        c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", '"done"')
+        answer = handle(n)
+        answer = json.dumps("done" if answer is None else answer)
+        c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", answer)
         c.getresponse().read()
 "#;
 
 /// The arguments that put `code` in the place of a runtime, which defines `handle`; it
-/// is called with the number of each invocation, from 1.
+/// is called with the number of each invocation, from 1. What it returns is the answer,
+/// `"done"` if that is nothing.
 pub fn serving(code: &str) -> [String; 4] {
-    let code = format!("{SERVE}{code}\nserve(handle)\n");
-    let entrypoint = json!(["/usr/bin/python3", "-c", code]).to_string();
+    let entrypoint = json!(serving_entrypoint(code)).to_string();
     [
         "--entrypoint".into(),
         entrypoint,
         "--cmd".into(),
         "[]".into(),
     ]
+}
+
+/// The members of a `CreateFunction` that do the same.
+pub fn serving_config(code: &str) -> Value {
+    json!({"ImageConfig": {"EntryPoint": serving_entrypoint(code), "Command": []}})
+}
+
+fn serving_entrypoint(code: &str) -> [String; 3] {
+    let code = format!("{SERVE}{code}\nserve(handle)\n");
+    ["/usr/bin/python3".to_owned(), "-c".to_owned(), code]
 }
 
 /// Starts `lambent invoke` with `code` in the place of a runtime, after it has

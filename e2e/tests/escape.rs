@@ -5,9 +5,11 @@
 //! is refused with an error; nothing kills the function, because language runtimes
 //! probe for some of these calls.
 
+use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::script::{self, findings};
-use lambent_e2e::{Lambent, Run, privileged};
-use serde_json::json;
+use lambent_e2e::{Lambent, Run, privileged, wait};
+use serde_json::{Value, json};
 
 /// A call that must fail, with the errors that are as good as each other.
 struct Refused(&'static str, libc::c_long, &'static str, &'static [i32]);
@@ -68,6 +70,10 @@ const CALLS: &[Refused] = &[
     Refused("vhangup", libc::SYS_vhangup, "", DENIED),
     Refused("ptrace(ATTACH, 1)", libc::SYS_ptrace, "16, 1, 0, 0", DENIED),
     Refused("process_vm_readv(1)", libc::SYS_process_vm_readv, "1, 0, 0, 0, 0, 0", DENIED),
+    // From the pool of this host, which no limit of a function counts.
+    Refused("mmap(MAP_HUGETLB)", libc::SYS_mmap, "0, 2 << 20, 3, 0x40022, -1, 0", &[libc::ENOMEM]),
+    Refused("memfd_create(MFD_HUGETLB)", libc::SYS_memfd_create, "b'x', 4", &[libc::ENOMEM]),
+    Refused("shmget(SHM_HUGETLB)", libc::SYS_shmget, "0, 2 << 20, 0o5600", &[libc::ENOMEM]),
     Refused("kcmp", libc::SYS_kcmp, "1, 1, 0, 0, 0", DENIED),
 ];
 
@@ -304,25 +310,114 @@ answer["fds"] = sorted(int(f) for f in os.listdir("/proc/self/fd"))
     );
 }
 
+/// What tells of the host and its other users, `*` being the number of a CPU.
+const MASKED: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/system/cpu/cpu*/thermal_throttle",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+#[test]
+fn privileged_masked_paths_are_empty() {
+    if !privileged() {
+        return;
+    }
+    let code = format!(
+        r#"
+import glob
+for pattern in {}:
+    for path in glob.glob(pattern):
+        try:
+            answer[path] = os.listdir(path) if os.path.isdir(path) else open(path).read()
+        except OSError as e:
+            answer[path] = errno.errorcode[e.errno]
+answer["cpus"] = len(glob.glob("/sys/devices/system/cpu/cpu[0-9]*"))
+"#,
+        json!(MASKED)
+    );
+    let mut answer = findings(&code, &["--timeout", "10"]);
+    let found = answer.as_object_mut().unwrap();
+    // They are looked for where they are.
+    assert!(found.remove("cpus").unwrap().as_u64() > Some(0));
+    assert!(found.contains_key("/proc/interrupts"), "{found:?}");
+    for (path, content) in found {
+        let masked = [json!([]), json!(""), json!("EACCES"), json!("EPERM")];
+        assert!(masked.contains(content), "{path}: {content}");
+    }
+}
+
 #[test]
 fn privileged_the_supervisor_cannot_be_signalled_or_followed() {
     if !privileged() {
         return;
     }
-    let code = r#"
-import signal
-answer["pids"] = sorted(int(p) for p in os.listdir("/proc") if p.isdigit())
-for name, pid in (("all", -1), ("init", 1)):
-    try:
-        os.kill(pid, signal.SIGUSR1 if name == "all" else signal.SIGTERM)
-        answer[name] = "sent"
-    except OSError as e:
-        answer[name] = errno.errorcode[e.errno]
-"#;
     // kill(-1) spares the caller and process 1; to process 1 of a namespace only
     // signals that it handles are delivered, and ours handles none.
-    let answer = findings(code, &["--timeout", "10"]);
-    assert_eq!(answer["pids"], json!([1, 2]), "{answer}");
+    let code = r#"
+import json, os, signal, threading
+def attack(n):
+    if n == 0:
+        return [n for n in os.listdir("/proc") if n.isdigit()]
+    if n == 1:
+        answer = {}
+        for number in range(1, signal.NSIG):
+            try: os.kill(1, number)
+            except OSError as e: answer[number] = e.errno
+        return answer
+    if n in (2, 4) and os.fork() == 0:
+        os.kill(-1, signal.SIGSTOP if n == 2 else signal.SIGKILL)
+        threading.Event().wait()
+    if n in (2, 4):
+        threading.Event().wait()
+    return "answered"
+def handle(n):
+    with open("/tmp/n", "a+") as f:
+        f.seek(0)
+        n = len(f.read())
+        f.write("x")
+    return attack(n)
+"#;
+    let serving = script::serving(code);
+    let timeout = wait::seconds(5);
+    let arguments = ["--memory", "1769", "--repeat", "6", "--timeout", &timeout];
+    let arguments: Vec<&str> = serving
+        .iter()
+        .map(String::as_str)
+        .chain(arguments)
+        .collect();
+    let lambent = Lambent::new();
+    let run = lambent.invoke(
+        &Fixture::PythonOciArchive.reference(),
+        &json!({}),
+        &arguments,
+    );
+    let results = run.results();
+    let payloads: Vec<&Value> = results.iter().map(|result| &result["payload"]).collect();
+    assert_eq!(payloads.len(), 6, "{run:?}");
+    assert_eq!(payloads[0], &json!(["1", "2"]), "{run:?}");
+    // All are sent, and none does anything.
+    assert_eq!(payloads[1], &json!({}), "{run:?}");
+    for (stopped, kind) in [(2, "Sandbox.Timedout"), (4, "Runtime.ExitError")] {
+        assert_eq!(payloads[stopped]["errorType"], kind, "{run:?}");
+        assert_eq!(payloads[stopped + 1], "answered", "{run:?}");
+    }
+    let cold: Vec<bool> = results
+        .iter()
+        .map(|result| result["coldStart"] == true)
+        .collect();
+    assert_eq!(cold, [true, false, false, true, false, true], "{run:?}");
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
@@ -371,6 +466,7 @@ fn privileged_kernel_objects_are_bounded() {
     if !privileged() {
         return;
     }
+    let lambent = Lambent::new();
     // Locked, shared and unnamed memory count as memory; queues and segments are
     // the environment's own.
     for (name, code) in [
@@ -383,13 +479,35 @@ fn privileged_kernel_objects_are_bounded() {
             "import mmap\nm = []\nwhile 1:\n  m.append(mmap.mmap(-1, 1 << 20))\n  m[-1].write(b'x' * (1 << 20))",
         ),
         (
+            "locked memory",
+            "import ctypes\nif ctypes.CDLL(None).mlockall(3): raise SystemExit('bounded')\nm = []\nwhile 1:\n  \
+             try: m.append(b'x' * 1000000)\n  except MemoryError: raise SystemExit('bounded')",
+        ),
+        (
+            "shared segments",
+            "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.shmat.restype = ctypes.c_void_p\nwhile 1:\n  \
+             i = libc.shmget(0, 1 << 20, 0o1600)\n  if i < 0: raise SystemExit('bounded')\n  \
+             ctypes.memset(libc.shmat(i, None, 0), 120, 1 << 20)",
+        ),
+        (
+            "segments that nobody touches",
+            "import ctypes\nlibc = ctypes.CDLL(None)\nn = 0\n\
+             while libc.shmget(0, 1 << 20, 0o1600) >= 0:\n  n += 1\n  assert n < 100000\n\
+             raise SystemExit('bounded')",
+        ),
+        (
+            "socket buffers",
+            "p = []\nwhile 1:\n  try: p.append(socket.socketpair())\n  except OSError: raise SystemExit('bounded')\n  \
+             for s in p[-1]:\n    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)\n    s.setblocking(False)\n    \
+             try:\n      while 1: s.send(b'x' * 65536)\n    except OSError: pass",
+        ),
+        (
             "pipes",
             "import fcntl\np = []\nwhile 1:\n  try:\n    p.append(os.pipe())\n    fcntl.fcntl(p[-1][1], 1031, 1 << 20)\n    \
              os.set_blocking(p[-1][1], False)\n    os.write(p[-1][1], b'x' * (1 << 20))\n  except OSError: break\n\
              raise SystemExit('bounded')",
         ),
     ] {
-        let lambent = Lambent::new();
         let run: Run = script::start(&lambent, code, &["--timeout", "60"])
             .wait_with_output()
             .unwrap()

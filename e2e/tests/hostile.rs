@@ -10,9 +10,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+#[cfg(target_arch = "x86_64")]
+use std::process::Command;
 
 use lambent_e2e::fixtures::{self, Fixture};
 use lambent_e2e::{Lambent, privileged};
+#[cfg(target_arch = "x86_64")]
+use lambent_e2e::{Run, loader};
 use lambent_images::Platform;
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
 use serde_json::json;
@@ -181,6 +185,120 @@ fn privileged_the_program_cannot_be_reached_through_proc() {
         (before.len(), before.mtime_nsec()),
         (after.len(), after.mtime_nsec())
     );
+}
+
+/// The second half of CVE-2019-5736: with a loader of its own the image holds the program
+/// that was executed, and tries to write to it once nobody executes it any more.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn privileged_the_program_cannot_be_overwritten_by_the_images_loader() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let directory = tempfile::tempdir().unwrap();
+    // A copy, which is not needed any more if this goes wrong.
+    let program = directory.path().join("lambent");
+    fs::copy(lambent_e2e::program(), &program).unwrap();
+    let digest = || lambent_images::Digest::of(fs::read(&program).unwrap());
+    let before = digest();
+    let place = "lib64/ld-linux-x86-64.so.2";
+    let bytes = fs::read(&program).unwrap();
+    assert!(
+        bytes
+            .windows(place.len())
+            .any(|part| part == place.as_bytes()),
+        "the program has another loader, or none"
+    );
+    let layer = LayerBuilder::new()
+        .symlink("evil", "/proc/self/exe")
+        .file(place, 0o755, loader::program())
+        .file(loader::SECOND, 0o755, loader::program());
+    let image = image(directory.path(), layer);
+    let event = directory.path().join("event.json");
+    fs::write(&event, "{}").unwrap();
+    // The second time it is what a first one may have left.
+    for _ in 0..2 {
+        let run: Run = Command::new(&program)
+            .args(["invoke", &image, "--output", "json", "--event"])
+            .arg(&event)
+            .args([
+                "--entrypoint",
+                "/evil",
+                "--memory",
+                "1769",
+                "--timeout",
+                "30",
+            ])
+            .env("LAMBENT_ROOT", lambent.root())
+            .output()
+            .unwrap()
+            .into();
+        let result = run.result();
+        let message = result["payload"]["errorMessage"].as_str().unwrap();
+        let ended = format!("exit status {}", loader::REFUSED);
+        assert!(message.ends_with(&ended), "{run:?}");
+        // It had a copy in memory, which nothing can change.
+        let logs = result["logs"].as_str().unwrap();
+        assert!(logs.contains("/memfd:"), "{logs}");
+        assert!(!logs.contains(directory.path().to_str().unwrap()), "{logs}");
+        assert_eq!(digest(), before);
+    }
+}
+
+/// A layer whose `main` has file capabilities, all of them and effective.
+fn capable() -> LayerBuilder {
+    let program = fs::read(fixtures::demo_function()).unwrap();
+    // Revision 2, with the flag that makes them effective; then what is permitted and
+    // what is inheritable, in two halves.
+    let words = [0x0200_0001_u32, u32::MAX, 0, 0x1ff, 0];
+    let value: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let key = "SCHILY.xattr.security.capability";
+    let length = value.len() + key.len() + "00 =\n".len();
+    let record = [format!("{length} {key}=").as_bytes(), &value, b"\n"].concat();
+    let mut layer = tar::Builder::new(vec![]);
+    for (name, kind, content) in [
+        ("PaxHeader", tar::EntryType::XHeader, &record),
+        ("main", tar::EntryType::Regular, &program),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(content.len() as u64);
+        layer
+            .append_data(&mut header, name, content.as_slice())
+            .unwrap();
+    }
+    LayerBuilder::raw(layer.into_inner().unwrap())
+}
+
+#[test]
+fn privileged_file_capabilities_give_nothing() {
+    if !privileged() {
+        return;
+    }
+    for form in ["directory", "erofs"] {
+        let lambent = Lambent::new().with_image_form(form);
+        let directory = tempfile::tempdir().unwrap();
+        let image = image(directory.path(), capable());
+        let inspected = lambent.invoke(&image, &json!({"action": "inspect"}), &[]);
+        let payload = inspected.payload();
+        assert_eq!(payload["uid"], 993, "{form}: {payload}");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(
+                payload["status"][set], "0000000000000000",
+                "{form}: {payload}"
+            );
+        }
+        // They are there: the image has them as an OCI bundle too.
+        let bundle = directory.path().join("bundle");
+        let run = lambent.run(["image", "unpack", &image, bundle.to_str().unwrap()]);
+        assert_eq!(run.status, 0, "{form}: {run:?}");
+        let mut value = [0; 32];
+        let main = bundle.join("rootfs/main");
+        let length = rustix::fs::getxattr(&main, "security.capability", &mut value).unwrap();
+        assert_eq!((length, value[0]), (20, 1), "{form}");
+    }
 }
 
 #[test]

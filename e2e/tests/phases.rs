@@ -122,6 +122,93 @@ raise SystemExit(1)
 }
 
 #[test]
+fn privileged_a_runtime_that_ends_in_init_is_named_twice() {
+    if !privileged() {
+        return;
+    }
+    let ended = "Runtime exited with error: ";
+    for (code, message) in [
+        ("os._exit(0)", "Runtime exited without providing a reason"),
+        ("os._exit(1)", &format!("{ended}exit status 1")),
+        (
+            "os.kill(os.getpid(), 11)",
+            &format!("{ended}signal: segmentation fault"),
+        ),
+        ("os.abort()", &format!("{ended}signal: aborted")),
+        (
+            "os.execv('/bin/false', ['false'])",
+            &format!("{ended}exit status 1"),
+        ),
+    ] {
+        let run = run(&format!("import os\n{code}"), &["--timeout", "10"]);
+        assert_eq!(error_type(&run), "Runtime.ExitError", "{code}");
+        let found = run.result()["payload"]["errorMessage"].clone();
+        let found = found.as_str().unwrap();
+        assert!(
+            found.ends_with(&format!(" Error: {message}")),
+            "{code}: {found}"
+        );
+        let logs = logs(&run);
+        let reports: Vec<&str> = logs
+            .lines()
+            .filter(|line| line.starts_with("INIT_REPORT"))
+            .filter_map(|line| line.split_once("Phase: ").map(|(_, phase)| phase))
+            .collect();
+        let phase = |name| format!("{name}\tStatus: error\tError Type: Runtime.ExitError");
+        assert_eq!(reports, [phase("init"), phase("invoke")], "{code}: {logs}");
+    }
+}
+
+#[test]
+fn privileged_what_becomes_another_program_times_out() {
+    if !privileged() {
+        return;
+    }
+    let code = "import os\nos.execv('/bin/sleep', ['sleep', '600'])";
+    let run = run(code, &["--timeout", "1"]);
+    assert_eq!(error_type(&run), "Sandbox.Timedout");
+    let logs = logs(&run);
+    let timed_out = "Phase: init\tStatus: timeout";
+    assert!(logs.lines().next().unwrap().contains(timed_out), "{logs}");
+}
+
+#[test]
+fn privileged_two_that_ask_share_the_events() {
+    if !privileged() {
+        return;
+    }
+    // Both wait before there is an event; each event is answered once, by whichever has
+    // it, and the other one's answer is refused.
+    let code = r#"
+import http.client, os, time
+first = os.fork() == 0
+c = http.client.HTTPConnection("127.0.0.1", 9001)
+while True:
+    try:
+        c.request("GET", "/2018-06-01/runtime/invocation/next")
+        r = c.getresponse()
+        i = r.headers["lambda-runtime-aws-request-id"]
+        r.read()
+        if r.status != 200: continue
+        c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", '"done"')
+        c.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        c.close()
+"#;
+    let run = run(
+        code,
+        &["--repeat", "20", "--memory", "1769", "--timeout", "10"],
+    );
+    assert_eq!(run.status, 0, "{run:?}");
+    let results = run.results();
+    assert_eq!(results.len(), 20, "{run:?}");
+    for (number, result) in results.iter().enumerate() {
+        assert_eq!(result["payload"], "done", "{number}: {run:?}");
+        assert_eq!(result["coldStart"], number == 0, "{number}: {run:?}");
+    }
+}
+
+#[test]
 fn privileged_nothing_runs_between_invocations() {
     if !privileged() {
         return;

@@ -2,106 +2,335 @@
 //! connections, identifiers that are not its own. Each request has one meaning or
 //! is refused, and the function can still answer.
 
-use lambent_e2e::script::{self, findings};
-use lambent_e2e::{Lambent, Run, privileged};
-use serde_json::json;
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-/// Sends bytes on a connection of its own and notes the statuses of all answers.
-const SEND: &str = r"
-import re
-def send(name, *parts):
-    s = socket.create_connection(('127.0.0.1', 9001))
-    s.settimeout(3)
-    got = b''
-    try:
-        for part in parts:
-            s.sendall(part)
-        s.shutdown(socket.SHUT_WR)
-        while data := s.recv(65536): got += data
-    except OSError as e:
-        got += b' ' + type(e).__name__.encode()
-    answer[name] = [int(n) for n in re.findall(rb'HTTP/1\.[01] (\d+)', got)]
-    s.close()
-";
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use lambent_e2e::script::{self, findings};
+use lambent_e2e::serve::Served;
+use lambent_e2e::{Lambent, Run, privileged, wait};
+use serde_json::{Value, json};
+
+/// A request, in pieces that are repeated so many times.
+type Pieces = Vec<(Vec<u8>, usize)>;
+
+/// Requests that readers may understand in several ways, with what may come: the
+/// statuses of all answers, `[]` being a connection that is closed without one. What
+/// hides a second request behind the first must not be answered as two.
+///
+/// `get` is a path that is answered with 200, `post` one that is answered with `refused`
+/// once the body has been read, and `absent` is the status of a path that is not there.
+fn requests(
+    get: &str,
+    post: &str,
+    refused: u64,
+    absent: u64,
+) -> Vec<(&'static str, Pieces, Vec<Vec<u64>>)> {
+    let good = format!("GET {get} HTTP/1.1\r\nHost: x\r\n");
+    let whole = format!("{good}\r\n");
+    let body = format!("POST {post} HTTP/1.1\r\nHost: x\r\n");
+    let last = get.rsplit_once('/').unwrap_or_default().1;
+    let upto = get.strip_suffix(last).unwrap_or_default().strip_suffix('/');
+    let encoded = format!("{}%2f{last}", upto.unwrap_or_default());
+    let refusals = || vec![vec![400], vec![]];
+    let one = |text: String| vec![(text.into_bytes(), 1)];
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let rows = [
+        ("good", one(whole.clone()), vec![vec![200]]),
+        ("pipelined", one(whole.repeat(2)), vec![vec![200, 200]]),
+        (
+            // The chunks count, and it is the last request of its connection.
+            "both lengths",
+            one(format!(
+                "{body}Content-Length: 4\r\n{chunked}\r\n0\r\n\r\n{whole}"
+            )),
+            vec![vec![refused], vec![400], vec![]],
+        ),
+        (
+            "two lengths",
+            one(format!(
+                "{good}Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello"
+            )),
+            refusals(),
+        ),
+        (
+            "chunked twice",
+            one(format!(
+                "{good}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"
+            )),
+            refusals(),
+        ),
+        (
+            "folded",
+            one(format!("{good}A: b\r\n c: d\r\n\r\n")),
+            refusals(),
+        ),
+        (
+            "space before colon",
+            one(format!("{good}Content-Length : 0\r\n\r\n")),
+            refusals(),
+        ),
+        (
+            "bare newline in a name",
+            one(format!("{good}A\nB: c\r\n\r\n")),
+            refusals(),
+        ),
+        (
+            // A line ends with it, or the request is none: on all lines alike.
+            "bare newlines",
+            one(whole.replace("\r\n", "\n").repeat(2)),
+            vec![vec![200, 200], vec![400], vec![]],
+        ),
+        (
+            "bare newline after a chunk's size",
+            one(format!("{body}{chunked}\r\n0\n\n{whole}")),
+            vec![vec![refused], vec![400], vec![]],
+        ),
+        ("NUL", one(format!("{good}A: b\0c\r\n\r\n")), refusals()),
+        (
+            "negative length",
+            one(format!("{good}Content-Length: -1\r\n\r\n")),
+            refusals(),
+        ),
+        (
+            "huge length",
+            one(format!(
+                "{good}Content-Length: 99999999999999999999999\r\n\r\n"
+            )),
+            refusals(),
+        ),
+        (
+            "bad chunk",
+            one(format!("{body}{chunked}\r\nzz\r\n")),
+            vec![vec![refused], vec![400], vec![]],
+        ),
+        (
+            "h2",
+            one("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned()),
+            vec![vec![400], vec![505], vec![]],
+        ),
+        (
+            "not HTTP",
+            vec![(b"\x16\x03\x01\x02\x00\x01\x00\x01".to_vec(), 1)],
+            refusals(),
+        ),
+        ("no version", one(format!("GET {get}\r\n\r\n")), refusals()),
+        (
+            "HTTP/1.0",
+            one(format!("GET {get} HTTP/1.0\r\n\r\n").repeat(2)),
+            vec![vec![200]],
+        ),
+        (
+            "HTTP/1.0 that is kept alive",
+            one(format!("GET {get} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").repeat(2)),
+            vec![vec![200, 200]],
+        ),
+        (
+            "HTTP/1.0 in chunks",
+            one(format!(
+                "POST {post} HTTP/1.0\r\n{chunked}\r\n0\r\n\r\n{whole}"
+            )),
+            refusals(),
+        ),
+        (
+            "a body that waits to be wanted",
+            one(format!(
+                "{body}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{{}}{whole}"
+            )),
+            vec![vec![100, refused, 200], vec![refused, 200]],
+        ),
+        (
+            "another expectation",
+            one(format!("{good}Expect: miracles\r\n\r\n")),
+            vec![vec![200], vec![417]],
+        ),
+        (
+            "an absolute URI",
+            one(whole.replacen(get, &format!("http://elsewhere{get}"), 1)),
+            vec![vec![200]],
+        ),
+        (
+            "an absolute URI of no path",
+            one(whole.replacen(get, "http://elsewhere", 1)),
+            vec![vec![absent]],
+        ),
+        (
+            "two slashes",
+            one(whole.replacen(get, &format!("/{get}"), 1)),
+            vec![vec![absent]],
+        ),
+        (
+            "dots",
+            one(whole.replacen(get, &format!("/x/..{get}"), 1)),
+            vec![vec![absent]],
+        ),
+        (
+            "encoded slash",
+            one(whole.replacen(get, &encoded, 1)),
+            vec![vec![absent], vec![400]],
+        ),
+        (
+            "encoded NUL",
+            one(whole.replacen(get, &format!("{get}%00"), 1)),
+            vec![vec![absent]],
+        ),
+        (
+            "CONNECT",
+            one("CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
+            vec![vec![absent], vec![400], vec![]],
+        ),
+        (
+            "upgrade",
+            one(format!("{good}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")),
+            vec![vec![200]],
+        ),
+        (
+            "wrong method",
+            one(whole.replacen("GET", "DELETE", 1)),
+            vec![vec![absent], vec![405]],
+        ),
+        (
+            "8 MiB of headers",
+            vec![
+                (format!("{good}A: ").into(), 1),
+                (b"x".to_vec(), 8 << 20),
+                (b"\r\n\r\n".to_vec(), 1),
+            ],
+            vec![vec![431], vec![400], vec![]],
+        ),
+        (
+            "5000 headers",
+            vec![
+                (good.into(), 1),
+                (b"A: b\r\n".to_vec(), 5000),
+                (b"\r\n".to_vec(), 1),
+            ],
+            vec![vec![431], vec![400], vec![]],
+        ),
+    ];
+    rows.into()
+}
+
+/// Says which answers are none of those that may come.
+fn assert_meanings(found: &[(&str, Vec<u64>)], allowed: &[Vec<Vec<u64>>]) {
+    let wrong: Vec<_> = found
+        .iter()
+        .zip(allowed)
+        .filter(|((_, statuses), allowed)| !allowed.contains(statuses))
+        .collect();
+    assert!(wrong.is_empty(), "what came, and what may: {wrong:#?}");
+}
 
 #[test]
 fn privileged_a_request_has_one_meaning() {
     if !privileged() {
         return;
     }
-    // What hides a second request behind the first: it must not be answered as
-    // one. `PING` alone would be a good request.
+    let path = "/2018-06-01/runtime/invocation/0/error";
+    let mut rows = requests("/2018-06-01/ping", path, 400, 404);
+    // Runtimes send as much.
+    rows.push((
+        "a MiB of headers",
+        vec![
+            (
+                b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\nA: ".to_vec(),
+                1,
+            ),
+            (b"x".to_vec(), 1 << 20),
+            (b"\r\n\r\n".to_vec(), 1),
+        ],
+        vec![vec![200]],
+    ));
+    let sent: Vec<Value> = rows
+        .iter()
+        .map(|(_, pieces, _)| {
+            let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect();
+            let pieces = pieces.iter().map(|(bytes, times)| {
+                let text: String = text(bytes);
+                json!([text, times])
+            });
+            pieces.collect()
+        })
+        .collect();
     let code = format!(
-        r#"{SEND}
-P = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n"
-E = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
-F = f"POST /2018-06-01/runtime/invocation/{{i}}/error HTTP/1.1\r\nHost: x\r\n".encode()
-send("good", P + b"\r\n")
-send("pipelined", E + E)
-send("both lengths", F.replace(i.encode(), b"0") + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + E)
-send("two lengths", P + b"Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello")
-send("chunked twice", P + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n")
-send("folded", P + b"A: b\r\n c: d\r\n\r\n")
-send("space before colon", P + b"Content-Length : 0\r\n\r\n")
-send("bare newline in a name", P + b"A\nB: c\r\n\r\n")
-send("NUL", P + b"A: b\0c\r\n\r\n")
-send("negative length", P + b"Content-Length: -1\r\n\r\n")
-send("huge length", P + b"Content-Length: 99999999999999999999999\r\n\r\n")
-send("bad chunk", F.replace(i.encode(), b"0") + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
-send("h2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-send("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01")
-send("no version", b"GET /2018-06-01/ping\r\n\r\n")
-send("two slashes", b"GET //2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n")
-send("dots", b"GET /x/../2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n")
-send("encoded slash", b"GET /2018-06-01%2fping HTTP/1.1\r\nHost: x\r\n\r\n")
-send("encoded NUL", b"GET /2018-06-01/ping%00 HTTP/1.1\r\nHost: x\r\n\r\n")
-send("CONNECT", b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: x\r\n\r\n")
-send("upgrade", P + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-send("wrong method", b"DELETE /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n")
-send("a MiB of headers", P + b"A: " + b"x" * (1 << 20) + b"\r\n\r\n")
-send("8 MiB of headers", P + b"A: " + b"x" * (8 << 20) + b"\r\n\r\n")
-send("5000 headers", P + b"A: b\r\n" * 5000 + b"\r\n")
-"#
+        r"
+import re
+answer = []
+for pieces in json.loads({}):
+    s = socket.create_connection(('127.0.0.1', 9001))
+    s.settimeout(3)
+    got = b''
+    try:
+        s.sendall(b''.join(text.encode('latin-1') * times for text, times in pieces))
+        s.shutdown(socket.SHUT_WR)
+        while data := s.recv(65536): got += data
+    except OSError:
+        pass
+    answer.append([int(n) for n in re.findall(rb'HTTP/1\.[01] (\d+)', got)])
+    s.close()
+",
+        json!(json!(sent).to_string())
     );
     let answer = findings(&code, &["--memory", "512", "--timeout", "60"]);
-    // Each name with what may come: `[]` is a connection closed without an answer.
-    let expected: &[(&str, &[&[u64]])] = &[
-        ("good", &[&[200]]),
-        ("pipelined", &[&[200, 200]]),
-        ("both lengths", &[&[400], &[]]),
-        ("two lengths", &[&[400], &[]]),
-        ("chunked twice", &[&[400], &[]]),
-        ("folded", &[&[400], &[]]),
-        ("space before colon", &[&[400], &[]]),
-        ("bare newline in a name", &[&[400], &[]]),
-        ("NUL", &[&[400], &[]]),
-        ("negative length", &[&[400], &[]]),
-        ("huge length", &[&[400], &[]]),
-        ("bad chunk", &[&[400], &[]]),
-        ("h2", &[&[400], &[505], &[]]),
-        ("not HTTP", &[&[400], &[]]),
-        ("no version", &[&[400], &[]]),
-        ("two slashes", &[&[404]]),
-        ("dots", &[&[404]]),
-        ("encoded slash", &[&[404]]),
-        ("encoded NUL", &[&[404]]),
-        ("CONNECT", &[&[404], &[400], &[]]),
-        ("upgrade", &[&[200]]),
-        ("wrong method", &[&[404], &[405]]),
-        ("a MiB of headers", &[&[200]]),
-        ("8 MiB of headers", &[&[431], &[400], &[]]),
-        ("5000 headers", &[&[431], &[400], &[]]),
-    ];
-    let wrong: Vec<String> = expected
+    let found = answer.as_array().unwrap().iter();
+    let found: Vec<Vec<u64>> = found.map(statuses).collect();
+    assert_eq!(found.len(), rows.len(), "{answer}");
+    let names = rows.iter().map(|(name, ..)| *name);
+    let allowed: Vec<_> = rows.iter().map(|(.., allowed)| allowed.clone()).collect();
+    assert_meanings(&names.zip(found).collect::<Vec<_>>(), &allowed);
+}
+
+fn statuses(answer: &Value) -> Vec<u64> {
+    let numbers = answer.as_array().unwrap().iter();
+    numbers.map(|number| number.as_u64().unwrap()).collect()
+}
+
+/// The same for the port of a service.
+#[test]
+fn privileged_a_request_to_a_service_has_one_meaning() {
+    if !privileged() {
+        return;
+    }
+    let served = Served::start(&Lambent::new(), &[]);
+    let path = "/2015-03-31/functions/nobody/invocations";
+    let rows = requests("/health", path, 404, 404);
+    let address = served.address();
+    // At once: some connections stay open until nothing more is expected of them.
+    let clients: Vec<_> = rows
         .iter()
-        .filter(|(name, allowed)| {
-            !allowed
+        .map(|(_, pieces, _)| {
+            let request: Vec<u8> = pieces
                 .iter()
-                .any(|statuses| answer[name] == json!(statuses))
+                .flat_map(|(bytes, times)| bytes.repeat(*times))
+                .collect();
+            std::thread::spawn(move || statuses_of(address, &request))
         })
-        .map(|(name, _)| format!("{name}: {}", answer[name]))
         .collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    let found = clients.into_iter().map(|client| client.join().unwrap());
+    let names = rows.iter().map(|(name, ..)| *name);
+    let allowed: Vec<_> = rows.iter().map(|(.., allowed)| allowed.clone()).collect();
+    assert_meanings(&names.zip(found).collect::<Vec<_>>(), &allowed);
+    // It goes on.
+    let good = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(statuses_of(address, good), [200]);
+}
+
+/// The statuses of what is answered until the connection is closed, or nothing comes.
+fn statuses_of(address: SocketAddr, request: &[u8]) -> Vec<u64> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let patience = wait::patiently(Duration::from_secs(3));
+    stream.set_read_timeout(Some(patience)).unwrap();
+    // It may be refused before it is through.
+    let _ = stream.write_all(request);
+    let mut answers = vec![];
+    let _ = stream.read_to_end(&mut answers);
+    let answers = String::from_utf8_lossy(&answers);
+    let heads = answers.split("HTTP/1.").skip(1);
+    heads
+        .filter_map(|head| head.get(2..5)?.parse().ok())
+        .collect()
 }
 
 #[test]

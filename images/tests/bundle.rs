@@ -10,6 +10,7 @@ use std::process::Command;
 
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
 use lambent_images::{ContentStore, ErrorKind, Form, Image, NoProgress, Platform};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use support::tar::{Fields, Tar, pax_record};
 use support::{Scratch, image, is_root, snapshot};
 
@@ -222,6 +223,138 @@ fn privileged_runc_and_crun_run_a_bundle() {
         }
         assert_eq!(said, "uid=12(me) gid=34\n/work\nhello\n", "{complaint}");
     }
+}
+
+/// I-T24, I-K02: a user's name leads to whatever the image has as `passwd` and `group`.
+#[test]
+fn hostile_lists_of_users_are_not_read() {
+    if !is_root("hostile_lists_of_users_are_not_read") {
+        return;
+    }
+    // What is read without end shall take this process's memory, and not the machine's.
+    let four_gibibytes = Some(4 << 30);
+    let limit = Rlimit {
+        current: four_gibibytes,
+        maximum: four_gibibytes,
+    };
+    setrlimit(Resource::As, limit).unwrap();
+    let scratch = Scratch::of_form(Form::Erofs);
+    let list = "me:x:12:34::/:\n";
+    // In here the name would be found.
+    let outside = scratch.path("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("passwd"), list).unwrap();
+    let outside = outside.display().to_string();
+    let special = |kind, device: Option<(u32, u32)>| {
+        let fields = Fields {
+            name: b"etc/passwd",
+            kind,
+            mode: 0o666,
+            ..Fields::default()
+        };
+        let mut tar = Tar::new().dir("etc").entry(fields, b"");
+        if let Some((major, minor)) = device {
+            tar.device(major, minor);
+        }
+        tar
+    };
+    let link = |target: &str| Tar::new().dir("etc").symlink("etc/passwd", target);
+    let sparse = Tar::new()
+        .pax(
+            &[
+                pax_record("GNU.sparse.size", b"2147483648"),
+                pax_record("GNU.sparse.map", b"0,512"),
+            ]
+            .concat(),
+        )
+        .file("etc/passwd", &format!("{list:\n<512}"));
+    let endless = "x".repeat(1 << 20);
+    let none = Err((ErrorKind::Invalid, "user \"me\" is not in its /etc/passwd"));
+    let large = |what| Err((ErrorKind::LimitExceeded, what));
+    let rows = [
+        ("a file", Tar::new().file("etc/passwd", list), "me", Ok(())),
+        (
+            "a link inside",
+            link("../usr/passwd").file("usr/passwd", list),
+            "me",
+            Ok(()),
+        ),
+        ("a process's secrets", link("/proc/1/environ"), "me", none),
+        ("a link out", link(&format!("{outside}/passwd")), "me", none),
+        (
+            "a link up",
+            link(&format!("{}{outside}/passwd", "../".repeat(20))),
+            "me",
+            none,
+        ),
+        (
+            "a directory that is a link out",
+            Tar::new().symlink("etc", &outside),
+            "me",
+            none,
+        ),
+        ("a link to itself", link("passwd"), "me", none),
+        ("a FIFO", special(b'6', None), "me", none),
+        (
+            "a device without end",
+            special(b'3', Some((1, 5))),
+            "me",
+            none,
+        ),
+        ("a terminal", special(b'3', Some((5, 0))), "me", none),
+        ("a disk", special(b'4', Some((7, 0))), "me", none),
+        (
+            "a directory",
+            Tar::new().dir("etc/passwd").file("etc/passwd/me", list),
+            "me",
+            none,
+        ),
+        ("a huge file", sparse, "me", large("etc/passwd")),
+        (
+            "groups without end",
+            Tar::new()
+                .file("etc/passwd", list)
+                .file("etc/group", &format!("{endless}\n")),
+            "me:us",
+            large("etc/group"),
+        ),
+        (
+            "a line without end",
+            Tar::new().file("etc/passwd", &endless),
+            "me",
+            none,
+        ),
+        (
+            "a line without end, and then the user",
+            Tar::new().file("etc/passwd", &format!("{endless}\n{list}")),
+            "me",
+            large("etc/passwd"),
+        ),
+    ];
+    let before = support::peak_memory_kib();
+    for (name, tar, user, expected) in rows {
+        let file = scratch.path("image.tar");
+        support::image(&[tar.end()])
+            .user(user)
+            .write_oci_archive(&file, "latest")
+            .unwrap();
+        let image = scratch.import(&file).unwrap();
+        let target = scratch.path("bundle");
+        let found = scratch.store.unpack(&image, &target, &NoProgress);
+        match (found, expected) {
+            (Ok(_), Ok(())) => std::fs::remove_dir_all(&target).unwrap(),
+            (Err(error), Err((kind, words))) => {
+                let text = error.to_string();
+                assert_eq!(error.kind(), kind, "{name}: {text}");
+                assert!(text.contains(words) && text.len() < 200, "{name}: {text}");
+                assert!(!target.exists(), "{name}");
+            }
+            (found, _) => panic!("{name}: {found:?}"),
+        }
+    }
+    // What an import takes; the huge file is eight times that.
+    let grown = support::peak_memory_kib() - before;
+    assert!(grown < 256 << 10, "{grown} KiB");
 }
 
 #[test]

@@ -326,11 +326,63 @@ fn whiteout_table() {
         Tar::new().dir("d").end(),
     ];
     assert_eq!(names(&scratch, &nested), ["d dir", "etc dir", "f file"]);
+    let linked = [
+        Tar::new()
+            .dir("d")
+            .file("d/a", "1")
+            .symlink("l", "/d")
+            .end(),
+        Tar::new().file(".wh.l", "").end(),
+    ];
+    assert_eq!(names(&scratch, &linked), ["d dir", "d/a file", "etc dir"]);
     for bad in [".wh.", ".wh..", ".wh...", "d/.wh..", "d/.wh...", ".wh.d/x"] {
         let error = scratch
             .import_layers(&[base(), Tar::new().file(bad, "").end()])
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
+    }
+}
+
+/// I-T17: what is a directory in one layer and a link in another.
+#[test]
+fn links_and_directories_of_one_name() {
+    if !in_private_mounts("links_and_directories_of_one_name") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let base = || Tar::new().dir("e").file("e/kept", "1");
+    let link = || Tar::new().symlink("d", "e").end();
+    let below = || Tar::new().file("d/new", "3").end();
+    for (name, layers, expected) in [
+        (
+            "a link over a directory",
+            vec![base().dir("d").file("d/old", "1").end(), link()],
+            &["d link", "e dir", "e/kept file", "etc dir"][..],
+        ),
+        (
+            "a file through the link of a lower layer",
+            vec![base().dir("d").file("d/old", "1").end(), link(), below()],
+            &["d dir", "d/new file", "e dir", "e/kept file", "etc dir"],
+        ),
+        (
+            "a directory over a link",
+            vec![
+                base().symlink("d", "e").end(),
+                Tar::new().dir("d").end(),
+                below(),
+            ],
+            &["d dir", "d/new file", "e dir", "e/kept file", "etc dir"],
+        ),
+        (
+            "a file over a link to a directory",
+            vec![
+                base().symlink("d", "e").end(),
+                Tar::new().file("d", "2").end(),
+            ],
+            &["d file", "e dir", "e/kept file", "etc dir"],
+        ),
+    ] {
+        assert_eq!(names(&scratch, &layers), expected, "{name}");
     }
 }
 
@@ -433,6 +485,10 @@ fn many_layers() {
         assert!(rootfs.lookup("f000").unwrap().is_some());
         unmount(&target);
     }
+    // A layer without entries: Docker makes one of an instruction that changes nothing.
+    let nothing = Tar::new().end();
+    let empty = [nothing.clone(), Tar::new().file("f", "x").end(), nothing];
+    assert_eq!(names(&scratch, &empty), ["etc dir", "f file"]);
     let layers = vec![Tar::new().file("x", "x").end(); 499];
     assert_eq!(
         scratch.import_layers(&layers).unwrap_err().kind(),

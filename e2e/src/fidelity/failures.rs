@@ -50,11 +50,11 @@ for _ in range(200):
 os.kill(os.getpid(), 9)
 ";
 
-/// One line for each kind of failure, and what is left after all.
+/// One line for each kind of failure. What is left after all is an error.
 pub(super) fn table() -> Result<String, Error> {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     let (mut early, mut late) = (Resources::default(), Resources::default());
-    let mut left = 0;
+    let mut left = vec![];
     for _ in 0..SERVICES {
         let lambent = Lambent::new();
         let arguments = [
@@ -102,8 +102,9 @@ pub(super) fn table() -> Result<String, Error> {
         late = samples[half..].iter().copied().fold(late, Resources::max);
         services.sort_unstable();
         services.dedup();
-        left += usize::from(!Leftovers::of(lambent.root(), &services).is_empty());
+        left.push(Leftovers::of(lambent.root(), &services));
     }
+    left.retain(|left| !left.is_empty());
     let total: usize = kinds.values().sum();
     let mut text = format!("{total} invocations that fail, in {SERVICES} services\n");
     for (kind, count) in kinds {
@@ -111,8 +112,36 @@ pub(super) fn table() -> Result<String, Error> {
     }
     let _ = writeln!(
         text,
-        "services that left something: {left}\n\
-         the service, first and second half: {early:?}, {late:?}"
+        "the service, first and second half: {early:?}, {late:?}"
     );
-    Ok(text)
+    without(&left, text)
+}
+
+/// The table, unless a service has left something.
+fn without(left: &[Leftovers], table: String) -> Result<String, Error> {
+    if left.is_empty() {
+        return Ok(table);
+    }
+    let count = left.len();
+    Err(format!("{table}{count} services left something: {left:#?}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_an_error_that_names_them() {
+        assert_eq!(without(&[], "table".to_owned()).unwrap(), "table");
+        let left = Leftovers {
+            cgroups: vec!["/sys/fs/cgroup/lambent/7".into()],
+            ..Leftovers::default()
+        };
+        let error = without(&[left], "table\n".to_owned())
+            .unwrap_err()
+            .to_string();
+        for part in ["table\n", "1 services left", "/lambent/7"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
 }

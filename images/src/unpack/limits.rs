@@ -73,3 +73,26 @@ fn take(left: &AtomicU64, amount: u64) -> Option<()> {
     .ok()
     .map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_lasts_to_its_last_byte_and_entry() {
+        let budget = Budget::new(10, 2);
+        for (bytes, expected) in [
+            (4, None),
+            (6, None),
+            (0, None),
+            (1, Some(ErrorKind::ImageTooLarge)),
+            (u64::MAX, Some(ErrorKind::ImageTooLarge)),
+        ] {
+            let found = budget.take_bytes(bytes).err().map(|error| error.kind());
+            assert_eq!(found, expected, "{bytes}");
+        }
+        let entries = [(); 4].map(|()| budget.take_entry().err().map(|error| error.kind()));
+        let exceeded = Some(ErrorKind::LimitExceeded);
+        assert_eq!(entries, [None, None, exceeded, exceeded]);
+    }
+}

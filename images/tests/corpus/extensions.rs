@@ -129,6 +129,14 @@ pub(super) fn rows() -> Vec<Row> {
             Names(&["f", "g"]),
         ),
         row(
+            "P08 two link targets",
+            Tar::new()
+                .pax(&[pax("linkpath", "a"), pax("linkpath", "b")].concat())
+                .symlink("l", "c")
+                .end(),
+            Names(&["l"]),
+        ),
+        row(
             "P09 linkpath and long link",
             Tar::new()
                 .gnu_long(b'K', b"a\0")
@@ -169,6 +177,11 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "P13 a global comment",
             f(Tar::new().pax_global(&pax("comment", "x"))),
+            Names(&["f"]),
+        ),
+        row(
+            "P13 a global owner and time, which are ignored",
+            f(Tar::new().pax_global(&[pax("uid", "1"), pax("mtime", "1")].concat())),
             Names(&["f"]),
         ),
         row(

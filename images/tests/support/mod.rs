@@ -185,6 +185,14 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
     lines
 }
 
+/// The most memory that this process had, in KiB.
+pub(crate) fn peak_memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|rest| rest.trim().strip_suffix(" kB"));
+    peak.unwrap().parse().unwrap()
+}
+
 /// True for root; otherwise says why a test does nothing.
 pub(crate) fn is_root(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();

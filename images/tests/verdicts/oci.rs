@@ -180,6 +180,34 @@ pub(super) fn cases() -> Vec<Case> {
             Ok(()),
         ),
         (
+            "D05 a key that differs in case, which Go would take",
+            good.clone()
+                .manifest(|text| text.replacen('{', r#"{"Layers":[],"SCHEMAVERSION":1,"#, 1))
+                .end(),
+            Ok(()),
+        ),
+        (
+            "D05 not a number, where nobody reads it",
+            good.clone()
+                .manifest(|text| text.replacen('{', r#"{"x":NaN,"#, 1))
+                .end(),
+            Err(Invalid),
+        ),
+        (
+            "D05 a size beyond all numbers",
+            good.clone()
+                .manifest(|text| text.replacen(r#""size":"#, r#""size":1e400,"x":"#, 1))
+                .end(),
+            Err(Invalid),
+        ),
+        (
+            "D05 a size with a fraction",
+            good.clone()
+                .manifest(|text| text.replacen(r#""size":"#, r#""size":1.5,"x":"#, 1))
+                .end(),
+            Err(Invalid),
+        ),
+        (
             "D01 both kinds at once",
             good.clone()
                 .manifest(|text| text.replacen('{', r#"{"manifests":[],"#, 1))

@@ -16,7 +16,10 @@ use rustix::thread::CpuSet;
 use super::cgroup::Hierarchies;
 use super::protocol::EnvironmentId;
 
-/// The files of `/sys` that list CPUs.
+/// Where `/sys` describes CPUs.
+const SYSTEM: &str = "/sys/devices/system/cpu";
+
+/// The files there that list them.
 const SYSTEM_LISTS: [&str; 3] = ["online", "possible", "present"];
 
 /// The CPUs of this host that Lambent may use. They are looked up once: reading
@@ -24,6 +27,7 @@ const SYSTEM_LISTS: [&str; 3] = ["online", "possible", "present"];
 #[derive(Debug, Default)]
 pub(super) struct HostCpus {
     allowed: Vec<usize>,
+    throttling: Vec<String>,
     cpuinfo: String,
     /// The cpuset controller keeps a function from leaving its CPUs.
     controller: bool,
@@ -36,9 +40,16 @@ impl HostCpus {
             allowed: (0..CpuSet::MAX_CPU)
                 .filter(|cpu| set.is_set(*cpu))
                 .collect(),
+            throttling: throttling(names(Path::new(SYSTEM))?),
             cpuinfo: fs::read_to_string("/proc/cpuinfo")?,
             controller: hierarchies.has("cpuset"),
         })
+    }
+
+    /// Where the kernel counts how often each CPU was too hot, which tells what others
+    /// do on this host. A CPU that is not online has no such directory yet.
+    pub(super) fn throttling(&self) -> &[String] {
+        &self.throttling
     }
 
     /// What an environment with `count` CPUs sees; `None` if that is all of them.
@@ -51,6 +62,30 @@ impl HostCpus {
             cpus,
         })
     }
+}
+
+/// The names in a directory; none if it is not there.
+fn names(directory: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        entries => entries?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect(),
+    }
+}
+
+/// The directories of [`HostCpus::throttling`], by the names in `/sys`: every CPU's has a
+/// number, beside things like `cpufreq`.
+fn throttling(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| {
+        let number = name.strip_prefix("cpu").unwrap_or_default();
+        number.parse::<usize>().is_ok()
+    });
+    names.sort_unstable();
+    names
+        .iter()
+        .map(|cpu| format!("{SYSTEM}/{cpu}/thermal_throttle"))
+        .collect()
 }
 
 /// Takes `count` of the CPUs, other ones for each environment, so that together
@@ -108,7 +143,7 @@ impl CpuView {
         };
         let system = SYSTEM_LISTS
             .iter()
-            .map(|name| (*name, format!("/sys/devices/system/cpu/{name}"), &list));
+            .map(|name| (*name, format!("{SYSTEM}/{name}"), &list));
         [
             ("cpuinfo", "/proc/cpuinfo".to_owned(), &self.cpuinfo),
             ("stat", "/proc/stat".to_owned(), &self.stat),
@@ -203,6 +238,20 @@ mod tests {
             stat(host, &[1, 2]),
             "cpu  6 6\ncpu0 2 2\ncpu1 3 3\nintr 9\n"
         );
+    }
+
+    #[test]
+    fn every_cpu_has_counters_of_its_own() {
+        let names = ["cpu10", "cpufreq", "cpu0", "online", "cpuidle", "cpu"];
+        assert_eq!(
+            throttling(names.map(str::to_owned).to_vec()),
+            [
+                "/sys/devices/system/cpu/cpu0/thermal_throttle",
+                "/sys/devices/system/cpu/cpu10/thermal_throttle"
+            ]
+        );
+        assert!(!throttling(super::names(Path::new(SYSTEM)).unwrap()).is_empty());
+        assert!(super::names(Path::new("/missing")).unwrap().is_empty());
     }
 
     #[test]

@@ -239,7 +239,8 @@ mod tests {
             .map(|(number, _)| *number)
             .max()
             .unwrap();
-        let samples = [[0; 6], [u64::from(u32::MAX); 6], [2; 6], [0x1000_0000; 6]];
+        let samples = [0, u64::from(u32::MAX), 2, 4, 0x800, 0x4_0000, 0x1000_0000];
+        let samples = samples.map(|value| [value; 6]);
         for number in (0..highest + 200).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
             let action = profile
                 .rules
@@ -260,6 +261,23 @@ mod tests {
                     "system call {number} with {arguments:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn huge_pages_are_not_there() {
+        let profile = lambda_profile();
+        let program = compile(&profile);
+        for (call, arguments) in [
+            (libc::SYS_mmap, [0, 4096, 3, 0x4_0022, 0, 0]),
+            (libc::SYS_memfd_create, [1, 4, 0, 0, 0, 0]),
+            (libc::SYS_shmget, [0, 4096, 0o5600, 0, 0, 0]),
+        ] {
+            let number = u32::try_from(call).unwrap();
+            let answer = |arguments| run(&program, profile.architecture, number, arguments);
+            assert_eq!(answer(arguments), errno(libc::ENOMEM), "{call}");
+            let plain = arguments.map(|value| value & !0x4_0804);
+            assert_eq!(answer(plain), libc::SECCOMP_RET_ALLOW, "{call}");
         }
     }
 

@@ -28,7 +28,8 @@ const OOM_SCORE_ADJ: i32 = 500;
 /// What a function's host is called.
 pub(super) const HOSTNAME: &str = "localhost";
 
-/// What containers must not read (Docker's list, 2026).
+/// What containers must not read (Docker's list, 2026), beside what there is for each
+/// CPU.
 const MASKED_PATHS: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
@@ -68,6 +69,8 @@ pub(crate) struct Placement<'a> {
     pub(crate) cgroup: &'a Path,
     /// The CPUs to confine it to, as the cpuset controller writes them.
     pub(crate) cpuset: Option<String>,
+    /// Further paths that must not be read, whether they exist or not.
+    pub(crate) masked: &'a [String],
     /// Files, and the path that each one covers.
     pub(crate) covers: Vec<(PathBuf, String)>,
     /// Bytes that `/tmp` may charge to the memory limit: 0 when it is exact.
@@ -253,6 +256,7 @@ fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciS
             MASKED_PATHS
                 .iter()
                 .map(|path| (*path).to_owned())
+                .chain(placement.masked.iter().cloned())
                 .collect::<Vec<_>>(),
         )
         .readonly_paths(
@@ -338,6 +342,7 @@ mod tests {
             tmp: Path::new("/mnt/tmp"),
             cgroup: Path::new("/lambent/s/1"),
             cpuset: Some("1,3".to_owned()),
+            masked: &[],
             covers: vec![("/mnt/cpuinfo".into(), "/proc/cpuinfo".to_owned())],
             tmp_charged_bytes: 0,
             limited: true,
@@ -372,6 +377,19 @@ mod tests {
         assert!(spec["hostname"].is_null(), "{spec}");
         let namespaces = spec["linux"]["namespaces"].to_string();
         assert!(!namespaces.contains("uts"), "{namespaces}");
+    }
+
+    #[test]
+    fn what_tells_of_the_host_is_masked() {
+        let further = ["/sys/cpu0/thermal_throttle".to_owned()];
+        let spec = built_at(&Placement {
+            masked: &further,
+            ..placement()
+        });
+        let masked = spec["linux"]["maskedPaths"].as_array().unwrap();
+        for path in ["/proc/interrupts", "/sys/firmware", &further[0]] {
+            assert!(masked.iter().any(|one| one == path), "{path}: {masked:?}");
+        }
     }
 
     #[test]

@@ -176,6 +176,7 @@ fn start(
             tmp: &tmp_directory,
             cgroup: assignment.cgroup,
             cpuset: cpus.as_ref().and_then(CpuView::cpuset),
+            masked: host.cpus.throttling(),
             covers: covers
                 .into_iter()
                 .map(|(name, covered)| (cpu_files.join(name), covered))

