@@ -125,8 +125,8 @@ mod tests {
         let permit = connections.permit().await.unwrap();
         connections.spawn(permit, stream, |request| async {
             let read = body::read(&mut request.into_body(), 1 << 20).await;
-            let text = read.map_or_else(|error| error.to_string().into(), |_| "read".into());
-            Response::new(full(Bytes::from_owner::<String>(text)))
+            let text = read.map_or_else(|error| error.to_string(), |_| "read".to_owned());
+            Response::new(full(Bytes::from(text)))
         });
         client
     }
