@@ -3,6 +3,9 @@
 /// What a service cannot do, by whose fault it is.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    /// What a function was asked to be breaks a rule of Lambda's, whatever its image.
+    #[error("{0}")]
+    Setting(String),
     /// The image (or a layer) is unusable.
     #[error("{0}")]
     Image(String),
@@ -22,6 +25,7 @@ impl ServiceError {
     #[must_use]
     pub fn about(self, what: impl std::fmt::Display) -> Self {
         match self {
+            Self::Setting(reason) => Self::Setting(format!("{what}: {reason}")),
             Self::Image(reason) => Self::Image(format!("{what}: {reason}")),
             Self::Unusable(error) => Self::Image(format!("{what}: {}", with_sources(&error))),
             Self::Host(reason) => Self::Host(format!("{what}: {reason}")),

@@ -94,6 +94,7 @@ impl From<std::io::Error> for CommandError {
 impl From<ServiceError> for CommandError {
     fn from(error: ServiceError) -> Self {
         match error {
+            ServiceError::Setting(reason) => Self::Usage(reason),
             ServiceError::Image(reason) => Self::Image(reason),
             unusable @ ServiceError::Unusable(_) => Self::Image(unusable.to_string()),
             ServiceError::Host(reason) => Self::Host(reason),

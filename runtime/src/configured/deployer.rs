@@ -245,7 +245,7 @@ fn want(
     };
     ControlPlane::want(request, code, layers).map_err(|refusal| {
         let place = function.place_of(refusal.member.as_deref());
-        ServiceError::Image(format!("{place}: {}", refusal.message))
+        ServiceError::Setting(format!("{place}: {}", refusal.message))
     })
 }
 

@@ -292,7 +292,7 @@ impl ControlPlane {
 fn failure(error: &ServiceError, image: &'static str) -> Failed {
     Failed {
         code: match error {
-            ServiceError::Image(_) | ServiceError::Unusable(_) => image,
+            ServiceError::Setting(_) | ServiceError::Image(_) | ServiceError::Unusable(_) => image,
             ServiceError::Host(_) | ServiceError::Interrupted => Failed::HOST,
         },
         reason: error.to_string(),
