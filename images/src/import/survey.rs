@@ -64,7 +64,9 @@ impl ContentStore {
         for digest in &plan.stored {
             progress.layer(digest, LayerProgress::AlreadyStored);
         }
-        verify(source.as_ref(), &resolved, &plan, progress)?;
+        if !source.is_remote() {
+            verify(source.as_ref(), &resolved, &plan, progress)?;
+        }
         let chain = Chain::new(&resolved.diff_ids);
         let is_stored = plan.missing.is_empty()
             && chain.is_stored(&self.layout, form)
@@ -122,17 +124,13 @@ impl ContentStore {
     }
 }
 
-/// Reads the layers that the store has where the image is, if that is on this machine:
-/// they may be damaged there.
+/// Reads the layers that the store has where the image is: they may be damaged there.
 fn verify(
     source: &dyn Source,
     resolved: &Resolved,
     plan: &Plan,
     progress: &dyn Progress,
 ) -> Result<()> {
-    if source.is_remote() {
-        return Ok(());
-    }
     let layers = resolved.manifest.layers.iter();
     for descriptor in layers.filter(|layer| plan.stored.contains(&layer.digest)) {
         let digest = descriptor.digest;

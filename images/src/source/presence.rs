@@ -23,9 +23,7 @@ pub fn missing(reference: &ImageReference) -> Option<Error> {
 }
 
 fn no_file(path: &Path) -> Option<Error> {
-    let error = path.metadata().err()?;
-    let error = cannot_open(path, error);
-    (error.kind() == ErrorKind::NotFound).then_some(error)
+    not_found(path.metadata().map_err(|error| cannot_open(path, error)))
 }
 
 fn not_found<T>(answer: Result<T, Error>) -> Option<Error> {
