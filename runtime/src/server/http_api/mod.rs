@@ -122,8 +122,19 @@ impl HttpApi {
         request: Request<Incoming>,
         client: SocketAddr,
     ) -> Response<ResponseBody> {
-        let api = Arc::clone(&self.api.read().unwrap_or_else(PoisonError::into_inner));
         let (head, mut body) = request.into_parts();
+        let response = self.respond(&head, &mut body, client).await;
+        body::discard(&mut body).await;
+        response
+    }
+
+    async fn respond(
+        &self,
+        head: &Parts,
+        body: &mut Incoming,
+        client: SocketAddr,
+    ) -> Response<ResponseBody> {
+        let api = Arc::clone(&self.api.read().unwrap_or_else(PoisonError::into_inner));
         let taken = api.take(head.method.as_str(), head.uri.path());
         let is_rest = if let Some(taken) = &taken {
             taken.route.kind == ApiKind::Rest
@@ -145,9 +156,7 @@ impl HttpApi {
             Some(taken) => {
                 let invocation = self.context.invocation(&head.headers);
                 let request_id = invocation.request_id;
-                let invoked = self
-                    .invoke(&taken, &head, &mut body, client, invocation)
-                    .await;
+                let invoked = self.invoke(&taken, head, body, client, invocation).await;
                 invoked.unwrap_or_else(|(failure, reason)| {
                     let answer = answer_of(failure, is_rest);
                     self.context.complain(&Complaint {
@@ -161,7 +170,6 @@ impl HttpApi {
                 })
             }
         };
-        body::discard(&mut body).await;
         let mut response = Response::new(full(answer.body));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
