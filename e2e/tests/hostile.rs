@@ -176,7 +176,7 @@ fn privileged_the_program_cannot_be_reached_through_proc() {
         &json!({}),
         &["--entrypoint", "/evil"],
     );
-    // The sealed copy ran, as a launcher without a socket, and ended; or it was
+    // The sealed program ran, as a launcher without a socket, and ended; or it was
     // not allowed to run at all.
     assert_ne!(run.status, 0, "{run:?}");
     assert!(!run.stdout.contains(program.to_str().unwrap()), "{run:?}");
@@ -238,9 +238,11 @@ fn privileged_the_program_cannot_be_overwritten_by_the_images_loader() {
         let message = result["payload"]["errorMessage"].as_str().unwrap();
         let ended = format!("exit status {}", loader::REFUSED);
         assert!(message.ends_with(&ended), "{run:?}");
-        // It had a copy in memory, which nothing can change.
+        // It had the program in a mount that shows no path, and cannot be written to; or
+        // a copy of it in memory.
         let logs = result["logs"].as_str().unwrap();
-        assert!(logs.contains("/memfd:"), "{logs}");
+        let sealed = |line: &str| line == "/lambent" || line.starts_with("/memfd:");
+        assert!(logs.lines().any(sealed), "{logs}");
         assert!(!logs.contains(directory.path().to_str().unwrap()), "{logs}");
         assert_eq!(digest(), before);
     }

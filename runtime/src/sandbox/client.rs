@@ -96,7 +96,7 @@ impl Launcher {
         mount_point: &Path,
         storage_directory: &Path,
     ) -> io::Result<Self> {
-        let program = seal::sealed_copy_of_self()?;
+        let program = seal::sealed_self(mount_point)?;
         let (ours, theirs) = channel::pair()?;
         let path = format!(
             "/proc/self/fd/{}",

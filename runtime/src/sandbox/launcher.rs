@@ -1,7 +1,7 @@
 //! The launcher: one process with one thread per service, the parent of every
 //! container.
 //!
-//! It runs from a sealed copy of the program, with its end of the control socket
+//! It runs from a sealed view of the program, with its end of the control socket
 //! as standard input. It knows nothing of HTTP, images or policy: it forks a
 //! [`worker`] for each start, reaps what ends, and removes cgroups. When the
 //! socket closes, the service is gone, however it ended; then everything goes.

@@ -1,7 +1,7 @@
 //! What the service and the launcher say to each other.
 //!
 //! One message per datagram, as JSON, descriptors beside it. Both ends are the
-//! same build (the launcher is a sealed copy of the service's own binary), so
+//! same build (the launcher runs the service's own binary, sealed), so
 //! the messages need no versions.
 
 use std::fmt;
