@@ -1,6 +1,7 @@
 //! The share of a CPU.
 
 use std::fmt::Write;
+use std::process::Command;
 use std::thread::available_parallelism;
 
 use crate::fixtures::Error;
@@ -31,6 +32,26 @@ fn measure(memory: u32, processes: u32) -> Result<f64, Error> {
     Ok(ms("cpuUsedMs")? / ms("durationMs")?)
 }
 
+/// What as many processes get of this machine's CPUs without any limits: a function
+/// that is promised all of them gets no more.
+fn bare(processes: u32) -> Result<f64, Error> {
+    let program = format!(
+        "import os, time\nbegun = time.monotonic()\nfor _ in range({processes}):\n  \
+         if os.fork() == 0:\n    while time.monotonic() < begun + {SECONDS}: pass\n    \
+         os._exit(0)\n\
+         for _ in range({processes}): os.wait()\n\
+         print(os.times().children_user + os.times().children_system, \
+         time.monotonic() - begun)"
+    );
+    let output = Command::new("python3").args(["-c", &program]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let mut seconds = text.split_whitespace().map(str::parse::<f64>);
+    match (seconds.next(), seconds.next()) {
+        (Some(used), Some(elapsed)) => Ok(used? / elapsed?),
+        _ => Err(format!("python3 -c: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    }
+}
+
 /// One row for each memory size.
 pub(super) fn table() -> Result<String, Error> {
     let host = f64::from(u32::try_from(available_parallelism()?.get())?);
@@ -48,6 +69,16 @@ pub(super) fn table() -> Result<String, Error> {
             let _ = write!(row, " {share:.4} | {error:+.2} % |");
         }
         let _ = writeln!(text, "{row}");
+        if nominal >= host {
+            let (before, share, after) = (bare(4)?, measure(memory, 4)?, bare(4)?);
+            let without = f64::midpoint(before, after);
+            let error = (share / without - 1.0) * 100.0;
+            let _ = writeln!(
+                text,
+                "{memory} MB are all CPUs of this machine: without limits 4 processes get \
+                 {without:.4} of them, in the function {share:.4} | {error:+.2} %"
+            );
+        }
     }
     Ok(text)
 }
