@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::time::Duration;
 
 use lambent_e2e::extension::{self, COUNTING, RUNTIME, lines, notes, program, run, sequence};
 use lambent_e2e::leftovers::{self, Leftovers};
@@ -29,7 +30,14 @@ fn privileged_an_external_extension_sees_the_life_of_its_environment() {
     let run = run(
         FOURTH_HANGS,
         &[agent],
-        &["--repeat", "5", "--timeout", "2", "--name", "f"],
+        &[
+            "--repeat",
+            "5",
+            "--timeout",
+            &wait::seconds(2),
+            "--name",
+            "f",
+        ],
     );
     let results = run.results();
     let payloads: Vec<_> = results.iter().map(|result| &result["payload"]).collect();
@@ -188,7 +196,14 @@ fn privileged_the_crate_of_aws_for_extensions_sees_the_same() {
     let run = run(
         FOURTH_HANGS,
         &[program],
-        &["--repeat", "5", "--timeout", "2", "--name", "f"],
+        &[
+            "--repeat",
+            "5",
+            "--timeout",
+            &wait::seconds(2),
+            "--name",
+            "f",
+        ],
     );
     let results = run.results();
     assert_eq!(results[4]["payload"], 5, "{run:?}");
@@ -254,7 +269,14 @@ fn privileged_an_internal_extension_earns_its_runtime_a_sigterm() {
     let run = run(
         &format!("{INTERNAL}{FOURTH_HANGS}"),
         &[],
-        &["--repeat", "5", "--timeout", "2", "--name", "f"],
+        &[
+            "--repeat",
+            "5",
+            "--timeout",
+            &wait::seconds(2),
+            "--name",
+            "f",
+        ],
     );
     let results = run.results();
     assert_eq!(results[4]["payload"], 5, "{run:?}");
@@ -316,7 +338,8 @@ fn privileged_without_extensions_there_is_no_sigterm() {
     if !privileged() {
         return;
     }
-    let run = run(FOURTH_HANGS, &[], &["--repeat", "5", "--timeout", "2"]);
+    let timeout = wait::seconds(2);
+    let run = run(FOURTH_HANGS, &[], &["--repeat", "5", "--timeout", &timeout]);
     assert_eq!(run.results()[4]["payload"], 5, "{run:?}");
     let all = sequence(&notes(&run.stderr));
     assert!(!all.contains(&"runtime SIGTERM".to_owned()), "{all:?}");
@@ -376,7 +399,8 @@ while True:
     let mut first = [0];
     let output = child.stdout.as_mut().unwrap();
     output.read_exact(&mut first).unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let idle = wait::patiently(Duration::from_secs(2));
+    std::thread::sleep(idle);
     let mut run: Run = child.wait_with_output().unwrap().into();
     run.stdout.insert(0, first[0].into());
     assert_eq!(run.results().len(), 3, "{run:?}");
@@ -387,9 +411,11 @@ while True:
         .collect();
     assert_eq!(woken.len(), 3, "{run:?}");
     let after = woken[1]["after"].as_f64().unwrap();
-    assert!(after > 1.0, "the idle time was only {after} s");
-    let ticks = woken[1]["ticks"].as_u64().unwrap();
-    assert!(ticks < 100, "{ticks} ticks in {after} s of idling");
+    let idle = idle.as_secs_f64();
+    assert!(after > idle / 2.0, "the idle time was only {after} s");
+    // Until everything is done and frozen, which takes longer where all does.
+    let ticks = woken[1]["ticks"].as_f64().unwrap();
+    assert!(ticks < 50.0 * idle, "{ticks} ticks in {after} s of idling");
 }
 
 /// An extension that takes its time: the caller does not wait for it, and the
