@@ -78,20 +78,27 @@ fn in_lines(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
-/// Replaces control bytes, except line ends and tab, by their pictures.
+/// Replaces control characters, except line ends and tab, by their pictures, and those
+/// that have none by a mark: U+009B is to some terminals what ESC [ is, and so is the byte
+/// alone. Other bytes that are no UTF-8 are left to the terminal.
 fn visible(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len());
-    for byte in bytes {
-        match byte {
-            b'\n' | b'\t' => text.push(*byte),
-            0..0x20 => text.extend_from_slice(
-                char::from_u32(0x2400 + u32::from(*byte))
-                    .unwrap_or('\u{fffd}')
-                    .encode_utf8(&mut [0; 4])
-                    .as_bytes(),
-            ),
-            0x7f => text.extend_from_slice("\u{2421}".as_bytes()),
-            byte => text.push(*byte),
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let shown = match character {
+                '\n' | '\t' => character,
+                '\0'..' ' => char::from_u32(0x2400 + u32::from(character))
+                    .unwrap_or(char::REPLACEMENT_CHARACTER),
+                '\u{7f}' => '\u{2421}',
+                '\u{80}'..'\u{a0}' => char::REPLACEMENT_CHARACTER,
+                other => other,
+            };
+            text.extend_from_slice(shown.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        match chunk.invalid() {
+            // A continuation without a beginning.
+            [0x80..0xa0] => text.extend_from_slice("\u{fffd}".as_bytes()),
+            other => text.extend_from_slice(other),
         }
     }
     text
@@ -257,10 +264,20 @@ mod tests {
 
     #[test]
     fn control_bytes_are_shown() {
-        assert_eq!(
-            String::from_utf8(visible("a\x1b[31m\n\tü\n".as_bytes())).unwrap(),
-            "a␛[31m\n\tü\n"
-        );
+        for (bytes, shown) in [
+            ("a\x1b[31m\n\tü\n".as_bytes(), "a␛[31m\n\tü\n".as_bytes()),
+            (
+                "a\u{9b}31m\u{9d}0;x\x07".as_bytes(),
+                "a�31m�0;x␇".as_bytes(),
+            ),
+            (b"a\x9b31m\x7f", "a�31m␡".as_bytes()),
+            // The beginning of a character whose end may be still to come.
+            (b"a\xe2\x82", b"a\xe2\x82"),
+            (b"a\xfcb", b"a\xfcb"),
+            ("€😀".as_bytes(), "€😀".as_bytes()),
+        ] {
+            assert_eq!(visible(bytes), shown, "{}", bytes.escape_ascii());
+        }
     }
 
     #[test]

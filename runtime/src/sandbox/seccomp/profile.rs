@@ -59,14 +59,6 @@ pub(crate) fn lambda_profile() -> Profile {
         ),
         (number(libc::SYS_clone3), Action::Errno(libc::ENOSYS)),
         (
-            number(libc::SYS_socket),
-            Action::Check(Check::OneOf {
-                argument: 0,
-                values: SOCKET_FAMILIES,
-                errno: libc::EAFNOSUPPORT,
-            }),
-        ),
-        (
             number(libc::SYS_personality),
             Action::Check(Check::OneOf {
                 argument: 0,
@@ -75,6 +67,15 @@ pub(crate) fn lambda_profile() -> Profile {
             }),
         ),
     ]);
+    // For either the kernel loads the module of a family that it does not know yet.
+    rules.extend([libc::SYS_socket, libc::SYS_socketpair].map(|call| {
+        let check = Check::OneOf {
+            argument: 0,
+            values: SOCKET_FAMILIES,
+            errno: libc::EAFNOSUPPORT,
+        };
+        (number(call), Action::Check(check))
+    }));
     rules.extend(HUGE_PAGES.iter().map(|(call, argument, mask)| {
         let check = Check::NoBits {
             argument: *argument,
@@ -187,8 +188,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_io_getevents,
     libc::SYS_io_cancel,
     libc::SYS_io_destroy,
-    // Sockets; the family is checked at `socket`.
-    libc::SYS_socketpair,
+    // Sockets; their family is checked when they are made.
     libc::SYS_bind,
     libc::SYS_listen,
     libc::SYS_accept,
