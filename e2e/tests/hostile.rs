@@ -316,12 +316,17 @@ fn privileged_the_stored_layers_do_not_change() {
             &[],
         )
     };
-    assert_eq!(run().status, 0);
+    let file = Fixture::RustOciArchive.reference();
+    let loaded = lambent.run(["image", "load", &file]);
+    assert_eq!(loaded.status, 0, "{loaded:?}");
+    // Before any run: places to mount at would be made by the first.
     let layers = lambent.root().join("lib/images/layers");
     let before = facts(&layers);
     assert!(!before.is_empty());
-    assert_eq!(run().status, 0);
-    assert_eq!(facts(&layers), before);
+    for _ in 0..2 {
+        assert_eq!(run().status, 0);
+        assert_eq!(facts(&layers), before);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::{Lambent, Run, privileged, script, wait};
 use rustix::process::{Pid, Signal};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn start(lambent: &Lambent, code: &str, timeout: &str) -> Child {
     script::start(lambent, code, &["--timeout", timeout])
@@ -198,10 +198,10 @@ fn privileged_a_tmp_without_inodes_or_bytes_is_full_and_stays_usable() {
     if !privileged() {
         return;
     }
-    // One file for each 16 KiB, as `mkfs.ext4` counts; then every byte; twice, in one
-    // environment.
+    // Names of one file, and attributes; one file for each 16 KiB, as `mkfs.ext4` counts;
+    // then every byte. The second invocation begins with all of that.
     let code = r#"
-import json
+import json, shutil
 def fill(make):
     n = 0
     try:
@@ -212,13 +212,20 @@ def fill(make):
         return [n, e.errno]
 def touch(n): os.close(os.open(f"/tmp/d/{n}", os.O_CREAT | os.O_WRONLY))
 while True:
-    answer = {"before": os.listdir("/tmp")}
-    os.makedirs("/tmp/d", exist_ok=True)
+    full = os.statvfs("/tmp")
+    answer = {"before": sorted(os.listdir("/tmp")), "free": [full.f_ffree, full.f_bavail]}
+    shutil.rmtree("/tmp/d", ignore_errors=True)
+    if os.path.exists("/tmp/x"): os.unlink("/tmp/x")
+    os.mkdir("/tmp/d")
+    os.close(os.open("/tmp/x", os.O_CREAT | os.O_WRONLY))
+    if not answer["before"]:
+        answer["links"] = fill(lambda n: os.link("/tmp/x", f"/tmp/d/link{n}"))
+    answer["attributes"] = fill(lambda n: os.setxattr("/tmp/x", f"user.{n}", b"x" * 1000))
+    shutil.rmtree("/tmp/d")
+    os.mkdir("/tmp/d")
     answer["files"] = fill(touch)
-    for name in os.listdir("/tmp/d"): os.unlink(f"/tmp/d/{name}")
     with open("/tmp/x", "wb", buffering=0) as f:
         answer["mebibytes"] = fill(lambda n: f.write(b"x" * (1 << 20)))
-    os.unlink("/tmp/x")
     c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", json.dumps(answer))
     c.getresponse().read()
     c.request("GET", "/2018-06-01/runtime/invocation/next")
@@ -244,13 +251,19 @@ while True:
         assert_eq!(*errno, libc::ENOSPC, "{answer}");
         assert_eq!(answer["mebibytes"][1], libc::ENOSPC, "{answer}");
         assert!(answer["mebibytes"][0].as_u64().unwrap() >= 500, "{answer}");
+        let (attributes, errno) = (answer["attributes"][0].as_u64(), &answer["attributes"][1]);
+        assert!(attributes.unwrap() < 10, "{answer}");
+        assert_eq!(*errno, libc::ENOSPC, "{answer}");
     }
-    assert_eq!(answers[0]["before"], serde_json::json!([]), "{answers:?}");
-    assert_eq!(
-        answers[1]["before"],
-        serde_json::json!(["d"]),
-        "{answers:?}"
-    );
+    assert_eq!(answers[0]["before"], json!([]), "{answers:?}");
+    assert_eq!(answers[1]["before"], json!(["d", "x"]), "{answers:?}");
+    assert_eq!(answers[1]["free"][0], 0, "{answers:?}");
+    // Less than what it failed to write.
+    let blocks = answers[1]["free"][1].as_u64().unwrap();
+    assert!(blocks < 256, "{answers:?}");
+    // As many as ext4 has for one file.
+    let links = &answers[0]["links"];
+    assert_eq!(*links, json!([64_999, libc::EMLINK]), "{answers:?}");
     let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
     assert!(left.is_empty(), "{left:?}");
 }
@@ -294,9 +307,30 @@ end = time.monotonic() + 30
 while len([p for p in os.listdir('/proc') if p.isdigit()]) > 2 and time.monotonic() < end:
     time.sleep(0.01)
 answer['pids'] = sorted(int(p) for p in os.listdir('/proc') if p.isdigit())
+# Those whose parent does not reap them are the function's own, and count.
+for turn in ('first', 'second'):
+    ended = 0
+    try:
+        while True:
+            if os.fork() == 0: os._exit(0)
+            ended += 1
+    except OSError as e:
+        answer[turn] = [ended, e.errno]
+    if turn == 'first':
+        for _ in range(ended): os.wait()
 ";
-    let answer = script::findings(code, &["--memory", "1769", "--timeout", "60"]);
-    assert_eq!(answer["pids"], serde_json::json!([1, 2]), "{answer}");
+    let lambent = Lambent::new();
+    let arguments = ["--memory", "1769", "--timeout", "60"];
+    let answer = script::findings_of(&lambent, code, &arguments);
+    assert_eq!(answer["pids"], json!([1, 2]), "{answer}");
+    for turn in ["first", "second"] {
+        let ended = answer[turn][0].as_u64().unwrap();
+        assert!((1_000..1_024).contains(&ended), "{answer}");
+        assert_eq!(answer[turn][1], libc::EAGAIN, "{answer}");
+    }
+    // The last were left to whoever ends the environment.
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

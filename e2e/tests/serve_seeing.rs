@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
-use lambent_e2e::serve::Served;
+use lambent_e2e::serve::{Served, environments};
 use lambent_e2e::{Lambent, Run, boto3, privileged, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -259,6 +259,33 @@ fn privileged_events_wait_for_concurrency_and_requests_do_not() {
         "{metrics}"
     );
     assert_eq!(sample(&metrics, "lambda_errors_total"), "0", "{metrics}");
+    drop(running);
+}
+
+#[test]
+fn privileged_functions_have_as_much_memory_as_was_said() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    // Of two sizes and a half.
+    let arguments = [
+        "--memory",
+        "128",
+        "--memory-limit",
+        "320",
+        "--timeout",
+        "60",
+    ];
+    let served = serve(&lambent, &[&["--name", "f"], &arguments[..]].concat());
+    let event = json!({"action": "sleep", "ms": 50_000}).to_string();
+    let running = [(); 2].map(|()| send(&served, "POST", INVOCATIONS, "", &event));
+    wait::until("both run", || {
+        let environments = environments(&lambent);
+        environments.len() == 2 && environments.iter().all(|one| one["state"] == "busy")
+    });
+    let refused = invoke(&served, &json!({"action": "echo"}));
+    assert_eq!(refused.status, 429, "{}", refused.body);
     drop(running);
 }
 
