@@ -429,6 +429,55 @@ answer["body"] = json.loads(r.read())
     assert_eq!(answer["body"]["errorType"], "InvalidRequestID", "{run:?}");
 }
 
+/// Answers that come when the time is up, a little before or after: each invocation has
+/// one end, and no other gets its answer.
+#[test]
+fn privileged_an_answer_at_the_deadline_is_in_time_or_not() {
+    if !privileged() {
+        return;
+    }
+    // The number of the invocation outlives its process, and says by how many of half a
+    // millisecond its answer is late.
+    let code = r#"
+import json, pathlib, time
+seen = pathlib.Path("/tmp/number")
+while True:
+    number = int(seen.read_text()) + 1 if seen.exists() else 0
+    seen.write_text(str(number))
+    due = int(r.headers["lambda-runtime-deadline-ms"]) / 1000 + (number - 6) / 2000
+    time.sleep(max(due - time.time() - 0.002, 0))
+    while time.time() < due: pass
+    c.request("POST", f"/2018-06-01/runtime/invocation/{i}/response", json.dumps([number, i]))
+    c.getresponse().read()
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    r = c.getresponse()
+    i = r.headers["lambda-runtime-aws-request-id"]
+    r.read()
+"#;
+    let lambent = Lambent::new();
+    let arguments = ["--memory", "1769", "--repeat", "10", "--timeout", "1"];
+    let run: Run = script::start(&lambent, code, &arguments)
+        .wait_with_output()
+        .unwrap()
+        .into();
+    let results = run.results();
+    assert_eq!(results.len(), 10, "{run:?}");
+    for (number, result) in results.iter().enumerate() {
+        let timed_out = result["payload"]["errorType"] == "Sandbox.Timedout";
+        let own = json!([number, result["requestId"]]);
+        assert!(timed_out || result["payload"] == own, "{result}");
+        let log = result["logs"].as_str().unwrap();
+        let reports: Vec<_> = log
+            .lines()
+            .filter(|line| line.starts_with("REPORT"))
+            .collect();
+        assert_eq!(reports.len(), 1, "{log}");
+        // The time may also be up between the answer and the next request for an event.
+        let reported = reports[0].ends_with("Status: timeout");
+        assert!(reported || !timed_out, "{log}");
+    }
+}
+
 /// A runtime that does everything wrong that the Runtime API answers with an error, in
 /// one environment, and whose last answer is what it was told.
 const REFUSED: &str = r#"
