@@ -212,19 +212,20 @@ fn privileged_the_program_cannot_be_overwritten_by_the_images_loader() {
     );
     let layer = LayerBuilder::new()
         .symlink("evil", "/proc/self/exe")
+        .file("script", 0o755, b"#!/proc/self/exe\n".to_vec())
         .file(place, 0o755, loader::program())
         .file(loader::SECOND, 0o755, loader::program());
     let image = image(directory.path(), layer);
     let event = directory.path().join("event.json");
     fs::write(&event, "{}").unwrap();
-    // The second time it is what a first one may have left.
-    for _ in 0..2 {
+    // Each is what the one before may have left.
+    for entry_point in ["/evil", "/script", "/evil"] {
         let run: Run = Command::new(&program)
             .args(["invoke", &image, "--output", "json", "--event"])
             .arg(&event)
             .args([
                 "--entrypoint",
-                "/evil",
+                entry_point,
                 "--memory",
                 "1769",
                 "--timeout",
