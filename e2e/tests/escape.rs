@@ -241,6 +241,7 @@ answer["cgroupfs"] = os.path.exists("/sys/fs/cgroup") and os.listdir("/sys/fs/cg
 answer["mounts"] = [l.split()[2] for l in open("/proc/self/mounts")]
 points = [l.split()[4:6] for l in open("/proc/self/mountinfo")]
 answer["readonly"] = [point for point, options in points if "ro" in options.split(",")]
+answer["victim"] = int(open("/proc/self/oom_score_adj").read())
 answer["exe"] = os.readlink("/proc/self/exe")
 try: answer["exe1"] = os.readlink("/proc/1/exe")
 except OSError as e: answer["exe1"] = errno.errorcode[e.errno]
@@ -314,6 +315,8 @@ answer["fds"] = sorted(int(f) for f in os.listdir("/proc/self/fd"))
     ] {
         assert!(readonly.contains(&json!(path)), "{path}: {answer}");
     }
+    // Where the host itself has no memory left, functions go before all others.
+    assert!(answer["victim"].as_i64() >= Some(500), "{answer}");
     // No control groups to be seen: the directory of sysfs is empty.
     assert_eq!(answer["cgroupfs"], json!([]), "{answer}");
     let mounts = answer["mounts"].as_array().unwrap();
