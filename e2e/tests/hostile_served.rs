@@ -3,16 +3,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use std::net::TcpStream;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
 use lambent_e2e::client::{Answer, Client};
+use lambent_e2e::fidelity::ATTACKS;
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::resources::{self, Resources};
 use lambent_e2e::serve::{self, Served};
 use lambent_e2e::{Lambent, privileged, script, wait};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::json;
 
 /// How much more memory a service may have had, whatever a function sends.
@@ -159,6 +161,209 @@ fn privileged_time_outs_leave_nothing_and_others_alone() {
         environments(&lambent) <= first.0 && descriptors <= first.1.descriptors + PARALLEL
     });
     count();
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Descriptors that a service may have when it starts: fewer than it needs in the end.
+const FEW: u64 = 96;
+
+/// A function that takes all the connections that it can, again and again.
+const CONNECTIONS: &str = r#"
+def handle(n):
+    taken = 0
+    for _ in range(12):
+        held = []
+        try:
+            while True:
+                s = socket.socket()
+                held.append(s)
+                s.setblocking(False)
+                try: s.connect(("127.0.0.1", 9001))
+                except BlockingIOError: pass
+        except OSError: pass
+        for s in held:
+            try: s.send(b"GET /2018-06-01/ping HTTP/1.1\r\nHo")
+            except OSError: pass
+        taken += len(held)
+    time.sleep(3)
+    return taken
+"#;
+
+#[test]
+fn privileged_a_functions_connections_cost_the_service_few_descriptors() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    // As a session gives it, only less.
+    let own = getrlimit(Resource::Nofile);
+    let few = Rlimit {
+        current: Some(FEW),
+        ..own
+    };
+    setrlimit(Resource::Nofile, few).unwrap();
+    let served = Served::start(&lambent, &[]);
+    setrlimit(Resource::Nofile, own).unwrap();
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    let mut settings = script::serving_config(CONNECTIONS);
+    settings["MemorySize"] = json!(1769);
+    settings["Timeout"] = json!(60);
+    let image = Fixture::PythonOciArchive;
+    client.create("connects", &image, settings).unwrap();
+    let settings = json!({"MemorySize": 256, "Timeout": 60});
+    let image = Fixture::RustOciArchive;
+    client.create("counts", &image, settings).unwrap();
+    let descriptors = || Resources::of(served.pid()).descriptors;
+    let before = descriptors();
+    let taken = thread::scope(|scope| {
+        let hostile = scope.spawn(|| Client::new(&served.url()).invoke("connects", &json!({})));
+        wait::until("it has its connections", || descriptors() > before + 60);
+        // Also of those who want something of the service itself.
+        let silent: Vec<_> = (0..FEW)
+            .map(|_| TcpStream::connect(served.address()).unwrap())
+            .collect();
+        let answer = client.invoke("counts", &json!({"action": "counter"}));
+        assert_eq!(answer.unwrap().payload["count"], 1);
+        let most = before + 200 + silent.len();
+        assert!(descriptors() < most, "{before}, then {}", descriptors());
+        hostile.join().unwrap().unwrap().payload
+    });
+    assert!(taken.as_u64().unwrap() > 10_000, "{taken}");
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn privileged_events_are_json_whatever_their_size_and_depth() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let client = Client::new(&served.url());
+    let mut settings = script::serving_config("def handle(n): pass");
+    settings["MemorySize"] = json!(1769);
+    settings["Timeout"] = json!(60);
+    let image = Fixture::PythonOciArchive;
+    client.create("f", &image, settings).unwrap();
+    let url = format!("{}/2015-03-31/functions/f/invocations", served.url());
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent: ureq::Agent = config.build().into();
+    let before = resources::peak_kb(served.pid());
+    let deep = ["[".repeat(1_000_000), "]".repeat(1_000_000)].concat();
+    let text = |length: usize| format!("\"{}\"", "x".repeat(length - 2)).into_bytes();
+    let invalid = "InvalidRequestContentException";
+    let large = "RequestEntityTooLargeException";
+    for (event, status, error) in [
+        (text(6_291_456), 200, ""),
+        (text(6_291_457), 413, large),
+        (text(50 << 20), 413, large),
+        (deep.clone().into_bytes(), 200, ""),
+        (deep.as_bytes()[1..].to_vec(), 400, invalid),
+        (b"\"\xff\"".to_vec(), 400, invalid),
+        (vec![0; 1_000], 400, invalid),
+        (vec![], 200, ""),
+    ] {
+        let what = format!(
+            "{} bytes: {}",
+            event.len(),
+            event[..event.len().min(9)].escape_ascii()
+        );
+        let mut answer = agent.post(&url).send(event).unwrap();
+        let body = answer.body_mut().read_to_string().unwrap();
+        assert_eq!(answer.status(), status, "{what}: {body}");
+        let name = answer.headers().get("x-amzn-errortype");
+        let name = name.map_or("", |name| name.to_str().unwrap());
+        assert_eq!(name, error, "{what}: {body}");
+        if status == 200 {
+            assert_eq!(body, "\"done\"", "{what}");
+        }
+    }
+    // A megabyte of headers, and one of them that is too long.
+    let long = "x".repeat(1 << 20);
+    let answer = agent.post(&url).header("x-amz-client-context", &long);
+    // It may be refused before it is through.
+    let refused = answer.send("{}").map(|answer| answer.status().as_u16());
+    assert!(!matches!(refused, Ok(200)), "{refused:?}");
+    let long = answer_to_context(&agent, &url, &"x".repeat(100_000));
+    assert_eq!(long, "InvalidParameterValueException");
+    let grown = resources::peak_kb(served.pid()) - before;
+    assert!(grown < GROWTH_KB, "{grown} KiB");
+    let answer = client.invoke("f", &json!({})).unwrap();
+    assert_eq!(answer.payload, "done");
+}
+
+/// The error of an invocation with this client context.
+fn answer_to_context(agent: &ureq::Agent, url: &str, context: &str) -> String {
+    let request = agent.post(url).header("x-amz-client-context", context);
+    let answer = request.send("{}").unwrap();
+    let name = answer.headers().get("x-amzn-errortype").unwrap();
+    name.to_str().unwrap().to_owned()
+}
+
+/// Seconds for which each misbehaves, and how often.
+const ABUSE_S: u32 = 3;
+const ABUSES: usize = 2;
+
+/// Each kind of abuse at once, each in an environment of its own.
+#[test]
+fn privileged_mixed_abuse_leaves_nothing_and_others_alone() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    let settings = json!({"MemorySize": 1769, "Timeout": 60});
+    let image = Fixture::RustOciArchive;
+    client.create("counts", &image, settings).unwrap();
+    let names: Vec<String> = (0..ATTACKS.len()).map(|n| format!("abuse-{n}")).collect();
+    for (name, (_, code)) in names.iter().zip(ATTACKS) {
+        let code = format!("{}{code}", script::TAKE_EVENT);
+        let settings = json!({
+            "Timeout": ABUSE_S,
+            "ImageConfig": {"EntryPoint": ["/usr/bin/python3", "-c", code], "Command": []},
+        });
+        let image = Fixture::PythonOciArchive;
+        client.create(name, &image, settings).unwrap();
+    }
+    let mut counted = 0;
+    let mut count = || {
+        let event = json!({"action": "counter"});
+        counted += 1;
+        let answer = client.invoke("counts", &event).unwrap();
+        assert_eq!(answer.payload["count"], counted, "{}", answer.payload);
+    };
+    count();
+    let before = resources::peak_kb(served.pid());
+    let url = served.url();
+    thread::scope(|scope| {
+        let abuses: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let client = Client::new(&url);
+                let invoke = move || client.invoke(name, &json!({})).unwrap();
+                scope.spawn(move || (0..ABUSES).map(|_| invoke()).collect::<Vec<_>>())
+            })
+            .collect();
+        while !abuses.iter().all(thread::ScopedJoinHandle::is_finished) {
+            count();
+            sleep(Duration::from_millis(20));
+        }
+        for (abuse, (what, _)) in abuses.into_iter().zip(ATTACKS) {
+            for answer in abuse.join().unwrap() {
+                assert!(answer.failed, "{what}: {}", answer.payload);
+            }
+        }
+    });
+    count();
+    let grown = resources::peak_kb(served.pid()) - before;
+    assert!(grown < GROWTH_KB, "{grown} KiB");
     served.end(Signal::TERM);
     let left = Leftovers::of(lambent.root(), &services);
     assert!(left.is_empty(), "{left:?}");

@@ -14,6 +14,7 @@ mod share;
 
 use std::ffi::OsString;
 
+pub use self::neighbours::ATTACKS;
 use crate::fixtures::Error;
 use crate::parts::{self, Table};
 

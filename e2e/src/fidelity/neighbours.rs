@@ -17,8 +17,8 @@ const MEASURED: Duration = Duration::from_secs(10);
 /// How long the hostile function misbehaves: from before that until after it.
 const HOSTILE_TIMEOUT_S: u32 = 14;
 
-/// Lines of Python that misbehave until they are stopped.
-const ATTACKS: &[(&str, &str)] = &[
+/// Lines of Python that misbehave until they are stopped, after an event was taken.
+pub const ATTACKS: &[(&str, &str)] = &[
     (
         "busy threads",
         "for _ in range(32):\n  if os.fork() == 0: break\nwhile 1: pass",
