@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use std::fs;
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -303,6 +305,90 @@ fn answer_to_context(agent: &ureq::Agent, url: &str, context: &str) -> String {
     let answer = request.send("{}").unwrap();
     let name = answer.headers().get("x-amzn-errortype").unwrap();
     name.to_str().unwrap().to_owned()
+}
+
+/// A group of v1's freezer, which holds killed processes too, as a disk does that does
+/// not answer. It is gone when this is dropped.
+struct Freezer(PathBuf);
+
+impl Freezer {
+    /// None where no such freezer is mounted.
+    fn new() -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let freezer = mounts.lines().find_map(|line| {
+            let fields: Vec<_> = line.split(' ').collect();
+            let has = fields[2] == "cgroup" && fields[3].split(',').any(|one| one == "freezer");
+            has.then(|| PathBuf::from(fields[1]))
+        })?;
+        let group = freezer.join(format!("lambent-e2e-{}", std::process::id()));
+        fs::create_dir(&group).unwrap();
+        Some(Self(group))
+    }
+
+    fn hold(&self, pids: impl IntoIterator<Item = u32>) {
+        for pid in pids {
+            fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        }
+        let state = self.0.join("freezer.state");
+        fs::write(&state, "FROZEN").unwrap();
+        wait::until("they are frozen", || {
+            fs::read_to_string(&state).unwrap().trim() == "FROZEN"
+        });
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        fs::write(self.0.join("freezer.state"), "THAWED").unwrap();
+        wait::until("the group can go", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn privileged_who_cannot_be_killed_for_a_while_holds_up_nobody() {
+    if !privileged() {
+        return;
+    }
+    let Some(freezer) = Freezer::new() else {
+        return;
+    };
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    for (name, timeout) in [("hangs", 2), ("counts", 60)] {
+        let settings = json!({"MemorySize": 256, "Timeout": timeout});
+        let image = Fixture::RustOciArchive;
+        client.create(name, &image, settings).unwrap();
+    }
+    let count = |expected: u64| {
+        let event = json!({"action": "counter"});
+        let answer = client.invoke("counts", &event).unwrap();
+        assert_eq!(answer.payload["count"], expected, "{}", answer.payload);
+    };
+    let event = json!({"action": "sleep", "ms": 60_000});
+    let init = thread::scope(|scope| {
+        let hanging = scope.spawn(|| Client::new(&served.url()).invoke("hangs", &event).unwrap());
+        let mut inits = vec![];
+        wait::until("it runs", || {
+            inits = leftovers::inits(served.pid());
+            !inits.is_empty()
+        });
+        let init = inits[0];
+        freezer.hold(leftovers::children(init).into_iter().chain([init]));
+        let payload = hanging.join().unwrap().payload;
+        assert_eq!(payload["errorType"], "Sandbox.Timedout", "{payload}");
+        init
+    });
+    count(1);
+    assert!(leftovers::alive(init), "it can be killed");
+    count(2);
+    drop(freezer);
+    wait::until("it has ended", || !leftovers::alive(init));
+    count(3);
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// Seconds for which each misbehaves, and how often.
