@@ -10,7 +10,7 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use lambent_e2e::client::{Answer, Client};
-use lambent_e2e::fidelity::ATTACKS;
+use lambent_e2e::fidelity::mixture::{self, Mixture};
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::resources::{self, Resources};
@@ -356,7 +356,7 @@ fn privileged_who_cannot_be_killed_for_a_while_holds_up_nobody() {
     let served = Served::start(&lambent, &[]);
     let services = leftovers::services(lambent.root());
     let client = Client::new(&served.url());
-    for (name, timeout) in [("hangs", 2), ("counts", 60)] {
+    for (name, timeout) in [("hangs", 3), ("counts", 60)] {
         let settings = json!({"MemorySize": 256, "Timeout": timeout});
         let image = Fixture::RustOciArchive;
         client.create(name, &image, settings).unwrap();
@@ -369,12 +369,9 @@ fn privileged_who_cannot_be_killed_for_a_while_holds_up_nobody() {
     let event = json!({"action": "sleep", "ms": 60_000});
     let init = thread::scope(|scope| {
         let hanging = scope.spawn(|| Client::new(&served.url()).invoke("hangs", &event).unwrap());
-        let mut inits = vec![];
-        wait::until("it runs", || {
-            inits = leftovers::inits(served.pid());
-            !inits.is_empty()
-        });
-        let init = inits[0];
+        // Its INIT is over.
+        wait::until("it runs", || served.log().contains("START RequestId: "));
+        let init = leftovers::only_init(served.pid());
         freezer.hold(leftovers::children(init).into_iter().chain([init]));
         let payload = hanging.join().unwrap().payload;
         assert_eq!(payload["errorType"], "Sandbox.Timedout", "{payload}");
@@ -391,68 +388,16 @@ fn privileged_who_cannot_be_killed_for_a_while_holds_up_nobody() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Seconds for which each misbehaves, and how often.
-const ABUSE_S: u32 = 3;
-const ABUSES: usize = 2;
-
-/// Each kind of abuse at once, each in an environment of its own.
+/// A moment of what `make bench-limits` does for long.
 #[test]
 fn privileged_mixed_abuse_leaves_nothing_and_others_alone() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
-    let settings = json!({"MemorySize": 1769, "Timeout": 60});
-    let image = Fixture::RustOciArchive;
-    client.create("counts", &image, settings).unwrap();
-    let names: Vec<String> = (0..ATTACKS.len()).map(|n| format!("abuse-{n}")).collect();
-    for (name, (_, code)) in names.iter().zip(ATTACKS) {
-        let code = format!("{}{code}", script::TAKE_EVENT);
-        let settings = json!({
-            "Timeout": ABUSE_S,
-            "ImageConfig": {"EntryPoint": ["/usr/bin/python3", "-c", code], "Command": []},
-        });
-        let image = Fixture::PythonOciArchive;
-        client.create(name, &image, settings).unwrap();
+    let outcome = mixture::run(Mixture::MOMENT).unwrap();
+    if let Err(error) = outcome.check() {
+        panic!("{error}\n{outcome}");
     }
-    let mut counted = 0;
-    let mut count = || {
-        let event = json!({"action": "counter"});
-        counted += 1;
-        let answer = client.invoke("counts", &event).unwrap();
-        assert_eq!(answer.payload["count"], counted, "{}", answer.payload);
-    };
-    count();
-    let before = resources::peak_kb(served.pid());
-    let url = served.url();
-    thread::scope(|scope| {
-        let abuses: Vec<_> = names
-            .iter()
-            .map(|name| {
-                let client = Client::new(&url);
-                let invoke = move || client.invoke(name, &json!({})).unwrap();
-                scope.spawn(move || (0..ABUSES).map(|_| invoke()).collect::<Vec<_>>())
-            })
-            .collect();
-        while !abuses.iter().all(thread::ScopedJoinHandle::is_finished) {
-            count();
-            sleep(Duration::from_millis(20));
-        }
-        for (abuse, (what, _)) in abuses.into_iter().zip(ATTACKS) {
-            for answer in abuse.join().unwrap() {
-                assert!(answer.failed, "{what}: {}", answer.payload);
-            }
-        }
-    });
-    count();
-    let grown = resources::peak_kb(served.pid()) - before;
-    assert!(grown < GROWTH_KB, "{grown} KiB");
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
 }
 
 fn environments(lambent: &Lambent) -> usize {

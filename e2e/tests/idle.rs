@@ -241,7 +241,7 @@ fn privileged_a_daemon_is_frozen_and_ends_with_its_environment() {
 
 /// A function with hundreds of timers that are due while it is frozen, and which says how
 /// much time its second invocation has when all have fired.
-const TIMERS: &str = r#"
+const TIMERS: &str = r"
 fired = 0
 def fire():
     global fired
@@ -252,7 +252,7 @@ def handle(n):
         return
     while fired < 300: time.sleep(0.01)
     return deadline_ms - time.time() * 1000
-"#;
+";
 
 #[test]
 fn privileged_the_time_of_an_invocation_begins_when_it_does() {
@@ -313,13 +313,15 @@ fn privileged_a_service_ends_all_its_environments() {
     }
 }
 
+/// Environments that are ended at once.
+const MANY: usize = 8;
+
 /// Each has two seconds to end, and uses them.
 #[test]
 fn privileged_environments_with_deaf_extensions_end_side_by_side() {
     if !privileged() {
         return;
     }
-    const MANY: usize = 8;
     let directory = tempfile::tempdir().expect("a directory");
     let deaf = program(
         "deaf",
