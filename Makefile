@@ -63,7 +63,7 @@ bench-import: ## Compare imports of images; ONLY=python|small|large ROUNDS=N PEE
 		$(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(filter none,$(PEERS)),--no-peers)
 
-bench-limits: ## Measure limits; ONLY=share|memory|neighbours|failures
+bench-limits: ## Measure limits; ONLY=share|memory|neighbours|failures|mixture
 	.ci/deps.sh test
 	@$(MAKE) --no-print-directory build
 	LAMBENT_BIN=$(abspath $(TARGET))/release/lambent \

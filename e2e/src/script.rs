@@ -27,18 +27,19 @@ c.getresponse()
 "#;
 
 /// What comes before the lines of a function that is invoked again and again: `serve`
-/// calls a function with the number of each invocation, `i` being its request id, and
-/// answers with what it returns.
+/// calls a function with the number of each invocation, `i` being its request id and
+/// `deadline_ms` its deadline, and answers with what it returns.
 const SERVE: &str = r#"
 import http.client, json, os, socket, threading, time
 def serve(handle):
-    global i
+    global i, deadline_ms
     c = http.client.HTTPConnection("127.0.0.1", 9001)
     n = 0
     while True:
         c.request("GET", "/2018-06-01/runtime/invocation/next")
         r = c.getresponse()
         i = r.headers["lambda-runtime-aws-request-id"]
+        deadline_ms = int(r.headers["lambda-runtime-deadline-ms"])
         r.read()
         n += 1
         answer = handle(n)

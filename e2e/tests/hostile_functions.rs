@@ -89,6 +89,31 @@ fn privileged_a_thread_bomb_is_ended_as_a_whole() {
 }
 
 #[test]
+fn privileged_who_blocks_and_ignores_all_signals_is_ended_as_a_whole() {
+    if !privileged() {
+        return;
+    }
+    // With threads and children, and children of a group of their own.
+    assert_timed_out(
+        r"
+import signal, time
+def deaf():
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+    for n in range(1, signal.NSIG):
+        try: signal.signal(n, signal.SIG_IGN)
+        except (OSError, ValueError): pass
+deaf()
+for n in range(8):
+    if os.fork() == 0:
+        if n % 2: os.setsid()
+        break
+threading.Thread(target=time.sleep, args=(600,)).start()
+while 1: time.sleep(600)
+",
+    );
+}
+
+#[test]
 fn privileged_a_memory_bomb_in_a_child_ends_the_environment() {
     if !privileged() {
         return;

@@ -3,16 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
 use lambent_e2e::client::{Answer, Client};
+use lambent_e2e::fidelity::mixture::{self, Mixture};
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::resources::{self, Resources};
 use lambent_e2e::serve::{self, Served};
 use lambent_e2e::{Lambent, privileged, script, wait};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::json;
 
 /// How much more memory a service may have had, whatever a function sends.
@@ -162,6 +166,238 @@ fn privileged_time_outs_leave_nothing_and_others_alone() {
     served.end(Signal::TERM);
     let left = Leftovers::of(lambent.root(), &services);
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Descriptors that a service may have when it starts: fewer than it needs in the end.
+const FEW: u64 = 96;
+
+/// A function that takes all the connections that it can, again and again.
+const CONNECTIONS: &str = r#"
+def handle(n):
+    taken = 0
+    for _ in range(12):
+        held = []
+        try:
+            while True:
+                s = socket.socket()
+                held.append(s)
+                s.setblocking(False)
+                try: s.connect(("127.0.0.1", 9001))
+                except BlockingIOError: pass
+        except OSError: pass
+        for s in held:
+            try: s.send(b"GET /2018-06-01/ping HTTP/1.1\r\nHo")
+            except OSError: pass
+        taken += len(held)
+    time.sleep(3)
+    return taken
+"#;
+
+#[test]
+fn privileged_a_functions_connections_cost_the_service_few_descriptors() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    // As a session gives it, only less.
+    let own = getrlimit(Resource::Nofile);
+    let few = Rlimit {
+        current: Some(FEW),
+        ..own
+    };
+    setrlimit(Resource::Nofile, few).unwrap();
+    let served = Served::start(&lambent, &[]);
+    setrlimit(Resource::Nofile, own).unwrap();
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    let mut settings = script::serving_config(CONNECTIONS);
+    settings["MemorySize"] = json!(1769);
+    settings["Timeout"] = json!(60);
+    let image = Fixture::PythonOciArchive;
+    client.create("connects", &image, settings).unwrap();
+    let settings = json!({"MemorySize": 256, "Timeout": 60});
+    let image = Fixture::RustOciArchive;
+    client.create("counts", &image, settings).unwrap();
+    let descriptors = || Resources::of(served.pid()).descriptors;
+    let before = descriptors();
+    let taken = thread::scope(|scope| {
+        let hostile = scope.spawn(|| Client::new(&served.url()).invoke("connects", &json!({})));
+        wait::until("it has its connections", || descriptors() > before + 60);
+        // Also of those who want something of the service itself.
+        let silent: Vec<_> = (0..FEW)
+            .map(|_| TcpStream::connect(served.address()).unwrap())
+            .collect();
+        let answer = client.invoke("counts", &json!({"action": "counter"}));
+        assert_eq!(answer.unwrap().payload["count"], 1);
+        let most = before + 200 + silent.len();
+        assert!(descriptors() < most, "{before}, then {}", descriptors());
+        hostile.join().unwrap().unwrap().payload
+    });
+    assert!(taken.as_u64().unwrap() > 10_000, "{taken}");
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn privileged_events_are_json_whatever_their_size_and_depth() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let client = Client::new(&served.url());
+    let mut settings = script::serving_config("def handle(n): pass");
+    settings["MemorySize"] = json!(1769);
+    settings["Timeout"] = json!(60);
+    let image = Fixture::PythonOciArchive;
+    client.create("f", &image, settings).unwrap();
+    let url = format!("{}/2015-03-31/functions/f/invocations", served.url());
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent: ureq::Agent = config.build().into();
+    let before = resources::peak_kb(served.pid());
+    let deep = ["[".repeat(1_000_000), "]".repeat(1_000_000)].concat();
+    let text = |length: usize| format!("\"{}\"", "x".repeat(length - 2)).into_bytes();
+    let invalid = "InvalidRequestContentException";
+    let large = "RequestEntityTooLargeException";
+    for (event, status, error) in [
+        (text(6_291_456), 200, ""),
+        (text(6_291_457), 413, large),
+        (text(50 << 20), 413, large),
+        (deep.clone().into_bytes(), 200, ""),
+        (deep.as_bytes()[1..].to_vec(), 400, invalid),
+        (b"\"\xff\"".to_vec(), 400, invalid),
+        (vec![0; 1_000], 400, invalid),
+        (vec![], 200, ""),
+    ] {
+        let what = format!(
+            "{} bytes: {}",
+            event.len(),
+            event[..event.len().min(9)].escape_ascii()
+        );
+        let mut answer = agent.post(&url).send(event).unwrap();
+        let body = answer.body_mut().read_to_string().unwrap();
+        assert_eq!(answer.status(), status, "{what}: {body}");
+        let name = answer.headers().get("x-amzn-errortype");
+        let name = name.map_or("", |name| name.to_str().unwrap());
+        assert_eq!(name, error, "{what}: {body}");
+        if status == 200 {
+            assert_eq!(body, "\"done\"", "{what}");
+        }
+    }
+    // A megabyte of headers, and one of them that is too long.
+    let long = "x".repeat(1 << 20);
+    let answer = agent.post(&url).header("x-amz-client-context", &long);
+    // It may be refused before it is through.
+    let refused = answer.send("{}").map(|answer| answer.status().as_u16());
+    assert!(!matches!(refused, Ok(200)), "{refused:?}");
+    let long = answer_to_context(&agent, &url, &"x".repeat(100_000));
+    assert_eq!(long, "InvalidParameterValueException");
+    let grown = resources::peak_kb(served.pid()) - before;
+    assert!(grown < GROWTH_KB, "{grown} KiB");
+    let answer = client.invoke("f", &json!({})).unwrap();
+    assert_eq!(answer.payload, "done");
+}
+
+/// The error of an invocation with this client context.
+fn answer_to_context(agent: &ureq::Agent, url: &str, context: &str) -> String {
+    let request = agent.post(url).header("x-amz-client-context", context);
+    let answer = request.send("{}").unwrap();
+    let name = answer.headers().get("x-amzn-errortype").unwrap();
+    name.to_str().unwrap().to_owned()
+}
+
+/// A group of v1's freezer, which holds killed processes too, as a disk does that does
+/// not answer. It is gone when this is dropped.
+struct Freezer(PathBuf);
+
+impl Freezer {
+    /// None where no such freezer is mounted.
+    fn new() -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let freezer = mounts.lines().find_map(|line| {
+            let fields: Vec<_> = line.split(' ').collect();
+            let has = fields[2] == "cgroup" && fields[3].split(',').any(|one| one == "freezer");
+            has.then(|| PathBuf::from(fields[1]))
+        })?;
+        let group = freezer.join(format!("lambent-e2e-{}", std::process::id()));
+        fs::create_dir(&group).unwrap();
+        Some(Self(group))
+    }
+
+    fn hold(&self, pids: impl IntoIterator<Item = u32>) {
+        for pid in pids {
+            fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        }
+        let state = self.0.join("freezer.state");
+        fs::write(&state, "FROZEN").unwrap();
+        wait::until("they are frozen", || {
+            fs::read_to_string(&state).unwrap().trim() == "FROZEN"
+        });
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        fs::write(self.0.join("freezer.state"), "THAWED").unwrap();
+        wait::until("the group can go", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn privileged_who_cannot_be_killed_for_a_while_holds_up_nobody() {
+    if !privileged() {
+        return;
+    }
+    let Some(freezer) = Freezer::new() else {
+        return;
+    };
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    for (name, timeout) in [("hangs", 3), ("counts", 60)] {
+        let settings = json!({"MemorySize": 256, "Timeout": timeout});
+        let image = Fixture::RustOciArchive;
+        client.create(name, &image, settings).unwrap();
+    }
+    let count = |expected: u64| {
+        let event = json!({"action": "counter"});
+        let answer = client.invoke("counts", &event).unwrap();
+        assert_eq!(answer.payload["count"], expected, "{}", answer.payload);
+    };
+    let event = json!({"action": "sleep", "ms": 60_000});
+    let init = thread::scope(|scope| {
+        let hanging = scope.spawn(|| Client::new(&served.url()).invoke("hangs", &event).unwrap());
+        // Its INIT is over.
+        wait::until("it runs", || served.log().contains("START RequestId: "));
+        let init = leftovers::only_init(served.pid());
+        freezer.hold(leftovers::children(init).into_iter().chain([init]));
+        let payload = hanging.join().unwrap().payload;
+        assert_eq!(payload["errorType"], "Sandbox.Timedout", "{payload}");
+        init
+    });
+    count(1);
+    assert!(leftovers::alive(init), "it can be killed");
+    count(2);
+    drop(freezer);
+    wait::until("it has ended", || !leftovers::alive(init));
+    count(3);
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A moment of what `make bench-limits` does for long.
+#[test]
+fn privileged_mixed_abuse_leaves_nothing_and_others_alone() {
+    if !privileged() {
+        return;
+    }
+    let outcome = mixture::run(Mixture::MOMENT).unwrap();
+    if let Err(error) = outcome.check() {
+        panic!("{error}\n{outcome}");
+    }
 }
 
 fn environments(lambent: &Lambent) -> usize {

@@ -1,14 +1,18 @@
 //! Environments with nothing to do, and how they end.
 
 use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use lambent_e2e::client::Client;
 use lambent_e2e::extension::{self, COUNTING, RUNTIME, program};
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::leftovers;
+use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::serve::{Served, environments};
-use lambent_e2e::wait::{seconds, until};
-use lambent_e2e::{Lambent, privileged};
+use lambent_e2e::wait::{patiently, seconds, until};
+use lambent_e2e::{Lambent, privileged, script};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// A service with one function, `f`.
@@ -20,8 +24,12 @@ struct One {
 
 impl One {
     fn start(image: &str, arguments: &[&str]) -> Self {
+        Self::with_timeout(10, image, arguments)
+    }
+
+    fn with_timeout(timeout: u64, image: &str, arguments: &[&str]) -> Self {
         let lambent = Lambent::new();
-        let timeout = seconds(10);
+        let timeout = seconds(timeout);
         let ours = [
             image,
             "--name",
@@ -45,6 +53,14 @@ impl One {
         let event = json!({"action": "counter"});
         let answer = self.client.invoke("f", &event).expect("an answer");
         (answer.payload, answer.failed)
+    }
+
+    /// Waits until its only environment has nothing to do.
+    fn until_idle(&self) {
+        until("it is idle", || {
+            let all = environments(&self.lambent);
+            all.len() == 1 && all[0]["state"] == "idle"
+        });
     }
 
     /// Environments in which something runs.
@@ -110,10 +126,7 @@ fn dies_while_idle(image: &str, victim: impl Fn(u32) -> u32) {
     let first = one.invoke();
     assert!(!first.1, "{first:?}\n{}", one.served.log());
     assert_ne!(one.invoke(), first, "it is another environment");
-    until("it is idle", || {
-        let all = environments(&one.lambent);
-        all.len() == 1 && all[0]["state"] == "idle"
-    });
+    one.until_idle();
     let init = leftovers::only_init(one.served.pid());
     leftovers::kill(victim(init));
     if v2_freezes() {
@@ -144,4 +157,188 @@ fn v2_freezes() -> bool {
     mounts
         .lines()
         .any(|line| line.split(' ').nth(2) == Some("cgroup2"))
+}
+
+/// A function whose first invocation leaves a daemon behind: in a session of its own, an
+/// orphan, with nothing open but the log and a socket. It forks, logs and counts without
+/// a pause. Later invocations answer with what the daemon says, once it has gone on.
+const DAEMON: &str = r#"
+def daemon():
+    os.close(0)
+    os.closerange(3, 1024)
+    listener = socket.create_server(("127.0.0.1", 5000))
+    def greet():
+        while True: listener.accept()[0].sendall(b"alive")
+    threading.Thread(target=greet).start()
+    ticks = os.open("/tmp/ticks", os.O_CREAT | os.O_WRONLY)
+    n = 0
+    while True:
+        n += 1
+        os.pwrite(ticks, f"{n:012}".encode(), 0)
+        os.write(1, b"tick\n")
+        child = os.fork()
+        if child == 0: os._exit(0)
+        os.waitpid(child, 0)
+def ticks():
+    with open("/tmp/ticks") as f: return f.read()
+def handle(n):
+    if n > 1:
+        before = ticks()
+        with socket.create_connection(("127.0.0.1", 5000)) as s: answer = s.recv(5).decode()
+        while ticks() == before: time.sleep(0.001)
+        return answer
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0: daemon()
+        os._exit(0)
+    os.waitpid(child, 0)
+    while not os.path.exists("/tmp/ticks"): time.sleep(0.01)
+"#;
+
+#[test]
+fn privileged_a_daemon_is_frozen_and_ends_with_its_environment() {
+    if !privileged() {
+        return;
+    }
+    let image = Fixture::PythonOciArchive.reference();
+    let code = script::serving(DAEMON);
+    let one = One::start(&image, &code.each_ref().map(String::as_str));
+    let services = leftovers::services(one.lambent.root());
+    assert_eq!(one.invoke(), (json!("done"), false), "{}", one.served.log());
+    let init = leftovers::only_init(one.served.pid());
+    let ticks = || {
+        let text = fs::read_to_string(format!("/proc/{init}/root/tmp/ticks"));
+        text.expect("the daemon's count")
+    };
+    let stands_still = |moment: u64| {
+        let before = ticks();
+        sleep(Duration::from_millis(moment));
+        ticks() == before
+    };
+    for _ in 0..5 {
+        one.until_idle();
+        until("the daemon is frozen", || stands_still(50));
+        assert!(stands_still(300), "it goes on while nothing is invoked");
+        // The runtime and the daemon, in the groups that end with the environment.
+        let processes = leftovers::children(init);
+        assert!(processes.len() >= 2, "{processes:?}");
+        for pid in processes {
+            let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("groups");
+            let within = groups.contains(&format!("/lambent/{}/", services[0]));
+            assert!(within, "{pid}: {groups}");
+        }
+        let frozen = ticks();
+        let alive = one.invoke();
+        assert_eq!(alive, (json!("alive"), false), "{}", one.served.log());
+        assert!(ticks() > frozen, "it does not go on in an invocation");
+    }
+    // Frozen, or about to be, with a fork on its way.
+    one.served.end(Signal::TERM);
+    let left = Leftovers::of(one.lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A function with hundreds of timers that are due while it is frozen, and which says how
+/// much time its second invocation has when all have fired.
+const TIMERS: &str = r"
+fired = 0
+def fire():
+    global fired
+    fired += 1
+def handle(n):
+    if n == 1:
+        for _ in range(300): threading.Timer(1, fire).start()
+        return
+    while fired < 300: time.sleep(0.01)
+    return deadline_ms - time.time() * 1000
+";
+
+#[test]
+fn privileged_the_time_of_an_invocation_begins_when_it_does() {
+    if !privileged() {
+        return;
+    }
+    let image = Fixture::PythonOciArchive.reference();
+    let code = script::serving(TIMERS);
+    let timeout = 3;
+    let one = One::with_timeout(timeout, &image, &code.each_ref().map(String::as_str));
+    assert_eq!(one.invoke(), (json!("done"), false), "{}", one.served.log());
+    one.until_idle();
+    // Longer than an invocation may take, and until all timers are due.
+    let whole = patiently(Duration::from_secs(timeout));
+    sleep(whole + Duration::from_millis(500));
+    let (left_ms, failed) = one.invoke();
+    assert!(!failed, "{left_ms}\n{}", one.served.log());
+    let left_ms = left_ms.as_f64().expect("a number");
+    assert!(left_ms > 0.0, "{left_ms} of {whole:?}");
+    assert_eq!(one.inits().len(), 1, "it is another environment");
+}
+
+/// A service that keeps so many environments of a function with this configuration.
+fn provisioned(directory: &Path, many: usize, function: &str) -> (Lambent, Served) {
+    let file = directory.join("lambent.toml");
+    let text = format!(
+        "[functions.f]\n{function}\nauto_publish_alias = \"live\"\n\
+         provisioned_concurrent_executions = {many}\n"
+    );
+    fs::write(&file, text).expect("a file");
+    let lambent = Lambent::new();
+    let file = file.to_str().expect("UTF-8");
+    let served = Served::start(&lambent, &["--config", file, "--memory-limit", "100000"]);
+    until("all are ready", || {
+        let all = environments(&lambent);
+        let idle = all.iter().filter(|one| one["state"] == "idle");
+        idle.count() == many
+    });
+    (lambent, served)
+}
+
+#[test]
+fn privileged_a_service_ends_all_its_environments() {
+    if !privileged() {
+        return;
+    }
+    let image = Fixture::RustOciArchive.reference();
+    for many in [1, 8, 64] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let function = format!("image = {image:?}\nmemory_size = 128");
+        let (lambent, served) = provisioned(directory.path(), many, &function);
+        let services = leftovers::services(lambent.root());
+        assert_eq!(leftovers::inits(served.pid()).len(), many);
+        let (status, log) = served.end(Signal::TERM);
+        assert_eq!(status.code(), Some(0), "{many}: {log}");
+        let left = Leftovers::of(lambent.root(), &services);
+        assert!(left.is_empty(), "{many}: {left:?}");
+    }
+}
+
+/// Environments that are ended at once.
+const MANY: usize = 8;
+
+/// Each has two seconds to end, and uses them.
+#[test]
+fn privileged_environments_with_deaf_extensions_end_side_by_side() {
+    if !privileged() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let deaf = program(
+        "deaf",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nidentifier = register(['SHUTDOWN'])\n\
+         note(event(identifier)['eventType'])\ntime.sleep(600)",
+    );
+    let image = extension::image(directory.path(), &format!("{RUNTIME}{COUNTING}"), &[deaf]);
+    let function = format!("image = {image:?}\nmemory_size = 512");
+    let (lambent, served) = provisioned(directory.path(), MANY, &function);
+    let services = leftovers::services(lambent.root());
+    let begun = Instant::now();
+    let (status, log) = served.end(Signal::TERM);
+    let took = begun.elapsed();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(log.matches(r#""what": "SHUTDOWN""#).count(), MANY, "{log}");
+    // One after the other that would be sixteen.
+    assert!(took < patiently(Duration::from_secs(10)), "{took:?}: {log}");
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
 }

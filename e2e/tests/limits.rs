@@ -62,6 +62,35 @@ fn privileged_cpu_throttling_is_reported() {
     assert!(throttled > 500.0, "{report}");
 }
 
+/// However many compute, and wherever the host has CPUs to spare.
+#[test]
+fn privileged_many_threads_and_processes_get_no_more_than_one() {
+    if !privileged() {
+        return;
+    }
+    let code = format!(
+        "import time\nend = time.monotonic() + 2\n\
+         def burn():\n  while time.monotonic() < end: pass\n\
+         for _ in range(16):\n  if os.fork() == 0:\n    burn()\n    os._exit(0)\n\
+         threads = [threading.Thread(target=burn) for _ in range(16)]\n\
+         for t in threads: t.start()\nfor t in threads: t.join()\n{}",
+        script::DONE
+    );
+    for memory in [128_u32, 1_769] {
+        let arguments = ["--memory", &memory.to_string(), "--timeout", "60"];
+        let run: Run = script::start(&Lambent::new(), &code, &arguments)
+            .wait_with_output()
+            .expect("lambent ends")
+            .into();
+        assert_eq!(run.payload(), "done");
+        let report = run.result()["report"].clone();
+        let ms = |name: &str| report[name].as_f64().expect("a number");
+        // What is left of the last period comes on top.
+        let most = ms("durationMs") * f64::from(memory) / 1_769.0 * 1.05 + 20.0;
+        assert!(ms("cpuUsedMs") <= most, "{memory} MB: {report}");
+    }
+}
+
 #[test]
 fn privileged_memory_is_the_functions_own_with_an_empty_tmp() {
     memory_is_the_functions_own(0);

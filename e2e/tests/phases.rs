@@ -5,6 +5,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::{Lambent, Run, privileged, script};
 use serde_json::{Value, json};
@@ -311,6 +312,40 @@ fn privileged_a_response_without_an_end_is_stopped_by_the_time_out() {
         let run = run_invoked(&code, &["--timeout", "2"]);
         assert_eq!(error_type(&run), "Sandbox.Timedout", "{body}");
     }
+}
+
+#[test]
+fn privileged_who_never_reads_an_answer_holds_up_itself() {
+    if !privileged() {
+        return;
+    }
+    // The event is larger than what the kernel keeps for a reader.
+    let connect = "import socket, time\n\
+        def ask(path, times):\n\
+        \x20 s = socket.socket()\n\
+        \x20 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)\n\
+        \x20 s.connect(('127.0.0.1', 9001))\n\
+        \x20 s.setblocking(False)\n\
+        \x20 try:\n\
+        \x20   for _ in range(times): s.send(f'GET /2018-06-01/{path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'.encode())\n\
+        \x20 except BlockingIOError: pass\n\
+        \x20 return s\n";
+    let never = format!("{connect}s = ask('runtime/invocation/next', 1)\ntime.sleep(600)");
+    let entrypoint = json!(["/usr/bin/python3", "-c", never]).to_string();
+    let lambent = Lambent::new();
+    let image = lambent.reference(Fixture::PythonOciArchive);
+    let arguments = ["--entrypoint", &entrypoint, "--cmd", "[]", "--timeout", "2"];
+    let run = lambent.invoke(&image, &json!("x".repeat(6_000_000)), &arguments);
+    assert_eq!(error_type(&run), "Sandbox.Timedout");
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
+    // Beside answers that nobody reads the function has its own.
+    let flood = format!(
+        "{connect}held = [ask('ping', 100000) for _ in range(20)]\n{}",
+        script::DONE
+    );
+    let run = run_invoked(&flood, &["--memory", "1769", "--timeout", "30"]);
+    assert_eq!(run.payload(), "done");
 }
 
 #[test]

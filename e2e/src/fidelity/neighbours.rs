@@ -17,8 +17,8 @@ const MEASURED: Duration = Duration::from_secs(10);
 /// How long the hostile function misbehaves: from before that until after it.
 const HOSTILE_TIMEOUT_S: u32 = 14;
 
-/// Lines of Python that misbehave until they are stopped.
-const ATTACKS: &[(&str, &str)] = &[
+/// Lines of Python that misbehave until they are stopped, after an event was taken.
+pub(super) const ATTACKS: &[(&str, &str)] = &[
     (
         "busy threads",
         "for _ in range(32):\n  if os.fork() == 0: break\nwhile 1: pass",
@@ -83,10 +83,10 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 /// The settings of a function with `code` in the place of a runtime.
-fn hostile(code: &str) -> Value {
+pub(super) fn hostile(code: &str, timeout_s: u32) -> Value {
     let code = format!("{}{code}", script::TAKE_EVENT);
     json!({
-        "Timeout": HOSTILE_TIMEOUT_S,
+        "Timeout": timeout_s,
         "ImageConfig": {"EntryPoint": ["/usr/bin/python3", "-c", code], "Command": []},
     })
 }
@@ -113,7 +113,11 @@ pub(super) fn table() -> Result<String, Error> {
         percentile(&quiet, 50),
     );
     for (name, code) in ATTACKS {
-        client.create("hostile", &Fixture::PythonOciArchive, hostile(code))?;
+        client.create(
+            "hostile",
+            &Fixture::PythonOciArchive,
+            hostile(code, HOSTILE_TIMEOUT_S),
+        )?;
         let url = served.url();
         let attack = std::thread::spawn(move || Client::new(&url).invoke("hostile", &json!({})));
         // It is at it by then.

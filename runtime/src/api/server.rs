@@ -52,7 +52,8 @@ pub(crate) async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
             let _ = http1::Builder::new()
                 // hyper's limit would also end connections that idle between a
                 // `next` and the answer to it, which may take 15 minutes. A
-                // client that dawdles holds up its own environment only.
+                // client that dawdles, over a request or over reading an answer,
+                // holds up its own environment only, whose end ends this.
                 .header_read_timeout(None)
                 // A client may close its side once its request is complete.
                 .half_close(true)
@@ -80,4 +81,62 @@ async fn handle(
     };
     discard(&mut body).await;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::api::NextEvent;
+    use crate::model::RequestId;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    async fn ask(client: &mut TcpStream, path: &str) {
+        let request = format!("GET /2018-06-01/{path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    async fn answer(client: &mut TcpStream) -> String {
+        let mut buffer = [0; 4_096];
+        let length = client.read(&mut buffer).await.unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_waits_for_a_day_and_says_nothing_for_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, mut calls) = mpsc::channel(1);
+        let server = tokio::spawn(serve(listener, sender));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        ask(&mut client, "runtime/invocation/next").await;
+        let Some(ApiCall::Next(waiting)) = calls.recv().await else {
+            panic!("no call for an event");
+        };
+        tokio::time::sleep(DAY).await;
+        let event = NextEvent {
+            request_id: RequestId::random(),
+            invocation_id: "1".to_owned(),
+            deadline: SystemTime::now(),
+            function_arn: "arn".to_owned(),
+            trace_id: "trace".to_owned(),
+            client_context: None,
+            cognito_identity: None,
+            payload: Bytes::from_static(b"{}"),
+        };
+        waiting.send(Ok(Arc::new(event))).unwrap();
+        let text = answer(&mut client).await;
+        assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+        // Its function computes, and answers on the same connection.
+        tokio::time::sleep(DAY).await;
+        ask(&mut client, "ping").await;
+        let text = answer(&mut client).await;
+        assert!(text.ends_with("pong"), "{text}");
+        server.abort();
+    }
 }

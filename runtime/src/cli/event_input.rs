@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::exit_status::CommandError;
 use super::output;
-use crate::model::MAX_EVENT_BYTES;
+use crate::model::{MAX_EVENT_BYTES, check_event};
 
 /// The event's bytes, checked as Lambda checks them.
 pub(super) fn event(file: Option<&Path>, payload: Option<String>) -> Result<Bytes, CommandError> {
@@ -56,7 +56,7 @@ pub(super) fn event(file: Option<&Path>, payload: Option<String>) -> Result<Byte
         )));
     }
     // Only whether it is JSON: the function gets the bytes as they are.
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+    if let Err(error) = check_event(&bytes) {
         return Err(CommandError::Usage(format!(
             "the event from {name} is not JSON, which Lambda requires: {error}"
         )));

@@ -4,6 +4,7 @@ mod args;
 mod completions;
 mod configured;
 mod demo;
+mod descriptors;
 mod doctor;
 mod event;
 mod event_input;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         // While this process has one thread.
         user_namespace::enter_if_needed();
     }
+    descriptors::raise_limit();
     start_logging();
     let result = arguments
         .directories()

@@ -36,6 +36,10 @@ use crate::telemetry;
 /// How often memory is looked at while something runs.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long killed processes may take to end. The kernel holds those that wait for a
+/// disk or a file system that does not answer, and those that somebody else has frozen.
+const KILL_LIMIT: Duration = Duration::from_secs(60);
+
 /// Runs an environment until its handle is dropped, then removes it.
 pub(super) async fn run(
     settings: EnvironmentSettings,
@@ -73,6 +77,7 @@ pub(super) async fn run(
         memory_peak: 0,
         tmp_empty: None,
         deadline: None,
+        kill_deadline: None,
         log_pause: None,
         stop: None,
         open: None,
@@ -93,7 +98,7 @@ pub(super) async fn run(
             sampler.reset();
         }
         was_busy = busy;
-        let deadline = actor.deadline;
+        let (deadline, kill_deadline) = (actor.deadline, actor.kill_deadline);
         let log_pause = actor.log_pause;
         tokio::select! {
             command = commands.recv(), if !ending => match command {
@@ -131,6 +136,7 @@ pub(super) async fn run(
                 actor.deadline = None;
                 actor.handle(Event::DeadlinePassed);
             }
+            () = sleep_until(kill_deadline), if kill_deadline.is_some() => actor.give_up(),
             _ = sampler.tick(), if busy => actor.sample(),
         }
     }
@@ -186,6 +192,8 @@ struct Actor {
     /// Bytes that the file system of `/tmp` takes for itself.
     tmp_empty: Option<u64>,
     deadline: Option<Instant>,
+    /// When killed processes should have ended.
+    kill_deadline: Option<Instant>,
     /// Until when logs are not read.
     log_pause: Option<Instant>,
     /// When SHUTDOWN began, and why.
@@ -312,6 +320,7 @@ impl Actor {
                 self.sample_memory();
                 if self.has_processes {
                     self.sandbox.kill();
+                    self.kill_deadline = Some(Instant::now() + KILL_LIMIT);
                 }
             }
             Effect::Thaw => self.set_frozen(false),

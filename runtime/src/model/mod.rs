@@ -4,6 +4,7 @@
 //! documentation and from recorded behaviour of the service.
 
 mod client_context;
+mod event;
 mod event_invoke_config;
 mod extension_error;
 mod extension_state;
@@ -23,6 +24,7 @@ mod variables;
 mod version;
 
 pub use client_context::{ClientContext, ClientContextError, CognitoIdentity};
+pub use event::check_event;
 pub use event_invoke_config::{
     Destination, EventInvokeConfig, InvalidSetting, MaximumEventAge, MaximumRetryAttempts,
 };

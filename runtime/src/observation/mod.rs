@@ -85,6 +85,10 @@ impl Sink for Watching {
         self.next.emit(occurrence);
     }
 
+    fn notice(&self, message: &str) {
+        self.next.notice(message);
+    }
+
     /// The history overwrites its oldest lines and is never full.
     fn has_room(&self) -> bool {
         self.next.has_room()

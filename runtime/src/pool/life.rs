@@ -134,6 +134,10 @@ impl Sink for Life {
         self.next.emit(occurrence);
     }
 
+    fn notice(&self, message: &str) {
+        self.next.notice(message);
+    }
+
     fn has_room(&self) -> bool {
         self.next.has_room()
     }

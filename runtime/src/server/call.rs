@@ -14,7 +14,9 @@ use super::exception::Exception;
 use super::{Context, ResponseBody, full};
 use crate::body::{self, BodyError};
 use crate::environment::{Invocation, InvocationResult};
-use crate::model::{ClientContext, FunctionReference, MAX_ASYNC_EVENT_BYTES, MAX_EVENT_BYTES};
+use crate::model::{
+    ClientContext, FunctionReference, MAX_ASYNC_EVENT_BYTES, MAX_EVENT_BYTES, check_event,
+};
 use crate::pool::FunctionVersion;
 
 /// Bytes of log in the tail that a caller may ask for.
@@ -182,8 +184,7 @@ async fn event(body: &mut Incoming, limit: usize) -> Result<Bytes, Exception> {
     if body.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
-    serde_json::from_slice::<serde::de::IgnoredAny>(&body)
-        .map_err(|error| Exception::invalid_json(&error.to_string()))?;
+    check_event(&body).map_err(|error| Exception::invalid_json(&error))?;
     Ok(body)
 }
 

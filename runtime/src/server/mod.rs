@@ -11,6 +11,7 @@ mod metrics;
 mod path;
 pub(crate) mod payload;
 mod reason;
+mod slow_reader;
 mod stream;
 mod url;
 
@@ -33,6 +34,7 @@ use self::connections::Connections;
 use self::exception::Exception;
 use self::path::Operation;
 use self::reason::Complaint;
+use self::slow_reader::Patient;
 use crate::asynchronous::EventQueue;
 use crate::body::discard;
 use crate::control_plane::ControlPlane;
@@ -122,7 +124,7 @@ impl Server {
     }
 
     fn take(&self, permit: OwnedSemaphorePermit, stream: TcpStream, client: SocketAddr) {
-        let _ = stream.set_nodelay(true);
+        let stream = Patient::accepted(stream);
         let context = Arc::clone(&self.context);
         self.connections.spawn(permit, stream, move |request| {
             let context = Arc::clone(&context);

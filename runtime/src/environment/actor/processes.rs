@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::super::InitFailure;
 use super::super::meter::{self, Meter, Tmp};
 use super::super::thrash::Thrash;
-use super::{Actor, Runtime};
+use super::{Actor, KILL_LIMIT, Runtime};
 use crate::api;
 use crate::doctor::tmp_is_charged;
 use crate::model::{Ending, Event, ExitStatus, Failure, InitKind, Phase, RuntimeState};
@@ -179,6 +179,7 @@ impl Actor {
     /// No process is left.
     pub(super) fn all_ended(&mut self) {
         self.has_processes = false;
+        self.kill_deadline = None;
         self.read_logs_to_now();
         self.subscribers.reset();
         self.handle(Event::AllEnded);
@@ -244,6 +245,22 @@ impl Actor {
             extensions: HashMap::new(),
         });
         Ok(())
+    }
+
+    /// What was killed does not end. Its invocation is not waited for any longer; the
+    /// launcher removes the environment when it can.
+    pub(super) fn give_up(&mut self) {
+        self.kill_deadline = None;
+        let reason = format!(
+            "a process of the environment was killed {} seconds ago and has not ended: it is \
+             frozen by somebody else, or waits for a disk or a file system that does not answer",
+            KILL_LIMIT.as_secs()
+        );
+        let name = &self.settings.function.function_name;
+        self.settings
+            .sink
+            .notice(&format!("warning: {name}: {reason}"));
+        self.fail_host(reason);
     }
 
     pub(super) fn fail_host(&mut self, reason: String) {

@@ -535,6 +535,13 @@ fn a_runtime_may_ask_before_the_news_of_its_start() {
 
 #[test]
 fn what_dies_while_it_is_frozen_is_thawed_ended_and_said() {
+    // Somebody has killed it, or the kernel for want of memory.
+    for end in [exited(), Event::RuntimeEnded(Ending::OutOfMemory)] {
+        dies_while_it_is_frozen(end);
+    }
+}
+
+fn dies_while_it_is_frozen(end: Event) {
     let mut life = Lifecycle::default();
     let _ = life.on(Event::Invoke);
     let _ = feed(&mut life, started());
@@ -544,7 +551,7 @@ fn what_dies_while_it_is_frozen_is_thawed_ended_and_said() {
     );
     assert_eq!(*life.phase(), Phase::Idle);
     assert_eq!(
-        life.on(exited()),
+        life.on(end),
         vec![Effect::Died, Effect::Thaw, Effect::KillAll]
     );
     // In an invocation nobody has to be told: its answer says it.

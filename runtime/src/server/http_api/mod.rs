@@ -21,6 +21,7 @@ use super::payload::answer::Answer;
 use super::payload::version1::Form;
 use super::payload::{Circumstances, Head, version1, version2};
 use super::reason::{Complaint, Reason};
+use super::slow_reader::Patient;
 use super::{Context, MAX_CONNECTIONS, ResponseBody, cors, full};
 use crate::body::{self, BodyError};
 use crate::configuration::{Api, ApiKind, Taken};
@@ -108,7 +109,7 @@ impl HttpApi {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             };
-            let _ = stream.set_nodelay(true);
+            let stream = Patient::accepted(stream);
             let http_api = Arc::clone(self);
             self.connections.spawn(permit, stream, move |request| {
                 let http_api = Arc::clone(&http_api);
