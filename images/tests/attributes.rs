@@ -32,9 +32,10 @@ fn layer(files: &[(&str, Attributes)]) -> Vec<u8> {
 }
 
 fn forms() -> &'static [Form] {
-    match is_ordinary() {
-        true => &[Form::Erofs],
-        false => &[Form::Directory, Form::Erofs],
+    if is_ordinary() {
+        &[Form::Erofs]
+    } else {
+        &[Form::Directory, Form::Erofs]
     }
 }
 
@@ -86,10 +87,10 @@ fn attributes_are_kept_or_counted() {
         let mut missing = 0;
         for (name, attributes) in &files {
             let found = &found[Path::new(name)].xattrs;
-            let mut expected: BTreeMap<_, _> = match kept.contains(name) {
-                true => attributes.iter().cloned().collect(),
-                false => BTreeMap::new(),
-            };
+            let mut expected = BTreeMap::new();
+            if kept.contains(name) {
+                expected.extend(attributes.iter().cloned());
+            }
             if *name == "many" {
                 missing = expected.len() - found.len();
                 expected.retain(|name, _| found.contains_key(name));
