@@ -16,7 +16,7 @@ run=(e2fsprogs)
 # opinion on archives. The last compiles the native part of Node's runtime client.
 fixtures=(
     mmdebstrap buildah python3 python3-pip python3-yaml
-    docker-registry openssl podman skopeo uidmap zstd
+    docker-registry openssl podman skopeo uidmap xz-utils zstd
     busybox-static crun libcap2-bin runc umoci strace libarchive-tools
     g++ make cmake autoconf automake libtool pkg-config
 )

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::fixtures::{Fixture, demo_function};
 use lambent_e2e::{Lambent, Run, privileged, wait};
 use lambent_images::Platform;
 use lambent_images::writer::{ImageBuilder, LayerBuilder};
@@ -202,6 +202,100 @@ fn privileged_an_interpreter_that_is_not_there_has_its_name() {
     ] {
         assert!(diagnostic.contains(part), "{diagnostic}");
     }
+}
+
+/// I-K05: what no runtime is ends at once, as an entry point that cannot be run.
+#[test]
+fn privileged_entry_points_that_are_no_programs() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let file = lambent.root().join("image.tar");
+    let words = |words: &[&str]| {
+        words
+            .iter()
+            .map(|&word| word.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut many = words(&["/run"]);
+    many.resize(100_000, "x".to_owned());
+    for (entry_point, reason) in [
+        (
+            words(&["/fifo"]),
+            "permission denied: /fifo is no regular file",
+        ),
+        (
+            words(&["/directory"]),
+            "permission denied: /directory is no regular file",
+        ),
+        (words(&["/dev/stdin"]), "permission denied"),
+        (words(&["/proc/self/exe"]), "no such file or directory"),
+        (words(&["/proc/self/fd/1"]), "permission denied"),
+        (words(&["/script-of-itself"]), "needs too many interpreters"),
+        (
+            words(&["/script-of-the-executor"]),
+            "no such file or directory",
+        ),
+        (
+            words(&["/crlf"]),
+            r"there is no /run\r, which /crlf asks for",
+        ),
+        (
+            words(&["/empty"]),
+            "/empty is neither a program nor a script",
+        ),
+        (words(&["/run/"]), "not a directory"),
+        (words(&[""]), "no command"),
+        (
+            words(&["/run", &"x".repeat(140_000)]),
+            "argument list too long",
+        ),
+        (many, "Lambda's limit for container settings is 16 KB"),
+    ] {
+        ImageBuilder::new(Platform::host())
+            .entrypoint(&entry_point)
+            .layer(LayerBuilder::raw(fifo()))
+            .layer(
+                LayerBuilder::new()
+                    .directory("directory", 0o755)
+                    .file("script-of-itself", 0o755, "#!/script-of-itself\n")
+                    .file("script-of-the-executor", 0o755, "#!/proc/self/exe\n")
+                    .file("crlf", 0o755, "#!/run\r\n")
+                    .file("empty", 0o755, "")
+                    .file_from("run", 0o755, demo_function()),
+            )
+            .write_oci_archive(&file, "latest")
+            .unwrap();
+        let what = &entry_point[0];
+        let run = lambent.invoke(file.to_str().unwrap(), &json!({}), &[]);
+        assert_eq!(run.status, 3, "{what}: {}", run.stderr);
+        assert_eq!(
+            run.result()["payload"]["errorType"],
+            "Runtime.InvalidEntrypoint",
+            "{what}: {}",
+            run.stderr
+        );
+        let diagnostic = last_line(&run);
+        let begins = diagnostic.starts_with("lambent: the entry point cannot be run: ");
+        assert!(
+            begins && diagnostic.contains(reason),
+            "{what}: {diagnostic}"
+        );
+    }
+}
+
+/// A layer with a pipe of which nobody writes the other end.
+fn fifo() -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path("fifo").unwrap();
+    header.set_entry_type(tar::EntryType::Fifo);
+    header.set_mode(0o755);
+    header.set_size(0);
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.resize(512 * 3, 0);
+    bytes
 }
 
 #[test]

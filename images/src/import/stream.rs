@@ -197,3 +197,36 @@ fn drain(reader: &mut impl Read) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+    use crate::ErrorKind;
+    use crate::unpack::decompress::Decoder;
+
+    /// I-C01: of a bomb no more is written than fits in the budget, as a stream too.
+    #[test]
+    fn what_exceeds_the_budget_is_not_kept() {
+        let budget = Budget::new(5 << 20, 1);
+        let mut bomb = Vec::new();
+        for level in [1, 9] {
+            let mut gzip =
+                flate2::write::GzEncoder::new(&mut bomb, flate2::Compression::new(level));
+            gzip.write_all(&vec![0; 32 << 20]).unwrap();
+        }
+        assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tar");
+        let error = std::thread::scope(|scope| {
+            let decoder = Decoder::new(BufReader::new(&bomb[..])).unwrap();
+            let pipe = Pipe::spawn(scope, decoder);
+            let copy = KeptFile::create(&path).unwrap();
+            let stream = TarStream::new(pipe, true, Some(copy), &budget);
+            crate::Error::io(String::new, stream.finish().unwrap_err())
+        });
+        assert_eq!(error.kind(), ErrorKind::ImageTooLarge, "{error}");
+        assert_eq!(path.metadata().unwrap().len(), 5 << 20);
+    }
+}

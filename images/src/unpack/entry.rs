@@ -236,7 +236,11 @@ fn take(room: &mut usize, name: &[u8], value: &[u8]) -> bool {
 /// above all overlayfs's own attributes are not a layer's to set. Capabilities
 /// have no effect where setuid programs have none.
 fn may_set(name: &[u8], value: &[u8]) -> bool {
-    let users = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+    // Linux takes no name that is the name space alone.
+    let users = name
+        .strip_prefix(b"user.")
+        .is_some_and(|name| !name.is_empty())
+        && !name.starts_with(b"user.overlay.");
     users || (name == b"security.capability" && is_capability(value))
 }
 

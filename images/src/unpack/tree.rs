@@ -107,8 +107,7 @@ impl<C: Contents> Writer<'_, C> {
                 mkdirat(&parent, name, Mode::RWXU).doing(failed)?;
                 pending.push((id, path));
             } else if let Some(first) = self.written.get(&id) {
-                linkat(self.root, first.as_slice(), &parent, name, AtFlags::empty())
-                    .doing(failed)?;
+                self.link(first, parent.as_fd(), name)?;
             } else {
                 let made = self
                     .leaf(parent.as_fd(), name, id, node)
@@ -119,6 +118,18 @@ impl<C: Contents> Writer<'_, C> {
             }
         }
         Ok(())
+    }
+
+    /// Gives what has a first name another one. Where the first is, is looked up as
+    /// everything else: links that somebody puts in its way lead nowhere.
+    fn link(&self, first: &[u8], parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+        let (above, last) = match first.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => (&first[..slash], &first[slash + 1..]),
+            None => (&[][..], first),
+        };
+        let above = self.open(above)?;
+        linkat(above, last, parent, name, AtFlags::empty())
+            .doing(|| format!("linking to {}", quoted(first)))
     }
 
     /// Makes anything but a directory; false if this user may not.

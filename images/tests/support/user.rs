@@ -1,6 +1,7 @@
 //! Tests that an ordinary user runs too.
 
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
 use std::process::Command;
 
 /// Nobody, in nobody's group.
@@ -13,6 +14,11 @@ pub(crate) fn is_ordinary() -> bool {
 
 /// As root, runs the test `test` in a process of an ordinary user first.
 pub(crate) fn also_as_ordinary(test: &str) {
+    also_as_ordinary_with(test, &[]);
+}
+
+/// The same, with paths that it is told in variables.
+pub(crate) fn also_as_ordinary_with(test: &str, variables: &[(&str, &Path)]) {
     if is_ordinary() {
         return;
     }
@@ -30,6 +36,7 @@ pub(crate) fn also_as_ordinary(test: &str) {
         .arg(&exe)
         .args(["--exact", test, "--test-threads", "1"])
         .env("TMPDIR", &scratch)
+        .envs(variables.iter().copied())
         .current_dir("/")
         .output()
         .unwrap();

@@ -303,12 +303,17 @@ async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<Cl
     }
 }
 
-/// A request that could not be sent: too large, or the launcher is gone.
+/// A request that could not be sent: too large, as only the image or the user can make it,
+/// or the launcher is gone.
 fn refuse(subscribers: &Subscribers, request: &Request, error: &io::Error) {
     if let Request::Start(start) = request
         && let Some(subscriber) = subscribers.get(&start.environment)
     {
-        let error = StartError::Host(error.to_string());
+        let reason = error.to_string();
+        let error = match error.kind() {
+            io::ErrorKind::InvalidInput => StartError::Entrypoint(reason),
+            _ => StartError::Host(reason),
+        };
         let _ = subscriber.send(SandboxEvent::StartFailed(error));
     }
 }

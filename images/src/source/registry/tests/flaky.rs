@@ -218,6 +218,23 @@ fn a_server_that_only_resets_is_given_up() {
     assert!(begin.elapsed() < Duration::from_secs(5));
 }
 
+/// Not even a greeting of TLS is answered, which is what is tried first.
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        while let Ok((connection, _)) = listener.accept() {
+            open.push(connection);
+        }
+    });
+    let registry = super::open(&format!("127.0.0.1:{port}/fn:1")).unwrap();
+    let error = super::pull_from(&registry).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    assert!(error.to_string().contains("no answer"), "{error}");
+}
+
 #[test]
 fn huge_answers_are_not_read() {
     let answers: [(&str, RawAnswer); 4] = [
