@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::args::OutputFormat;
 use crate::functions::Functions;
 use crate::model::FunctionName;
-use crate::telemetry::{Occurrence, Sink, json_notice};
+use crate::telemetry::{Occurrence, Sink, json_notice, whole_lines};
 
 /// Bytes that may wait for a slow reader before the function has to.
 const ROOM: usize = 1024 * 1024;
@@ -186,21 +186,26 @@ impl Sink for StandardError {
 /// Lines of text with the name of their function in front of each.
 fn with_prefix(lines: &[u8], function: &FunctionName) -> Vec<u8> {
     let prefix = format!("{function} | ");
-    let lines = lines.split_inclusive(|byte| *byte == b'\n');
-    lines
-        .flat_map(|line| [prefix.as_bytes(), line].concat())
-        .collect()
+    let mut named = Vec::with_capacity(lines.len() + prefix.len());
+    for line in whole_lines(lines) {
+        named.extend_from_slice(prefix.as_bytes());
+        named.extend_from_slice(line);
+    }
+    named
 }
 
 /// Objects, a line each, with the name of their function as their first member.
 fn with_member(lines: &[u8], function: &FunctionName) -> Vec<u8> {
     let member = format!("{{\"functionName\":\"{function}\",");
-    let lines = lines.split_inclusive(|byte| *byte == b'\n');
-    let named = lines.map(|line| match line.split_first() {
-        Some((b'{', members)) => [member.as_bytes(), members].concat(),
-        _ => line.to_vec(),
-    });
-    named.flatten().collect()
+    let mut named = Vec::with_capacity(lines.len() + member.len());
+    for line in whole_lines(lines) {
+        let members = line.strip_prefix(b"{");
+        if members.is_some() {
+            named.extend_from_slice(member.as_bytes());
+        }
+        named.extend_from_slice(members.unwrap_or(line));
+    }
+    named
 }
 
 /// Prints nothing; the log is in each result.

@@ -17,7 +17,7 @@ pub use self::history::{Follower, History};
 pub use self::prometheus::{Environments, FunctionMetrics, Spans, metrics};
 pub use self::rings::{Batch, LogLine};
 use crate::model::FunctionName;
-use crate::telemetry::{Occurrence, Sink};
+use crate::telemetry::{Occurrence, Sink, whole_lines};
 
 /// All that a service has seen.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Sink for Watching {
     fn emit(&self, occurrence: &Occurrence<'_>) {
         self.counters.count(occurrence.event());
         let lines = occurrence.log_lines();
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        for line in whole_lines(lines) {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             self.history
                 .push(occurrence.function(), occurrence.at(), line);

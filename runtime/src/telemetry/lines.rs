@@ -1,5 +1,7 @@
 //! From the bytes that a function writes to its log events.
 
+use memchr::memchr;
+
 /// Longest log event in bytes (CloudWatch's limit); what is longer is cut into
 /// several, so that memory stays bounded without a newline in sight.
 const MAX_LINE_BYTES: usize = 262_144;
@@ -16,7 +18,7 @@ impl LineSplitter {
     pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Vec<u8>> {
         let room = MAX_LINE_BYTES - self.pending.len();
         let window = &bytes[..bytes.len().min(room)];
-        if let Some(end) = window.iter().position(|byte| *byte == b'\n') {
+        if let Some(end) = memchr(b'\n', window) {
             self.pending.extend_from_slice(&window[..end]);
             *bytes = &bytes[end + 1..];
             return Some(std::mem::take(&mut self.pending));
@@ -32,6 +34,17 @@ impl LineSplitter {
             line(std::mem::take(&mut self.pending));
         }
     }
+}
+
+/// The lines of a text, each with the newline that ends it. Texts of functions may be a
+/// single line of hundreds of kilobytes: byte by byte it would take as long as requests.
+pub(crate) fn whole_lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = memchr(b'\n', text).map_or(text.len(), |end| end + 1);
+        let (line, rest) = text.split_at(end);
+        text = rest;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 #[cfg(test)]
@@ -67,6 +80,20 @@ mod tests {
         let lines = split(&[&vec![b'x'; MAX_LINE_BYTES * 2 + 1]]);
         let lengths: Vec<_> = lines.iter().map(Vec::len).collect();
         assert_eq!(lengths, [MAX_LINE_BYTES, MAX_LINE_BYTES, 1]);
+    }
+
+    #[test]
+    fn whole_lines_keep_their_ends() {
+        for (text, lines) in [
+            ("", &[][..]),
+            ("a", &["a"]),
+            ("a\nb\n", &["a\n", "b\n"]),
+            ("\n\nc", &["\n", "\n", "c"]),
+        ] {
+            let found: Vec<_> = whole_lines(text.as_bytes()).collect();
+            let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
+            assert_eq!(found, lines, "{text:?}");
+        }
     }
 
     proptest! {

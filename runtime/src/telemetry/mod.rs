@@ -18,7 +18,7 @@ pub(crate) use delivered::{delivered, logs_dropped};
 pub use event::{Event, Sink, Span, SpanName};
 use json::json_log_lines;
 pub(crate) use json::json_notice;
-pub(crate) use lines::LineSplitter;
+pub(crate) use lines::{LineSplitter, whole_lines};
 use log::log_lines;
 pub use occurrence::Occurrence;
 pub use subscription::{
