@@ -213,7 +213,10 @@ impl Daemon {
         let config = "version = 2\ndisabled_plugins = [\
             \"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\", \
             \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \
-            \"io.containerd.snapshotter.v1.aufs\", \"io.containerd.snapshotter.v1.devmapper\"]\n";
+            \"io.containerd.snapshotter.v1.aufs\", \"io.containerd.snapshotter.v1.devmapper\"]\n\
+            # Of an image that is replaced it would collect what the next one is about to use.\n\
+            [plugins.\"io.containerd.gc.v1.scheduler\"]\n\
+            startup_delay = \"1h\"\nschedule_delay = \"1h\"\n";
         let path = directory.join("config.toml");
         fs::write(&path, config).map_err(at(&path))?;
         let log = directory.join("log");
