@@ -61,6 +61,17 @@ pub fn serving(code: &str) -> [String; 4] {
     ]
 }
 
+/// Runs `lambent invoke` to its end with a function like that.
+///
+/// # Panics
+/// If the program cannot be started.
+pub fn serve(lambent: &Lambent, code: &str, arguments: &[&str]) -> Run {
+    let ours = serving(code);
+    let image = lambent.reference(Fixture::PythonOciArchive);
+    let arguments = [&ours.each_ref().map(String::as_str), arguments].concat();
+    lambent.invoke(&image, &json!({}), &arguments)
+}
+
 /// The members of a `CreateFunction` that do the same.
 pub fn serving_config(code: &str) -> Value {
     json!({"ImageConfig": {"EntryPoint": serving_entrypoint(code), "Command": []}})

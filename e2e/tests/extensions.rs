@@ -16,6 +16,11 @@ use serde_json::{Value, json};
 const FOURTH_HANGS: &str =
     "serve(lambda event, number: time.sleep(600) if number == 4 else number)";
 
+/// For [`FOURTH_HANGS`].
+fn five_times(timeout: &str) -> [&str; 6] {
+    ["--repeat", "5", "--timeout", timeout, "--name", "f"]
+}
+
 #[test]
 fn privileged_an_external_extension_sees_the_life_of_its_environment() {
     if !privileged() {
@@ -28,11 +33,7 @@ fn privileged_an_external_extension_sees_the_life_of_its_environment() {
          status=open('/proc/self/status').read())\nfollow(['INVOKE', 'SHUTDOWN'])",
     );
     let timeout = wait::seconds(2);
-    let run = run(
-        FOURTH_HANGS,
-        &[agent],
-        &["--repeat", "5", "--timeout", &timeout, "--name", "f"],
-    );
+    let run = run(FOURTH_HANGS, &[agent], &five_times(&timeout));
     let results = run.results();
     let payloads: Vec<_> = results.iter().map(|result| &result["payload"]).collect();
     assert_eq!(payloads[..3], [&json!(1), &json!(2), &json!(3)], "{run:?}");
@@ -188,18 +189,7 @@ fn privileged_the_crate_of_aws_for_extensions_sees_the_same() {
         return;
     }
     let program = ("crate", 0o755, fs::read(fixtures::extension()).unwrap());
-    let run = run(
-        FOURTH_HANGS,
-        &[program],
-        &[
-            "--repeat",
-            "5",
-            "--timeout",
-            &wait::seconds(2),
-            "--name",
-            "f",
-        ],
-    );
+    let run = run(FOURTH_HANGS, &[program], &five_times(&wait::seconds(2)));
     let results = run.results();
     assert_eq!(results[4]["payload"], 5, "{run:?}");
     let said: Vec<Value> = run
@@ -264,14 +254,7 @@ fn privileged_an_internal_extension_earns_its_runtime_a_sigterm() {
     let run = run(
         &format!("{INTERNAL}{FOURTH_HANGS}"),
         &[],
-        &[
-            "--repeat",
-            "5",
-            "--timeout",
-            &wait::seconds(2),
-            "--name",
-            "f",
-        ],
+        &five_times(&wait::seconds(2)),
     );
     let results = run.results();
     assert_eq!(results[4]["payload"], 5, "{run:?}");
