@@ -16,18 +16,29 @@ pub type Program<'a> = (&'a str, u32, Vec<u8>);
 /// A runtime that answers with the number of the invocation, after [`RUNTIME`].
 pub const COUNTING: &str = "serve(lambda event, number: number)";
 
-/// What the lines of an extension begin with: how to talk to the Extensions API, and
-/// `note`, which writes a JSON line with the time: past Python's own files, which refuse
-/// a handler of signals that comes while a line is written.
-pub const EXTENSION: &str = r#"#!/usr/bin/python3
-import http.client, json, os, signal, sys, threading, time
-NAME = os.path.basename(sys.argv[0])
-c = http.client.HTTPConnection("127.0.0.1", 9001)
+/// `note`, which writes a JSON line with the time, as `NAME`: past Python's own files,
+/// which refuse a handler of signals that comes while a line is written.
+macro_rules! note {
+    () => {
+        r#"
 def note(what, **more):
     line = json.dumps({"who": NAME, "what": what, "at": time.monotonic(), **more}) + "\n"
     line = line.encode()
     while line: line = line[os.write(1, line):]
-def call(method, path, body=None, headers={}):
+"#
+    };
+}
+
+/// What the lines of an extension begin with: how to talk to the Extensions API, and
+/// `note`.
+pub const EXTENSION: &str = concat!(
+    r#"#!/usr/bin/python3
+import http.client, json, os, signal, sys, threading, time
+NAME = os.path.basename(sys.argv[0])
+c = http.client.HTTPConnection("127.0.0.1", 9001)
+"#,
+    note!(),
+    r#"def call(method, path, body=None, headers={}):
     c.request(method, "/2020-01-01/extension/" + path, body, headers)
     r = c.getresponse()
     return r.status, r.headers, r.read().decode()
@@ -48,19 +59,20 @@ def follow(events):
         e = event(identifier)
         note(e["eventType"], event=e, left=e["deadlineMs"] / 1000 - time.time())
         if e["eventType"] == "SHUTDOWN": sys.exit(0)
-"#;
+"#
+);
 
 /// A runtime in Python: `handle(event, number)` makes the answer to the `number`th
 /// invocation that this environment has had, from 1. It notes its start, each
 /// invocation and SIGTERM, with which it ends.
-pub const RUNTIME: &str = r#"
+pub const RUNTIME: &str = concat!(
+    r#"
 import http.client, json, os, signal, sys, threading, time
 r = http.client.HTTPConnection("127.0.0.1", 9001)
-def note(what, **more):
-    line = json.dumps({"who": "runtime", "what": what, "at": time.monotonic(), **more}) + "\n"
-    line = line.encode()
-    while line: line = line[os.write(1, line):]
-def terminated(*_):
+NAME = "runtime"
+"#,
+    note!(),
+    r#"def terminated(*_):
     note("SIGTERM")
     os._exit(0)
 def count():
@@ -82,7 +94,8 @@ def serve(handle):
         number = count()
         note("invoked", requestId=identifier)
         answer(identifier, handle(event, number))
-"#;
+"#
+);
 
 /// Writes an image with Python and these programs in `/opt/extensions`, each with
 /// its permissions, and returns its reference. It runs `runtime`.
