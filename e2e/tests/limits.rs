@@ -363,3 +363,30 @@ fn privileged_a_function_starts_with_default_signals() {
         assert!(logs.contains(&line), "{logs}");
     }
 }
+
+/// A function whose slice is longer comes after whoever wakes up while it runs.
+#[test]
+fn privileged_slices_are_longer_for_smaller_functions() {
+    if !privileged() {
+        return;
+    }
+    // `sched_attr` has its `runtime` after 24 bytes.
+    let code = format!(
+        "libc = ctypes.CDLL(None, use_errno=True)\n\
+         attributes = ctypes.create_string_buffer(48)\n\
+         answer['failed'] = libc.syscall({}, 0, attributes, 48, 0)\n\
+         answer['ns'] = int.from_bytes(attributes.raw[24:32], 'little')",
+        libc::SYS_sched_getattr
+    );
+    let slice = |memory: &str| {
+        let answer = script::findings(&code, &["--memory", memory]);
+        assert_eq!(answer["failed"], 0, "{answer}");
+        answer["ns"].as_u64().unwrap()
+    };
+    let (small, large) = (slice("128"), slice("1769"));
+    // Kernels before 6.12 have one slice for all, and tell of none.
+    assert_eq!(
+        small - large,
+        if large == 0 { 0 } else { (1_769 - 128) * 100 }
+    );
+}

@@ -327,6 +327,7 @@ impl Service {
             memory_bytes: function.memory_size.bytes(),
             init_cpu_quota_us: function.memory_size.init_cpu_quota_us(),
             visible_cpus: function.memory_size.visible_cpus(),
+            slice_excess_ns: function.memory_size.slice_excess_ns(),
             tmp_bytes,
             host_shell: None,
         })

@@ -369,7 +369,10 @@ struct SchedulerAttributes {
 impl SchedulerAttributes {
     const SIZE: u32 = 48;
 
-    fn of_this_thread() -> io::Result<Self> {
+    /// Those of the calling thread; none where there is nothing to change, because the
+    /// kernel has one slice for all (before 6.12) or the thread another policy than the
+    /// usual one.
+    fn of_this_thread() -> io::Result<Option<Self>> {
         let mut attributes = Self::default();
         // SAFETY: the kernel writes at most `SIZE` bytes, which the structure has.
         let result = unsafe {
@@ -382,25 +385,38 @@ impl SchedulerAttributes {
             )
         };
         check(result)?;
-        Ok(attributes)
+        let usual = attributes.policy == libc::SCHED_OTHER.cast_unsigned();
+        Ok((usual && attributes.runtime > 0).then_some(attributes))
+    }
+
+    fn set_for_this_thread(mut self) -> io::Result<()> {
+        self.size = Self::SIZE;
+        // SAFETY: the kernel reads `size` bytes.
+        check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const self, 0) })
     }
 }
 
 /// Gives the calling thread a time slice of so many nanoseconds, at least 100,000, and
 /// none of the threads and processes that it starts. It has no more of the CPU for it,
-/// but has it sooner when it wakes up. Kernels before 6.12 have one slice for all, and
-/// a thread with another policy than the usual one keeps it.
+/// but has it sooner when it wakes up.
 pub(crate) fn shorten_slice(nanoseconds: u64) -> io::Result<()> {
     const RESET_ON_FORK: u64 = 1;
-    let mut attributes = SchedulerAttributes::of_this_thread()?;
-    if attributes.policy != libc::SCHED_OTHER.cast_unsigned() {
+    let Some(mut attributes) = SchedulerAttributes::of_this_thread()? else {
         return Ok(());
-    }
-    attributes.size = SchedulerAttributes::SIZE;
+    };
     attributes.flags = RESET_ON_FORK;
     attributes.runtime = nanoseconds;
-    // SAFETY: the kernel reads `size` bytes.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
+    attributes.set_for_this_thread()
+}
+
+/// Gives the calling thread, and those that it starts, a time slice that is so many
+/// nanoseconds longer.
+pub(crate) fn lengthen_slice(by_ns: u64) -> io::Result<()> {
+    let Some(mut attributes) = SchedulerAttributes::of_this_thread()? else {
+        return Ok(());
+    };
+    attributes.runtime += by_ns;
+    attributes.set_for_this_thread()
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {
@@ -415,19 +431,31 @@ fn check(result: libc::c_long) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// `None` where kernels (before 6.12) tell of none.
+    fn slice() -> Option<u64> {
+        let attributes = SchedulerAttributes::of_this_thread().unwrap();
+        attributes.map(|attributes| attributes.runtime)
+    }
+
+    /// The slices of a thread that has changed its own, and of one that it starts then.
+    fn slices_after(change: fn() -> io::Result<()>) -> (Option<u64>, Option<u64>) {
+        let changed = std::thread::spawn(move || {
+            change().unwrap();
+            (slice(), std::thread::spawn(slice).join().unwrap())
+        });
+        changed.join().unwrap()
+    }
+
     #[test]
     fn a_short_slice_is_one_threads_own() {
-        let slice = || SchedulerAttributes::of_this_thread().unwrap().runtime;
         let usual = slice();
-        let (own, of_child) = std::thread::spawn(move || {
-            shorten_slice(100_000).unwrap();
-            let child = std::thread::spawn(slice).join().unwrap();
-            (slice(), child)
-        })
-        .join()
-        .unwrap();
-        // Kernels before 6.12 tell of none.
-        assert_eq!(own, if usual == 0 { 0 } else { 100_000 });
-        assert_eq!(of_child, usual);
+        let short = usual.map(|_| 100_000);
+        assert_eq!(slices_after(|| shorten_slice(100_000)), (short, usual));
+    }
+
+    #[test]
+    fn a_longer_slice_is_that_of_what_a_thread_starts_too() {
+        let longer = slice().map(|usual| usual + 1_000);
+        assert_eq!(slices_after(|| lengthen_slice(1_000)), (longer, longer));
     }
 }

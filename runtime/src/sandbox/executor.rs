@@ -39,6 +39,8 @@ pub(crate) struct FunctionExecutor {
     pub(crate) limits_processes: bool,
     /// The CPUs that the function sees, if not all.
     pub(crate) affinity: Option<CpuSet>,
+    /// By how many nanoseconds the function's time slices exceed the usual ones.
+    pub(crate) slice_excess_ns: u64,
     /// Where to report who was started, or a failure.
     pub(crate) report: Rc<OwnedFd>,
     /// Where init reports what becomes of its processes, and takes commands.
@@ -108,6 +110,8 @@ impl FunctionExecutor {
             rustix::thread::sched_setaffinity(None, affinity)
                 .map_err(|error| host("choose CPUs", error.into()))?;
         }
+        // A host that does not let us only serves its other programs a little later.
+        let _ = sys::lengthen_slice(self.slice_excess_ns);
         sys::join_new_session_keyring()
             .or_else(ignore_missing_keyrings)
             .map_err(|error| host("session keyring", error))?;

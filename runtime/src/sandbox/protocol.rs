@@ -84,6 +84,8 @@ pub(crate) struct SandboxSpec {
     pub(crate) init_cpu_quota_us: u64,
     /// How many CPUs the function sees.
     pub(crate) visible_cpus: u8,
+    /// By how many nanoseconds its time slices exceed the usual ones.
+    pub(crate) slice_excess_ns: u64,
     /// Size of `/tmp` in bytes.
     pub(crate) tmp_bytes: u64,
     /// A program of this machine's that is at [`HOST_SHELL`], read-only: for a person,

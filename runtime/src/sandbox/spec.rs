@@ -315,6 +315,7 @@ mod tests {
             memory_bytes: 128 << 20,
             init_cpu_quota_us: 20_000,
             visible_cpus: 2,
+            slice_excess_ns: 0,
             tmp_bytes: 512 << 20,
             host_shell: None,
         }

@@ -207,6 +207,7 @@ fn start(
     let executor = FunctionExecutor {
         seccomp: Rc::clone(host.seccomp),
         affinity,
+        slice_excess_ns: spec.slice_excess_ns,
         one_id,
         limits_processes: !limited,
         report: Rc::new(report),
