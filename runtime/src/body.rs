@@ -21,6 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Each so many bytes of a body earn its client another second.
 const BYTES_A_SECOND: u64 = 1_024;
 
+/// What a chunk of fewer bytes than this costs us is not its bytes.
+const SMALL: usize = 512;
+
+/// As many small chunks are taken as they come, in each [`TURN`].
+const SMALL_A_TURN: u32 = 32;
+
+/// How long reading rests when there were more.
+const TURN: Duration = Duration::from_millis(1);
+
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -71,17 +80,56 @@ pub(crate) async fn discard(body: &mut Incoming) {
     {}
 }
 
+/// Rests from a body that comes in small chunks without a pause: the thread that reads it
+/// has others to answer. Its sender waits meanwhile.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    begun: Instant,
+    small: u32,
+}
+
+impl Turns {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            begun: now,
+            small: 0,
+        }
+    }
+
+    /// Counts a chunk. True if the turn is over.
+    pub(crate) fn is_over(&mut self, now: Instant, bytes: usize) -> bool {
+        if bytes >= SMALL {
+            return false;
+        }
+        if now.saturating_duration_since(self.begun) >= TURN {
+            *self = Self::new(now);
+        }
+        self.small += 1;
+        self.small == SMALL_A_TURN
+    }
+
+    /// Counts a chunk, and rests if the turn is over.
+    pub(crate) async fn rest(&mut self, bytes: usize) {
+        if self.is_over(Instant::now(), bytes) {
+            tokio::time::sleep(TURN).await;
+        }
+    }
+}
+
 /// How fast a body comes.
 struct Pace {
     begun: Instant,
     received: u64,
+    turns: Turns,
 }
 
 impl Pace {
     fn new() -> Self {
+        let now = Instant::now();
         Self {
-            begun: Instant::now(),
+            begun: now,
             received: 0,
+            turns: Turns::new(now),
         }
     }
 
@@ -91,7 +139,33 @@ impl Pace {
         let frame = frame.map_err(|_| BodyError::Stalled)?;
         let frame = frame.transpose().map_err(BodyError::Broken)?;
         let data = frame.as_ref().and_then(Frame::data_ref);
-        self.received += data.map_or(0, Bytes::len) as u64;
+        let bytes = data.map_or(0, Bytes::len);
+        self.received += bytes as u64;
+        self.turns.rest(bytes).await;
         Ok(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_chunks_end_a_turn_and_large_or_rare_ones_do_not() {
+        let start = Instant::now();
+        let mut turns = Turns::new(start);
+        let mut over = |at_us: u64, bytes| {
+            let at = start + Duration::from_micros(at_us);
+            turns.is_over(at, bytes)
+        };
+        for _ in 1..SMALL_A_TURN {
+            assert!(!over(10, 1));
+            assert!(!over(10, SMALL));
+        }
+        assert!(over(10, 0));
+        // After the rest.
+        for at_us in (1_010..).step_by(100).take(1_000) {
+            assert!(!over(at_us, 1), "{at_us}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use super::ApiError;
+use crate::body::Turns;
 use crate::model::{MAX_RESPONSE_BYTES, MAX_STREAMED_BYTES};
 
 /// Bytes that leave as fast as they come.
@@ -67,6 +68,7 @@ pub(super) async fn read(
     };
     let (mut bytes, mut length) = (BytesMut::new(), 0);
     let mut bucket = Bucket::new(Instant::now());
+    let mut turns = Turns::new(tokio::time::Instant::now());
     let mut error = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::Truncated)?;
@@ -77,6 +79,7 @@ pub(super) async fn read(
                 continue;
             }
         };
+        turns.rest(data.len()).await;
         if let Some(in_band) = in_band_trailers(&data) {
             error = Some(in_band);
             continue;
