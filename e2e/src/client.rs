@@ -37,7 +37,11 @@ impl Client {
     pub fn new(url: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
+            // Not one for the whole request, which would also be one for finding the
+            // address: that takes a thread for each.
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_recv_body(Some(PATIENCE))
             .build();
         Self {
             agent: config.into(),
