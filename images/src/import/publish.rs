@@ -22,6 +22,9 @@ use crate::unique::unique;
 /// Most files that are flushed each by itself; beyond, the whole file system is.
 const FLUSH_ONE_BY_ONE_MAX: usize = 64;
 
+/// Where the EROFS image of the layers waits in the staging directory.
+pub(super) const EROFS: &str = "erofs";
+
 /// Moves what was verified into its place, and then records it.
 pub(super) fn publish(
     layout: &Layout,
@@ -38,8 +41,10 @@ pub(super) fn publish(
         write(staging, &layout.blob(digest), bytes)?;
     }
     match root.map(|root| (&root.chain, &root.form)) {
-        Some((chain, BuiltForm::Erofs { image, .. })) => {
-            write(staging, &layout.erofs(chain), image)?;
+        Some((chain, BuiltForm::Erofs { .. })) => {
+            let staged = staging.path().join(EROFS);
+            let failed = || "moving the EROFS image to its place".to_owned();
+            fs::rename(staged, layout.erofs(chain)).doing(failed)?;
         }
         Some((
             chain,
@@ -60,7 +65,7 @@ pub(super) fn publish(
         record(layout, staging, layer, index)?;
     }
     match root.map(|root| (&root.chain, &root.form)) {
-        Some((chain, BuiltForm::Erofs { record, .. })) => {
+        Some((chain, BuiltForm::Erofs { record })) => {
             record::write(staging, &layout.erofs_record(chain), record)?;
         }
         Some((chain, BuiltForm::Joint { record, .. })) => {
@@ -121,9 +126,9 @@ fn place(layout: &Layout, staging: &Staging, layer: &Ingested) -> Result<Option<
         Place::Directory(directory) => rename(directory, &layout.layer(&layer.diff_id))?,
         Place::Tar(stream) => rename(stream, &layout.stream(&layer.diff_id))?,
     }
-    let index = index.to_bytes()?;
-    write(staging, &layout.index_of(&layer.diff_id), &index)?;
-    Ok(Some(Digest::of(index)))
+    let path = layout.index_of(&layer.diff_id);
+    let digest = write_by(staging, &path, |file| index.write(file))?;
+    Ok(Some(digest))
 }
 
 fn record(
@@ -218,10 +223,22 @@ fn flushing() -> String {
 /// Writes a file of the store that must appear whole.
 fn write(staging: &Staging, path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = || format!("writing {}", quoted_path(path));
+    write_by(staging, path, |mut file| {
+        file.write_all(bytes).doing(failed)
+    })
+}
+
+/// The same, of a file that `fill` writes.
+fn write_by<T>(
+    staging: &Staging,
+    path: &Path,
+    fill: impl FnOnce(fs::File) -> Result<T>,
+) -> Result<T> {
+    let failed = || format!("writing {}", quoted_path(path));
     let temporary = staging.path().join(format!("file-{}", unique()));
-    let mut file = private_file(&temporary).doing(failed)?;
-    file.write_all(bytes).doing(failed)?;
-    fs::rename(&temporary, path).doing(failed)
+    let filled = fill(private_file(&temporary).doing(failed)?)?;
+    fs::rename(&temporary, path).doing(failed)?;
+    Ok(filled)
 }
 
 /// Renames; a directory that is there already has no record, and is swapped out

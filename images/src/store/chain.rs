@@ -84,7 +84,7 @@ impl Chain {
 
     /// Merges the layers, those just read and those of the store.
     pub(crate) fn tree(&self, layout: &Layout, ingested: &[Ingested]) -> Result<Tree> {
-        self.tree_with(layout, ingested, |_| {})
+        self.tree_with(layout, ingested, |_| Ok(()))
     }
 
     /// The same, and shows each layer's index to `see`, base first.
@@ -92,7 +92,7 @@ impl Chain {
         &self,
         layout: &Layout,
         ingested: &[Ingested],
-        mut see: impl FnMut(&LayerIndex),
+        mut see: impl FnMut(&LayerIndex) -> Result<()>,
     ) -> Result<Tree> {
         let mut tree = Tree::new();
         for (diff_id, layer) in self.diff_ids.iter().zip(1..) {
@@ -103,7 +103,7 @@ impl Chain {
                 stored = stored_index(layout, diff_id)?;
                 &stored
             };
-            see(index);
+            see(index)?;
             tree.apply(layer, index)
                 .map_err(|error| error.within(&format!("layer {diff_id}")))?;
         }
@@ -126,7 +126,7 @@ fn stored_index(layout: &Layout, diff_id: &Digest) -> Result<LayerIndex> {
     let bytes = read_small(&path, INDEX_MAX)?.unwrap_or_default();
     stored::index(layout, diff_id)
         .contains(&Digest::of(&bytes))
-        .then(|| LayerIndex::from_bytes(&bytes))
+        .then(|| LayerIndex::from_bytes(bytes))
         .flatten()
         .ok_or_else(|| {
             for record in [layout.tar_record(diff_id), layout.layer_record(diff_id)] {
