@@ -379,7 +379,7 @@ impl ImageFiles {
             Content::Directory(_) => ImageFileKind::Directory,
             Content::File(_) => ImageFileKind::File,
             Content::Symlink(target) => {
-                ImageFileKind::Symlink(OsString::from_vec(target.clone()).into())
+                ImageFileKind::Symlink(OsString::from_vec(target.to_vec()).into())
             }
             Content::Fifo | Content::Device(_) => ImageFileKind::Other,
         };

@@ -33,18 +33,15 @@ pub(super) fn publish(
     ingested: &[Ingested],
     root: Option<&BuiltRoot>,
 ) -> Result<()> {
-    let mut indexes = Vec::with_capacity(ingested.len());
     for layer in ingested {
-        indexes.push(place(layout, staging, layer)?);
+        place(layout, layer)?;
     }
     for (digest, bytes) in documents(resolved) {
         write(staging, &layout.blob(digest), bytes)?;
     }
     match root.map(|root| (&root.chain, &root.form)) {
         Some((chain, BuiltForm::Erofs { .. })) => {
-            let staged = staging.path().join(EROFS);
-            let failed = || "moving the EROFS image to its place".to_owned();
-            fs::rename(staged, layout.erofs(chain)).doing(failed)?;
+            replace(&staging.path().join(EROFS), &layout.erofs(chain))?;
         }
         Some((
             chain,
@@ -61,8 +58,8 @@ pub(super) fn publish(
     } else {
         flush(layout, &written(layout, resolved, ingested, root))?;
     }
-    for (layer, index) in ingested.iter().zip(indexes) {
-        record(layout, staging, layer, index)?;
+    for layer in ingested {
+        record(layout, staging, layer)?;
     }
     match root.map(|root| (&root.chain, &root.form)) {
         Some((chain, BuiltForm::Erofs { record })) => {
@@ -114,38 +111,31 @@ fn has_directories(ingested: &[Ingested], root: Option<&BuiltRoot>) -> bool {
     unpacked || joined
 }
 
-/// Moves a layer to its place; returns the digest of its index, if it has one.
-fn place(layout: &Layout, staging: &Staging, layer: &Ingested) -> Result<Option<Digest>> {
+/// Moves a layer to its place.
+fn place(layout: &Layout, layer: &Ingested) -> Result<()> {
     if let Some(blob) = &layer.blob {
         rename(blob, &layout.blob(&layer.digest))?;
     }
     let Some(Content { place, index }) = &layer.content else {
-        return Ok(None);
+        return Ok(());
     };
     match place {
         Place::Directory(directory) => rename(directory, &layout.layer(&layer.diff_id))?,
         Place::Tar(stream) => rename(stream, &layout.stream(&layer.diff_id))?,
     }
-    let path = layout.index_of(&layer.diff_id);
-    let digest = write_by(staging, &path, |file| index.write(file))?;
-    Ok(Some(digest))
+    replace(&index.path, &layout.index_of(&layer.diff_id))
 }
 
-fn record(
-    layout: &Layout,
-    staging: &Staging,
-    layer: &Ingested,
-    index: Option<Digest>,
-) -> Result<()> {
+fn record(layout: &Layout, staging: &Staging, layer: &Ingested) -> Result<()> {
     let (size, warnings) = (layer.size, layer.warnings.clone());
-    if let (Some(content), Some(index)) = (&layer.content, index) {
-        match content.place {
+    if let Some(Content { place, index }) = &layer.content {
+        match place {
             Place::Tar(_) => {
-                let record = TarRecord::new(size, index, warnings);
+                let record = TarRecord::new(size, index.digest, warnings);
                 record::write(staging, &layout.tar_record(&layer.diff_id), &record)?;
             }
             Place::Directory(_) => {
-                let record = LayerRecord::new(size, index, warnings);
+                let record = LayerRecord::new(size, index.digest, warnings);
                 record::write(staging, &layout.layer_record(&layer.diff_id), &record)?;
             }
         }
@@ -223,22 +213,15 @@ fn flushing() -> String {
 /// Writes a file of the store that must appear whole.
 fn write(staging: &Staging, path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = || format!("writing {}", quoted_path(path));
-    write_by(staging, path, |mut file| {
-        file.write_all(bytes).doing(failed)
-    })
+    let temporary = staging.path().join(format!("file-{}", unique()));
+    let mut file = private_file(&temporary).doing(failed)?;
+    file.write_all(bytes).doing(failed)?;
+    fs::rename(&temporary, path).doing(failed)
 }
 
-/// The same, of a file that `fill` writes.
-fn write_by<T>(
-    staging: &Staging,
-    path: &Path,
-    fill: impl FnOnce(fs::File) -> Result<T>,
-) -> Result<T> {
-    let failed = || format!("writing {}", quoted_path(path));
-    let temporary = staging.path().join(format!("file-{}", unique()));
-    let filled = fill(private_file(&temporary).doing(failed)?)?;
-    fs::rename(&temporary, path).doing(failed)?;
-    Ok(filled)
+/// Moves a whole file into its place, over an earlier one.
+fn replace(staged: &Path, path: &Path) -> Result<()> {
+    fs::rename(staged, path).doing(|| format!("writing {}", quoted_path(path)))
 }
 
 /// Renames; a directory that is there already has no record, and is swapped out

@@ -78,7 +78,7 @@ impl ContentStore {
             return Ok(Surveyed::whole(image, files));
         }
         plan.budget.interrupt = progress.interrupt();
-        // Nothing is put into it.
+        // Nothing but indexes is put into it.
         let staging = Staging::new(&self.layout)?;
         let ingestion = Ingestion {
             source: source.as_ref(),

@@ -96,15 +96,12 @@ impl Chain {
     ) -> Result<Tree> {
         let mut tree = Tree::new();
         for (diff_id, layer) in self.diff_ids.iter().zip(1..) {
-            let stored;
-            let index = if let Some(content) = fresh(ingested, diff_id) {
-                &content.index
-            } else {
-                stored = stored_index(layout, diff_id)?;
-                &stored
+            let index = match fresh(ingested, diff_id) {
+                Some(content) => content.index.read()?,
+                None => stored_index(layout, diff_id)?,
             };
-            see(index)?;
-            tree.apply(layer, index)
+            see(&index)?;
+            tree.apply(layer, &index)
                 .map_err(|error| error.within(&format!("layer {diff_id}")))?;
         }
         Ok(tree)

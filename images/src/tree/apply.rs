@@ -137,7 +137,7 @@ impl<'a> Layering<'a> {
                 self.leaf(&path, metadata, Content::File(data))
             }
             Action::Symlink(path, target, metadata) => {
-                self.leaf(&path, metadata, Content::Symlink(target))
+                self.leaf(&path, metadata, Content::Symlink(target.into()))
             }
             Action::Fifo(path, metadata) => self.leaf(&path, metadata, Content::Fifo),
             Action::Device(path, device, metadata) => {
@@ -444,7 +444,7 @@ impl<'a> Layering<'a> {
                 Ok(Step::Into(found.node, ours))
             }
             Content::Symlink(target) if own || missing == Missing::Leave => {
-                Ok(Step::Link(target.clone(), own))
+                Ok(Step::Link(target.to_vec(), own))
             }
             content if ours && !matches!(content, Content::Symlink(_)) => {
                 Err(Error::invalid(format!(

@@ -77,7 +77,7 @@ pub(crate) fn set_owner(
 pub(crate) fn describe(object: impl AsFd, metadata: &Metadata) -> rustix::io::Result<usize> {
     let mut refused = 0;
     // Before the mode, which may forbid an ordinary user to set attributes.
-    for (name, value) in &metadata.xattrs {
+    for (name, value) in metadata.xattrs.iter() {
         if !owners().are_all() && name.starts_with(OVERLAY_XATTRS) {
             refused += 1;
             continue;

@@ -150,7 +150,7 @@ impl<C: Contents> Writer<'_, C> {
                 return Ok(true);
             }
             Content::Symlink(target) => {
-                symlinkat(target.as_slice(), parent, name)?;
+                symlinkat(&target[..], parent, name)?;
                 self.describe_link(parent, name, metadata)?;
                 return Ok(true);
             }

@@ -11,7 +11,6 @@ use crate::rootfs::built::{self, BuiltForm};
 use crate::store::chain::Chain;
 use crate::store::layout::{Layout, read_small};
 use crate::store::record::{self, ErofsRecord, TarRecord};
-use crate::tree::index::LayerIndex;
 use crate::unpack::limits::{Budget, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX};
 use crate::{Digest, Interrupt, unpack};
 
@@ -48,7 +47,8 @@ pub(super) fn stream(
     let mut budget = Budget::new(IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX);
     budget.interrupt = interrupt.clone();
     let (index, warnings) = unpack::index(BufReader::new(open().doing(failed)?), &budget)?;
-    if record != TarRecord::new(size, index.digest()?, warnings) {
+    let index = index.digest()?;
+    if record != TarRecord::new(size, index, warnings) {
         let what = "its record states another size, index or warnings";
         return Ok(Some((FindingKind::Record, what.to_owned())));
     }
@@ -60,9 +60,9 @@ pub(super) fn stream(
 }
 
 /// True if the index of a layer is as it should be.
-pub(super) fn has_index(layout: &Layout, diff_id: &Digest, expected: &LayerIndex) -> Result<bool> {
+pub(super) fn has_index(layout: &Layout, diff_id: &Digest, expected: &Digest) -> Result<bool> {
     let stored = read_small(&layout.index_of(diff_id), METADATA_MAX)?;
-    Ok(stored.map(Digest::of) == Some(expected.digest()?))
+    Ok(stored.map(Digest::of) == Some(*expected))
 }
 
 /// Compares an EROFS image with its record, and if the layers are known with what
