@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod metadata;
 pub(crate) mod name;
 pub(crate) mod path;
+mod special;
 pub(crate) mod tree;
 
 use std::io::{BufRead, Seek, SeekFrom, Write};
