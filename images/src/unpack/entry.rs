@@ -194,6 +194,9 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
 
 /// The action of a name that begins with `.wh.`, whatever type the member has.
 fn whiteout(path: &LayerPath) -> Result<Option<Action>> {
+    if !path.components().any(|part| part.starts_with(WHITEOUT)) {
+        return Ok(None);
+    }
     let Some((parent, name)) = path.split() else {
         return Ok(None);
     };
