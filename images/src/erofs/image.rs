@@ -279,16 +279,17 @@ impl<'a> Planner<'a> {
                 place = place.next_multiple_of(CHUNK_INDEX_SIZE);
             }
             Content::Device(device) => address = device_number(*device),
-            content => match plain {
-                Some(plain) => (size, address) = (plain.size, plain.block),
-                None => {
+            content => {
+                if let Some(plain) = plain {
+                    (size, address) = (plain.size, plain.block);
+                } else {
                     behind = self.bytes(index, content);
                     size = behind.len() as u64;
                     if size > 0 {
                         layout = DataLayout::FlatInline;
                     }
                 }
-            },
+            }
         }
         let inode = Inode {
             kind: file_type(self.tree, item.node),

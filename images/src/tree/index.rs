@@ -35,7 +35,7 @@ impl LayerIndex {
     /// Adds an entry behind those so far.
     pub(crate) fn push(&mut self, entry: &Entry) -> Result<()> {
         let encoded = std::mem::take(&mut self.encoded);
-        self.encoded = postcard::to_extend(entry, encoded).map_err(unencodable)?;
+        self.encoded = postcard::to_extend(entry, encoded).map_err(|error| unencodable(&error))?;
         self.count += 1;
         Ok(())
     }
@@ -57,7 +57,8 @@ impl LayerIndex {
 
     /// Writes the index, and returns its digest.
     pub(crate) fn write(&self, out: impl Write) -> Result<Digest> {
-        let head = postcard::to_allocvec(&(VERSION, self.count)).map_err(unencodable)?;
+        let head =
+            postcard::to_allocvec(&(VERSION, self.count)).map_err(|error| unencodable(&error))?;
         let mut out = Hashed::new(out);
         out.write_all(&head)
             .and_then(|()| out.write_all(&self.encoded))
@@ -84,7 +85,7 @@ impl LayerIndex {
     }
 }
 
-fn unencodable(error: postcard::Error) -> Error {
+fn unencodable(error: &postcard::Error) -> Error {
     Error::invalid(format!("cannot encode a layer's index: {error}"))
 }
 

@@ -52,7 +52,6 @@ type XattrList = Vec<(Vec<u8>, Vec<u8>)>;
 /// Extended attributes. Few files have any, so those without take one word.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "XattrList", into = "XattrList")]
-#[expect(clippy::box_collection, reason = "one word instead of three")]
 pub(crate) struct Xattrs(Option<Box<XattrList>>);
 
 impl From<XattrList> for Xattrs {
