@@ -246,16 +246,18 @@ impl ImageFiles {
         let mut parents = Parents::default();
         let mut layers = Vec::with_capacity(chain.diff_ids().len());
         let tree = chain.tree_with(layout, ingested, |index| {
-            let found = parents.of_layer(index);
+            let found = parents.of_layer(index)?;
+            let mut bytes = 0_u64;
+            for entry in index.entries() {
+                let size = entry?.extents.map_or(0, |extents| extents.size);
+                bytes = bytes.saturating_add(size);
+            }
             layers.push(LayerFiles {
-                bytes: index
-                    .entries
-                    .iter()
-                    .filter_map(|entry| entry.extents.as_ref())
-                    .fold(0, |sum: u64, extents| sum.saturating_add(extents.size)),
+                bytes,
                 orphan_count: found.count,
                 orphans: found.first.into_iter().map(absolute).collect(),
             });
+            Ok(())
         })?;
         Ok(Self {
             tree,
@@ -377,7 +379,7 @@ impl ImageFiles {
             Content::Directory(_) => ImageFileKind::Directory,
             Content::File(_) => ImageFileKind::File,
             Content::Symlink(target) => {
-                ImageFileKind::Symlink(OsString::from_vec(target.clone()).into())
+                ImageFileKind::Symlink(OsString::from_vec(target.to_vec()).into())
             }
             Content::Fifo | Content::Device(_) => ImageFileKind::Other,
         };

@@ -147,6 +147,15 @@ pub fn import(
     progress: &dyn Progress,
 ) -> Result<Image, ServiceError> {
     let image = store.import(&request.reference, &request.platform, progress)?;
+    named(store, request, image)
+}
+
+/// Gives an image the name that is asked for, or that its reference implies.
+fn named(
+    store: &ContentStore,
+    request: &ImageRequest,
+    image: Image,
+) -> Result<Image, ServiceError> {
     let implied = || match registry_path(&request.reference) {
         Some(reference) => ImageName::of_registry(&reference),
         None => ImageName::of(&request.reference),
@@ -185,14 +194,8 @@ pub fn find_or_verify_and_import(
     if let Some(image) = find(store, request)? {
         return Ok(image);
     }
-    let is_elsewhere = match &request.reference {
-        ImageReference::Registry(_) | ImageReference::Daemon { .. } => true,
-        reference => registry_path(reference).is_some(),
-    };
-    if !is_elsewhere {
-        store.verify_source(&request.reference, &request.platform, progress)?;
-    }
-    import(store, request, progress)
+    let image = store.import_verified(&request.reference, &request.platform, progress)?;
+    named(store, request, image)
 }
 
 /// The files of a stored image, or of one that is read where it is and not kept. Of an

@@ -132,7 +132,7 @@ mod tests {
         Extents {
             size,
             offset: 1024,
-            pieces: pieces.map(|pieces| pieces.iter().map(segment).collect()),
+            pieces: pieces.map(|pieces| Box::new(pieces.iter().map(segment).collect())),
         }
     }
 

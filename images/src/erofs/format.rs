@@ -190,7 +190,7 @@ pub(super) fn chunk_index(device: u16, block: u32) -> [u8; CHUNK_INDEX_LENGTH] {
 /// about their size; both empty for none.
 pub(super) fn xattrs(metadata: &Metadata) -> (Vec<u8>, u16) {
     let mut body = Vec::new();
-    for (name, value) in &metadata.xattrs {
+    for (name, value) in metadata.xattrs.iter() {
         let split = |&(prefix, index): &(&[u8], u8)| Some((name.strip_prefix(prefix)?, index));
         let Some((name, prefix)) = XATTR_PREFIXES.iter().find_map(split) else {
             continue;

@@ -8,19 +8,23 @@
 //!        part of the block of (see `tail`), in whole blocks
 //! ```
 
+use std::borrow::Cow;
+use std::io::{self, Write};
+
 use super::chunks::Chunks;
 use super::format::{
     BLOCK, CHUNK_INDEX_SIZE, DEVICE_SLOT_SIZE, DataLayout, FileType, INODE_SIZE, Inode, Name, SLOT,
     SUPERBLOCK_LENGTH, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, device_number, device_slot,
     directory, directory_size, xattrs,
 };
+use super::ordered::Ordered;
 use super::tail::Tail;
 use crate::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::tree::{Content, FileData, NodeId, Tree};
 
 /// The image's length is a multiple of this, so that no page of it ends early.
-const PAGE: usize = 4096;
+const PAGE: u64 = 4096;
 
 /// A layer's tar stream as a device of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,25 +36,41 @@ pub(crate) struct Device {
     pub(crate) tail: Option<Tail>,
 }
 
-/// The metadata image of `tree`, to be mounted together with `devices`.
+/// Writes the metadata image of `tree`, to be mounted together with `devices`, and
+/// returns its digest.
 ///
 /// `device_of` gives the device, counted from 1, of each layer, counted from 1.
-pub(crate) fn build(tree: &Tree, devices: &[Device], device_of: &[u16]) -> Result<Vec<u8>> {
+pub(crate) fn write(
+    tree: &Tree,
+    devices: &[Device],
+    device_of: &[u16],
+    out: impl Write,
+) -> Result<Digest> {
     let mut planner = Planner::new(tree, devices, device_of);
     planner.walk()?;
     planner.place()?;
-    planner.write()
+    // The same image has the same name on every machine: it is made of all the rest,
+    // which is made twice, since to keep it would take the memory of a whole image.
+    let unnamed = planner.write(None, io::sink())?;
+    planner.write(Some(unnamed), out)
 }
 
 /// One inode on its way into the image.
 #[derive(Debug)]
 struct Item {
     node: NodeId,
-    parent: usize,
+    parent: u32,
     links: u32,
     position: u64,
-    /// First block of content that is not inline.
-    block: Option<u64>,
+}
+
+/// Content of an inode that is not inline.
+#[derive(Debug, Clone, Copy)]
+struct Plain {
+    item: usize,
+    size: u64,
+    /// Its first block.
+    block: u32,
 }
 
 #[derive(Debug)]
@@ -61,6 +81,8 @@ struct Planner<'a> {
     items: Vec<Item>,
     /// The item of each node, for nodes with several names.
     item_of: Vec<Option<u32>>,
+    /// In the order of their items, and of their blocks.
+    plain: Vec<Plain>,
     inodes_start: u64,
     end: u64,
 }
@@ -74,6 +96,7 @@ impl<'a> Planner<'a> {
             device_of,
             items: Vec::new(),
             item_of: vec![None; tree.capacity()],
+            plain: Vec::new(),
             inodes_start: table + devices.len() as u64 * DEVICE_SLOT_SIZE,
             end: 0,
         }
@@ -87,20 +110,18 @@ impl<'a> Planner<'a> {
                 self.items[item as usize].links += 1;
                 continue;
             }
-            let index = self.items.len();
-            let number = u32::try_from(index)
+            let index = u32::try_from(self.items.len())
                 .map_err(|_| Error::limit("the image has more than 2^32 files"))?;
-            self.item_of[node.index()] = Some(number);
+            self.item_of[node.index()] = Some(index);
             let is_directory = file_type(self.tree, node) == FileType::Directory;
             self.items.push(Item {
                 node,
                 parent,
                 links: if is_directory { 2 } else { 1 },
                 position: 0,
-                block: None,
             });
             if is_directory && index > 0 {
-                self.items[parent].links += 1;
+                self.items[parent as usize].links += 1;
             }
             let children: Vec<_> = self.tree.entries(node).map(|(_, child)| child).collect();
             pending.extend(children.into_iter().rev().map(|child| (child, index)));
@@ -138,8 +159,12 @@ impl<'a> Planner<'a> {
             position += after;
         }
         let mut block = position.div_ceil(BLOCK);
-        for (index, size) in plain {
-            self.items[index].block = Some(block);
+        for (item, size) in plain {
+            self.plain.push(Plain {
+                item,
+                size,
+                block: u32::try_from(block).map_err(|_| too_large())?,
+            });
             block += size.div_ceil(BLOCK);
         }
         self.end = block * BLOCK;
@@ -189,85 +214,116 @@ impl<'a> Planner<'a> {
                 target: self.item_of[node.index()].unwrap_or_default() as usize,
             })
             .collect();
-        for (name, target) in [(&b"."[..], index), (b"..", item.parent)] {
+        for (name, target) in [(&b"."[..], index), (b"..", item.parent as usize)] {
             let at = names.partition_point(|entry| entry.name < name);
             names.insert(at, Name { name, target });
         }
         names
     }
 
-    fn write(&self) -> Result<Vec<u8>> {
-        let too_large = || Error::limit("the image's directory tree is too large");
-        let length = usize::try_from(self.end).map_err(|_| too_large())?;
-        let mut out = vec![0; length.next_multiple_of(PAGE)];
-        let blocks = |bytes: u64| u32::try_from(bytes.div_ceil(BLOCK)).map_err(|_| too_large());
-        let mut put = |offset: u64, bytes: &[u8]| {
-            // Every offset was placed below `end`.
-            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-            out[offset..offset + bytes.len()].copy_from_slice(bytes);
-        };
+    /// Writes the image, with a superblock if it has a name, and returns its digest.
+    fn write(&self, name: Option<Digest>, out: impl Write) -> Result<Digest> {
+        let mut out = Ordered::new(out);
+        if let Some(name) = name {
+            out.put(SUPERBLOCK_OFFSET, &self.superblock(&name)?)
+                .doing(writing)?;
+        }
         for (slot, device) in self.devices.iter().enumerate() {
             let offset = SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE + slot as u64 * DEVICE_SLOT_SIZE;
-            put(
-                offset,
-                &device_slot(&device.diff_id.hex(), blocks(device.size)?),
-            );
+            let slot = device_slot(&device.diff_id.hex(), blocks(device.size)?);
+            out.put(offset, &slot).doing(writing)?;
         }
-        for (index, item) in self.items.iter().enumerate() {
-            let node = self.tree.node(item.node);
-            let (attributes, xattr_units) = xattrs(&node.metadata);
-            let mut content = Vec::new();
-            let (mut layout, mut size, mut address) = (DataLayout::FlatPlain, 0, 0);
+        let mut plain = self.plain.iter().peekable();
+        for index in 0..self.items.len() {
+            let plain = plain.next_if(|plain| plain.item == index);
+            self.write_item(index, plain, &mut out)?;
+        }
+        for plain in &self.plain {
+            let offset = u64::from(plain.block) * BLOCK;
+            let node = self.tree.node(self.items[plain.item].node);
             match &node.content {
-                Content::Directory(_) => {
-                    content = directory(&self.names(index), |target| self.inode(target));
+                Content::File(FileData::Tar { layer, extents }) => {
+                    let chunks = Chunks::of(extents, self.device(*layer)?.1)?;
+                    out.put(offset, chunks.aside(extents)?)
                 }
-                Content::Symlink(bytes) | Content::File(FileData::Inline(bytes)) => {
-                    content.clone_from(bytes);
-                }
-                Content::File(FileData::Tar { layer, extents }) if extents.size > 0 => {
-                    layout = DataLayout::ChunkBased;
-                    size = extents.size;
-                    let (number, device) = self.device(*layer)?;
-                    let chunks = Chunks::of(extents, device)?;
-                    address = chunks.format();
-                    let block = item.block.map(u32::try_from).transpose();
-                    let block = block.map_err(|_| too_large())?;
-                    content = chunks.to_bytes(extents, number, block)?;
-                    if let Some(block) = block {
-                        put(u64::from(block) * BLOCK, chunks.aside(extents)?);
+                content => out.put(offset, &self.bytes(plain.item, content)),
+            }
+            .doing(writing)?;
+        }
+        out.finish(self.end.next_multiple_of(PAGE)).doing(writing)
+    }
+
+    /// Writes an inode and what is behind it.
+    fn write_item(
+        &self,
+        index: usize,
+        plain: Option<&Plain>,
+        out: &mut Ordered<impl Write>,
+    ) -> Result<()> {
+        let item = &self.items[index];
+        let node = self.tree.node(item.node);
+        let (attributes, xattr_units) = xattrs(&node.metadata);
+        let mut behind: Cow<'_, [u8]> = Cow::Borrowed(&[]);
+        let (mut layout, mut size, mut address) = (DataLayout::FlatPlain, 0, 0);
+        let mut place = item.position + INODE_SIZE + attributes.len() as u64;
+        match &node.content {
+            Content::File(FileData::Tar { layer, extents }) if extents.size > 0 => {
+                layout = DataLayout::ChunkBased;
+                size = extents.size;
+                let (number, device) = self.device(*layer)?;
+                let chunks = Chunks::of(extents, device)?;
+                address = chunks.format();
+                behind = chunks
+                    .to_bytes(extents, number, plain.map(|plain| plain.block))?
+                    .into();
+                place = place.next_multiple_of(CHUNK_INDEX_SIZE);
+            }
+            Content::Device(device) => address = device_number(*device),
+            content => {
+                if let Some(plain) = plain {
+                    (size, address) = (plain.size, plain.block);
+                } else {
+                    behind = self.bytes(index, content);
+                    size = behind.len() as u64;
+                    if size > 0 {
+                        layout = DataLayout::FlatInline;
                     }
                 }
-                Content::Device(device) => address = device_number(*device),
-                Content::File(FileData::Tar { .. }) | Content::Fifo => {}
             }
-            let behind = item.position + INODE_SIZE;
-            let mut place = behind + attributes.len() as u64;
-            if layout == DataLayout::ChunkBased {
-                place = place.next_multiple_of(CHUNK_INDEX_SIZE);
-            } else {
-                size = content.len() as u64;
-                if let Some(block) = item.block {
-                    address = u32::try_from(block).map_err(|_| too_large())?;
-                    place = block * BLOCK;
-                } else if size > 0 {
-                    layout = DataLayout::FlatInline;
-                }
-            }
-            put(behind, &attributes);
-            put(place, &content);
-            let inode = Inode {
-                kind: file_type(self.tree, item.node),
-                layout,
-                metadata: &node.metadata,
-                size,
-                address,
-                number: u32::try_from(index + 1).unwrap_or(u32::MAX),
-                links: item.links,
-                xattr_units,
-            };
-            put(item.position, &inode.to_bytes());
         }
+        let inode = Inode {
+            kind: file_type(self.tree, item.node),
+            layout,
+            metadata: &node.metadata,
+            size,
+            address,
+            number: u32::try_from(index + 1).unwrap_or(u32::MAX),
+            links: item.links,
+            xattr_units,
+        };
+        out.put(item.position, &inode.to_bytes()).doing(writing)?;
+        out.put(item.position + INODE_SIZE, &attributes)
+            .doing(writing)?;
+        out.put(place, &behind).doing(writing)
+    }
+
+    /// What the image itself has of an item.
+    fn bytes<'c>(&self, index: usize, content: &'c Content) -> Cow<'c, [u8]> {
+        match content {
+            Content::Directory(_) => {
+                let names = self.names(index);
+                Cow::Owned(directory(&names, |target| self.inode(target)))
+            }
+            Content::Symlink(bytes) | Content::File(FileData::Inline(bytes)) => {
+                Cow::Borrowed(bytes)
+            }
+            Content::File(FileData::Tar { .. }) | Content::Fifo | Content::Device(_) => {
+                Cow::Borrowed(&[])
+            }
+        }
+    }
+
+    fn superblock(&self, name: &Digest) -> Result<[u8; SUPERBLOCK_LENGTH]> {
         let mut superblock = Superblock {
             root: u16::try_from(self.inode(0).0).map_err(|_| too_large())?,
             inodes: self.items.len() as u64,
@@ -275,18 +331,28 @@ impl<'a> Planner<'a> {
             devices: u16::try_from(self.devices.len()).map_err(|_| too_large())?,
             uuid: [0; 16],
         };
-        // The same image has the same name on every machine.
-        let hash = Digest::of(&out).hex();
-        superblock.uuid.copy_from_slice(&hash.as_bytes()[..16]);
-        let start = usize::try_from(SUPERBLOCK_OFFSET).map_err(|_| too_large())?;
-        out[start..start + SUPERBLOCK_LENGTH].copy_from_slice(&superblock.to_bytes());
-        Ok(out)
+        superblock
+            .uuid
+            .copy_from_slice(&name.hex().as_bytes()[..16]);
+        Ok(superblock.to_bytes())
     }
 
     fn inode(&self, index: usize) -> (u64, FileType) {
         let item = &self.items[index];
         (item.position / SLOT, file_type(self.tree, item.node))
     }
+}
+
+fn blocks(bytes: u64) -> Result<u32> {
+    u32::try_from(bytes.div_ceil(BLOCK)).map_err(|_| too_large())
+}
+
+fn too_large() -> Error {
+    Error::limit("the image's directory tree is too large")
+}
+
+fn writing() -> String {
+    "writing the EROFS image".to_owned()
 }
 
 /// The first place from `position` on where `size` bytes behind the `fixed` part

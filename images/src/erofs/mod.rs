@@ -9,9 +9,10 @@ mod chunks;
 mod format;
 mod image;
 pub(crate) mod mount;
+mod ordered;
 mod tail;
 
-pub(crate) use self::image::{Device, build};
+pub(crate) use self::image::{Device, write};
 pub(crate) use self::tail::Tail;
 
 /// Changes whenever the same layers would give another image.

@@ -11,7 +11,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen,
 };
 
-use super::image::build;
+use super::image::write;
 use crate::detached::explained;
 use crate::error::{Error, IoContext, Result, quoted_path};
 use crate::tree::Tree;
@@ -90,8 +90,7 @@ pub fn probe(directory: impl AsFd) -> Result<()> {
     let failed = || "probing for EROFS".to_owned();
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, ".", flags, Mode::RUSR | Mode::WUSR).doing(failed)?;
-    let mut file = File::from(file);
-    let image = build(&Tree::new(), &[], &[])?;
-    std::io::Write::write_all(&mut file, &image).doing(failed)?;
+    let file = File::from(file);
+    write(&Tree::new(), &[], &[], &file)?;
     mount_files(&file, &[]).map(drop)
 }

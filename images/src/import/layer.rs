@@ -14,7 +14,7 @@ use super::plan::{Item, diff_id_mismatch};
 use super::stream::{BlobStream, Copy, TarStream};
 use crate::error::{ErrorKind, IoContext, Result};
 use crate::source::Source;
-use crate::store::ingested::{Content, Ingested, Place};
+use crate::store::ingested::{Content, Ingested, Place, StagedIndex};
 use crate::store::staging::Staging;
 use crate::unpack::decompress::Decoder;
 use crate::unpack::limits::Budget;
@@ -33,7 +33,7 @@ pub(super) struct Ingestion<'a> {
     pub(super) budget: &'a Budget,
     pub(super) progress: &'a dyn Progress,
     pub(super) form: Form,
-    /// Whether anything is written. Else only the index is made, by reading the headers.
+    /// Whether anything is kept. Else only the index is made, by reading the headers.
     pub(super) keeps: bool,
 }
 
@@ -141,16 +141,20 @@ impl Ingestion<'_> {
                     let root = open_root(&path).doing(failed)?;
                     let (index, warnings) =
                         unpack::layer(&mut tar, root, self.staging.fd(), self.budget)?;
-                    let place = Place::Directory(path);
-                    (Some(Content { place, index }), warnings)
+                    (Some((Place::Directory(path), index)), warnings)
                 }
                 Some(Form::Erofs) => {
                     let (index, warnings) = unpack::index(&mut tar, self.budget)?;
-                    let place = Place::Tar(tar_path);
-                    (Some(Content { place, index }), warnings)
+                    (Some((Place::Tar(tar_path), index)), warnings)
                 }
             };
             let (diff_id, size) = tar.finish().doing(reading)?;
+            let content = content.map(|(place, index)| {
+                let path = self.staged("index", &item.diff_id);
+                let index = StagedIndex::new(path, &index)?;
+                Ok(Content { place, index })
+            });
+            let content = content.transpose()?;
             Ok(Read {
                 diff_id,
                 size,

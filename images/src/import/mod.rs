@@ -15,12 +15,13 @@ mod survey;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use self::kept::KeptFile;
 use self::layer::Ingestion;
 use self::partial::Partials;
 use self::plan::{Item, Plan};
-use self::publish::publish;
+use self::publish::{EROFS, publish};
 pub use self::survey::Surveyed;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::manifest::Descriptor;
 use crate::rootfs::built;
 use crate::source::{Resolved, Source, resolve};
@@ -186,7 +187,11 @@ impl Work<'_> {
         let (layout, chain) = (self.layout, self.chain);
         let root = match self.form {
             form if chain.is_stored(layout, form) => None,
-            Form::Erofs => Some(built::erofs(chain, layout, &ingested)?),
+            Form::Erofs => {
+                let failed = || "making a file for the EROFS image".to_owned();
+                let file = KeptFile::create(&staging.path().join(EROFS)).doing(failed)?;
+                Some(built::erofs(chain, layout, &ingested, file)?)
+            }
             Form::Directory => {
                 let place = staging.path().join("joint");
                 Some(built::joint(chain, layout, &ingested, &place, interrupt)?)

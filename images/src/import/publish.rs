@@ -22,6 +22,9 @@ use crate::unique::unique;
 /// Most files that are flushed each by itself; beyond, the whole file system is.
 const FLUSH_ONE_BY_ONE_MAX: usize = 64;
 
+/// Where the EROFS image of the layers waits in the staging directory.
+pub(super) const EROFS: &str = "erofs";
+
 /// Moves what was verified into its place, and then records it.
 pub(super) fn publish(
     layout: &Layout,
@@ -30,16 +33,15 @@ pub(super) fn publish(
     ingested: &[Ingested],
     root: Option<&BuiltRoot>,
 ) -> Result<()> {
-    let mut indexes = Vec::with_capacity(ingested.len());
     for layer in ingested {
-        indexes.push(place(layout, staging, layer)?);
+        place(layout, layer)?;
     }
     for (digest, bytes) in documents(resolved) {
         write(staging, &layout.blob(digest), bytes)?;
     }
     match root.map(|root| (&root.chain, &root.form)) {
-        Some((chain, BuiltForm::Erofs { image, .. })) => {
-            write(staging, &layout.erofs(chain), image)?;
+        Some((chain, BuiltForm::Erofs { .. })) => {
+            replace(&staging.path().join(EROFS), &layout.erofs(chain))?;
         }
         Some((
             chain,
@@ -56,11 +58,11 @@ pub(super) fn publish(
     } else {
         flush(layout, &written(layout, resolved, ingested, root))?;
     }
-    for (layer, index) in ingested.iter().zip(indexes) {
-        record(layout, staging, layer, index)?;
+    for layer in ingested {
+        record(layout, staging, layer)?;
     }
     match root.map(|root| (&root.chain, &root.form)) {
-        Some((chain, BuiltForm::Erofs { record, .. })) => {
+        Some((chain, BuiltForm::Erofs { record })) => {
             record::write(staging, &layout.erofs_record(chain), record)?;
         }
         Some((chain, BuiltForm::Joint { record, .. })) => {
@@ -109,38 +111,31 @@ fn has_directories(ingested: &[Ingested], root: Option<&BuiltRoot>) -> bool {
     unpacked || joined
 }
 
-/// Moves a layer to its place; returns the digest of its index, if it has one.
-fn place(layout: &Layout, staging: &Staging, layer: &Ingested) -> Result<Option<Digest>> {
+/// Moves a layer to its place.
+fn place(layout: &Layout, layer: &Ingested) -> Result<()> {
     if let Some(blob) = &layer.blob {
         rename(blob, &layout.blob(&layer.digest))?;
     }
     let Some(Content { place, index }) = &layer.content else {
-        return Ok(None);
+        return Ok(());
     };
     match place {
         Place::Directory(directory) => rename(directory, &layout.layer(&layer.diff_id))?,
         Place::Tar(stream) => rename(stream, &layout.stream(&layer.diff_id))?,
     }
-    let index = index.to_bytes()?;
-    write(staging, &layout.index_of(&layer.diff_id), &index)?;
-    Ok(Some(Digest::of(index)))
+    replace(&index.path, &layout.index_of(&layer.diff_id))
 }
 
-fn record(
-    layout: &Layout,
-    staging: &Staging,
-    layer: &Ingested,
-    index: Option<Digest>,
-) -> Result<()> {
+fn record(layout: &Layout, staging: &Staging, layer: &Ingested) -> Result<()> {
     let (size, warnings) = (layer.size, layer.warnings.clone());
-    if let (Some(content), Some(index)) = (&layer.content, index) {
-        match content.place {
+    if let Some(Content { place, index }) = &layer.content {
+        match place {
             Place::Tar(_) => {
-                let record = TarRecord::new(size, index, warnings);
+                let record = TarRecord::new(size, index.digest, warnings);
                 record::write(staging, &layout.tar_record(&layer.diff_id), &record)?;
             }
             Place::Directory(_) => {
-                let record = LayerRecord::new(size, index, warnings);
+                let record = LayerRecord::new(size, index.digest, warnings);
                 record::write(staging, &layout.layer_record(&layer.diff_id), &record)?;
             }
         }
@@ -222,6 +217,11 @@ fn write(staging: &Staging, path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = private_file(&temporary).doing(failed)?;
     file.write_all(bytes).doing(failed)?;
     fs::rename(&temporary, path).doing(failed)
+}
+
+/// Moves a whole file into its place, over an earlier one.
+fn replace(staged: &Path, path: &Path) -> Result<()> {
+    fs::rename(staged, path).doing(|| format!("writing {}", quoted_path(path)))
 }
 
 /// Renames; a directory that is there already has no record, and is swapped out

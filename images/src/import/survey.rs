@@ -5,7 +5,7 @@ use super::layer::Ingestion;
 use super::partial::Partials;
 use super::plan::{Item, Plan};
 use super::stream::{BlobStream, Copy};
-use super::{Origin, describe, ingest_all, is_listed, known};
+use super::{Origin, bring_in, describe, ingest_all, is_listed, known};
 use crate::error::Result;
 use crate::files::{ImageFiles, Surroundings};
 use crate::source::{Resolved, Source, resolve};
@@ -78,7 +78,7 @@ impl ContentStore {
             return Ok(Surveyed::whole(image, files));
         }
         plan.budget.interrupt = progress.interrupt();
-        // Nothing is put into it.
+        // Nothing but indexes is put into it.
         let staging = Staging::new(&self.layout)?;
         let ingestion = Ingestion {
             source: source.as_ref(),
@@ -100,27 +100,28 @@ impl ContentStore {
         Ok(Surveyed::whole(image, files))
     }
 
-    /// Reads what an import leaves unread because the store has it: those layers, where
-    /// the image is. Looks at nothing that is not on this machine.
+    /// As [`Self::import`], and what that leaves unread because the store has it, those
+    /// layers, is read where the image is, if that is this machine.
     ///
     /// # Errors
     ///
     /// One of them is damaged or missing there; else those of [`Self::import`].
-    pub fn verify_source(
+    pub fn import_verified(
         &self,
         reference: &ImageReference,
         platform: &Platform,
         progress: &dyn Progress,
-    ) -> Result<()> {
+    ) -> Result<Image> {
+        let (layout, form) = (&self.layout, self.form());
         let source = source::open(reference)?;
-        if source.is_remote() {
-            return Ok(());
-        }
         let resolved = resolve(source.as_ref(), platform)?;
-        let _store = Lock::acquire_for(&self.layout.lock("store"), Mode::Shared, progress)?;
         let origin = Origin::Source(source.as_ref());
-        let plan = Plan::new(&self.layout, self.form(), origin, &resolved)?;
-        verify(source.as_ref(), &resolved, &plan, progress)
+        if !source.is_remote() {
+            let _store = Lock::acquire_for(&layout.lock("store"), Mode::Shared, progress)?;
+            let plan = Plan::new(layout, form, origin, &resolved)?;
+            verify(source.as_ref(), &resolved, &plan, progress)?;
+        }
+        bring_in(layout, form, origin, &resolved, progress)
     }
 }
 

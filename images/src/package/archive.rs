@@ -13,7 +13,7 @@ use zip::result::ZipError;
 
 use crate::error::{Error, ErrorKind, IoContext, Result, quoted};
 use crate::tarball::Timestamp;
-use crate::unpack::entry::Metadata;
+use crate::unpack::entry::{Metadata, Xattrs};
 use crate::unpack::name::LayerPath;
 use crate::unpack::path::Tree;
 
@@ -105,7 +105,7 @@ fn entry<R: Read>(
         uid: 0,
         gid: 0,
         mtime: Timestamp::default(),
-        xattrs: Vec::new(),
+        xattrs: Xattrs::default(),
     };
     match kind {
         Kind::Directory => tree.directory(&path, metadata),

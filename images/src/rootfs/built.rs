@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,6 @@ pub(crate) struct BuiltRoot {
 #[derive(Debug)]
 pub(crate) enum BuiltForm {
     Erofs {
-        image: Vec<u8>,
         record: ErofsRecord,
     },
     Joint {
@@ -51,8 +50,13 @@ fn merged(chain: &Chain, layout: &Layout, ingested: &[Ingested]) -> Result<(Tree
     Ok((tree, warnings))
 }
 
-/// Builds the EROFS image of a chain.
-pub(crate) fn erofs(chain: &Chain, layout: &Layout, ingested: &[Ingested]) -> Result<BuiltRoot> {
+/// Builds the EROFS image of a chain, and writes it to `out`.
+pub(crate) fn erofs(
+    chain: &Chain,
+    layout: &Layout,
+    ingested: &[Ingested],
+    out: impl Write,
+) -> Result<BuiltRoot> {
     let (tree, warnings) = merged(chain, layout, ingested)?;
     let mut devices: Vec<Device> = Vec::new();
     let mut device_of = Vec::new();
@@ -65,13 +69,12 @@ pub(crate) fn erofs(chain: &Chain, layout: &Layout, ingested: &[Ingested]) -> Re
         // An image has at most some hundred layers.
         device_of.push(u16::try_from(slot + 1).unwrap_or(u16::MAX));
     }
-    let image = erofs::build(&tree, &devices, &device_of)?;
+    let digest = erofs::write(&tree, &devices, &device_of, out)?;
     let devices = devices.iter().map(|device| device.diff_id).collect();
     Ok(BuiltRoot {
         chain: *chain.digest(),
         form: BuiltForm::Erofs {
-            record: ErofsRecord::new(Digest::of(&image), devices, warnings),
-            image,
+            record: ErofsRecord::new(digest, devices, warnings),
         },
     })
 }

@@ -84,7 +84,7 @@ impl Chain {
 
     /// Merges the layers, those just read and those of the store.
     pub(crate) fn tree(&self, layout: &Layout, ingested: &[Ingested]) -> Result<Tree> {
-        self.tree_with(layout, ingested, |_| {})
+        self.tree_with(layout, ingested, |_| Ok(()))
     }
 
     /// The same, and shows each layer's index to `see`, base first.
@@ -92,19 +92,16 @@ impl Chain {
         &self,
         layout: &Layout,
         ingested: &[Ingested],
-        mut see: impl FnMut(&LayerIndex),
+        mut see: impl FnMut(&LayerIndex) -> Result<()>,
     ) -> Result<Tree> {
         let mut tree = Tree::new();
         for (diff_id, layer) in self.diff_ids.iter().zip(1..) {
-            let stored;
-            let index = if let Some(content) = fresh(ingested, diff_id) {
-                &content.index
-            } else {
-                stored = stored_index(layout, diff_id)?;
-                &stored
+            let index = match fresh(ingested, diff_id) {
+                Some(content) => content.index.read()?,
+                None => stored_index(layout, diff_id)?,
             };
-            see(index);
-            tree.apply(layer, index)
+            see(&index)?;
+            tree.apply(layer, &index)
                 .map_err(|error| error.within(&format!("layer {diff_id}")))?;
         }
         Ok(tree)
@@ -126,7 +123,7 @@ fn stored_index(layout: &Layout, diff_id: &Digest) -> Result<LayerIndex> {
     let bytes = read_small(&path, INDEX_MAX)?.unwrap_or_default();
     stored::index(layout, diff_id)
         .contains(&Digest::of(&bytes))
-        .then(|| LayerIndex::from_bytes(&bytes))
+        .then(|| LayerIndex::from_bytes(bytes))
         .flatten()
         .ok_or_else(|| {
             for record in [layout.tar_record(diff_id), layout.layer_record(diff_id)] {

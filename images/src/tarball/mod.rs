@@ -115,7 +115,7 @@ impl<R: Skip> TarReader<R> {
                     let payload = self.extension(&header)?;
                     extensions.add_long_link(payload)?;
                 }
-                Kind::Member(kind) => return self.member(&header, kind, extensions).map(Some),
+                Kind::Member(kind) => return self.member(header, kind, extensions).map(Some),
                 Kind::Sparse => return self.gnu_sparse(header, extensions).map(Some),
             }
         }
@@ -145,7 +145,7 @@ impl<R: Skip> TarReader<R> {
 
     fn member(
         &mut self,
-        header: &RawHeader,
+        header: RawHeader,
         kind: MemberKind,
         extensions: Extensions,
     ) -> Result<Member> {
@@ -196,7 +196,7 @@ impl<R: Skip> TarReader<R> {
             }
             map.extended = header::sparse_extension(&block, &mut map.segments)?;
         }
-        let (mut member, pax) = extensions.apply(&header, MemberKind::Regular)?;
+        let (mut member, pax) = extensions.apply(header, MemberKind::Regular)?;
         if pax.is_some() {
             return Err(sparse::bad("it has two maps"));
         }

@@ -101,7 +101,7 @@ impl Extensions {
     /// The member that `header` and these extensions describe together.
     pub(super) fn apply(
         self,
-        header: &RawHeader,
+        header: RawHeader,
         kind: MemberKind,
     ) -> Result<(Member, Option<PaxSparse>)> {
         let mut pax = self.pax.unwrap_or_default();
@@ -111,11 +111,8 @@ impl Extensions {
             .filter(|_| sparse.is_some())
             .or(pax.path)
             .or(self.long_name)
-            .unwrap_or_else(|| header.path.clone());
-        let link = pax
-            .linkpath
-            .or(self.long_link)
-            .unwrap_or_else(|| header.link.clone());
+            .unwrap_or(header.path);
+        let link = pax.linkpath.or(self.long_link).unwrap_or(header.link);
         check_name("the member name", &path)?;
         check_name("the link target", &link)?;
         let size = match kind {

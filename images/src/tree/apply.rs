@@ -105,8 +105,8 @@ impl Tree {
     /// Merges a layer, above all that were merged before; `layer` counts from 1.
     pub(crate) fn apply(&mut self, layer: u32, index: &LayerIndex) -> Result<()> {
         let mut layering = Layering::new(self, layer);
-        for entry in &index.entries {
-            layering.entry(entry)?;
+        for entry in index.entries() {
+            layering.entry(entry?)?;
         }
         layering.note_whiteouts();
         Ok(())
@@ -123,30 +123,29 @@ impl<'a> Layering<'a> {
         }
     }
 
-    fn entry(&mut self, Entry { action, extents }: &Entry) -> Result<()> {
+    fn entry(&mut self, Entry { action, extents }: Entry) -> Result<()> {
         match action {
-            Action::Directory(path, metadata) => self.directory(path, metadata.clone()),
+            Action::Directory(path, metadata) => self.directory(&path, metadata),
             Action::File(path, metadata) => {
-                let extents = extents.clone().ok_or_else(|| {
+                let extents = extents.ok_or_else(|| {
                     Error::invalid(format!("file {path} has no content in the layer's index"))
                 })?;
                 let data = FileData::Tar {
                     layer: self.layer,
                     extents,
                 };
-                self.leaf(path, metadata.clone(), Content::File(data))
+                self.leaf(&path, metadata, Content::File(data))
             }
             Action::Symlink(path, target, metadata) => {
-                let content = Content::Symlink(target.clone());
-                self.leaf(path, metadata.clone(), content)
+                self.leaf(&path, metadata, Content::Symlink(target.into()))
             }
-            Action::Fifo(path, metadata) => self.leaf(path, metadata.clone(), Content::Fifo),
+            Action::Fifo(path, metadata) => self.leaf(&path, metadata, Content::Fifo),
             Action::Device(path, device, metadata) => {
-                self.leaf(path, metadata.clone(), Content::Device(*device))
+                self.leaf(&path, metadata, Content::Device(device))
             }
-            Action::Hardlink(path, target) => self.hardlink(path, target),
-            Action::Whiteout(path) => self.whiteout(path),
-            Action::Opaque(path) => self.opaque(path),
+            Action::Hardlink(path, target) => self.hardlink(&path, &target),
+            Action::Whiteout(path) => self.whiteout(&path),
+            Action::Opaque(path) => self.opaque(&path),
             Action::Skip(_) => Ok(()),
         }
     }
@@ -445,7 +444,7 @@ impl<'a> Layering<'a> {
                 Ok(Step::Into(found.node, ours))
             }
             Content::Symlink(target) if own || missing == Missing::Leave => {
-                Ok(Step::Link(target.clone(), own))
+                Ok(Step::Link(target.to_vec(), own))
             }
             content if ours && !matches!(content, Content::Symlink(_)) => {
                 Err(Error::invalid(format!(

@@ -111,7 +111,7 @@ mod tests {
             extents: None,
         });
         let mut tree = Tree::new();
-        tree.apply(1, &LayerIndex::new(entries.to_vec())).unwrap();
+        tree.apply(1, &LayerIndex::of(entries)).unwrap();
         tree
     }
 

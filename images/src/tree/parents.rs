@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::index::LayerIndex;
+use crate::error::Result;
 use crate::unpack::entry::Action;
 use crate::unpack::name::LayerPath;
 
@@ -27,9 +28,10 @@ pub(crate) struct Orphans {
 
 impl Parents {
     /// Adds a layer. What in it had no directory to be in.
-    pub(crate) fn of_layer(&mut self, layer: &LayerIndex) -> Orphans {
+    pub(crate) fn of_layer(&mut self, layer: &LayerIndex) -> Result<Orphans> {
         let mut orphans = Orphans::default();
-        for entry in &layer.entries {
+        for entry in layer.entries() {
+            let entry = entry?;
             let (path, leads_on) = match &entry.action {
                 Action::Directory(path, _) | Action::Symlink(path, ..) => (path, true),
                 Action::File(path, _)
@@ -52,7 +54,7 @@ impl Parents {
                 self.known.insert(path.as_bytes().to_vec());
             }
         }
-        orphans
+        Ok(orphans)
     }
 
     fn has_parent(&self, path: &LayerPath) -> bool {
@@ -99,7 +101,7 @@ mod tests {
                 extents: None,
             }
         };
-        LayerIndex::new(words.split_whitespace().map(entry).collect())
+        LayerIndex::of(words.split_whitespace().map(entry))
     }
 
     #[test]
@@ -123,7 +125,7 @@ mod tests {
             let found: Vec<_> = layers
                 .iter()
                 .map(|words| {
-                    let orphans = parents.of_layer(&layer(words));
+                    let orphans = parents.of_layer(&layer(words)).unwrap();
                     String::from_utf8(orphans.first.join(&b' ')).unwrap()
                 })
                 .collect();

@@ -59,7 +59,7 @@ impl Tree {
         let etc = LayerPath::new(b"etc")?;
         layering.directory(&etc, own_metadata(0o755))?;
         for (name, text) in ETC {
-            let data = FileData::Inline(text.as_bytes().to_vec());
+            let data = FileData::Inline(text.as_bytes().into());
             let path = etc.join(name.as_bytes())?;
             layering.leaf(&path, own_metadata(0o644), Content::File(data))?;
         }

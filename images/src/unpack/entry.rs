@@ -1,6 +1,8 @@
 //! What a tar member means for the tree: a pure function from header to
 //! [`Action`]. Nothing here looks at a file system.
 
+use std::ops::Deref;
+
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +30,7 @@ pub(crate) struct Metadata {
     pub(crate) gid: u32,
     pub(crate) mtime: Timestamp,
     /// Only such attributes as may be set.
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Xattrs,
 }
 
 impl Metadata {
@@ -39,8 +41,36 @@ impl Metadata {
             uid: 0,
             gid: 0,
             mtime: Timestamp::default(),
-            xattrs: Vec::new(),
+            xattrs: Xattrs::default(),
         }
+    }
+}
+
+/// Names and values of extended attributes.
+type XattrList = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Extended attributes. Few files have any, so those without take one word.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "XattrList", into = "XattrList")]
+pub(crate) struct Xattrs(Option<Box<XattrList>>);
+
+impl From<XattrList> for Xattrs {
+    fn from(list: XattrList) -> Self {
+        Self((!list.is_empty()).then(|| Box::new(list)))
+    }
+}
+
+impl From<Xattrs> for XattrList {
+    fn from(xattrs: Xattrs) -> Self {
+        xattrs.0.map(|list| *list).unwrap_or_default()
+    }
+}
+
+impl Deref for Xattrs {
+    type Target = [(Vec<u8>, Vec<u8>)];
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
     }
 }
 
@@ -131,7 +161,8 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
             .xattrs
             .into_iter()
             .filter(|(name, value)| may_set(name, value) && take(&mut room, name, value))
-            .collect(),
+            .collect::<XattrList>()
+            .into(),
     };
     let dropped_xattrs = total - metadata.xattrs.len();
     let action = match member.kind {
@@ -162,6 +193,9 @@ pub(crate) fn decide(member: Member) -> Result<Decision> {
 
 /// The action of a name that begins with `.wh.`, whatever type the member has.
 fn whiteout(path: &LayerPath) -> Result<Option<Action>> {
+    if !path.components().any(|part| part.starts_with(WHITEOUT)) {
+        return Ok(None);
+    }
     let Some((parent, name)) = path.split() else {
         return Ok(None);
     };

@@ -30,7 +30,7 @@ impl Creator {
         })
     }
 
-    fn already_owns(self, metadata: &Metadata) -> bool {
+    pub(super) fn already_owns(self, metadata: &Metadata) -> bool {
         (self.uid, self.gid) == owner(metadata)
     }
 }
@@ -41,6 +41,12 @@ const OVERLAY_XATTRS: &[u8] = b"user.overlay.";
 /// The owner that an object gets, of those that there are.
 fn owner(metadata: &Metadata) -> (u32, u32) {
     owners().owner(metadata.uid, metadata.gid)
+}
+
+/// The same, for system calls.
+pub(super) fn ids(metadata: &Metadata) -> (Uid, Gid) {
+    let (uid, gid) = owner(metadata);
+    (Uid::from_raw(uid), Gid::from_raw(gid))
 }
 
 /// The mode that it gets.
@@ -68,8 +74,8 @@ pub(crate) fn set_owner(
     if creator.is_some_and(|creator| creator.already_owns(metadata)) {
         return Ok(());
     }
-    let (uid, gid) = owner(metadata);
-    fchown(object, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+    let (uid, gid) = ids(metadata);
+    fchown(object, Some(uid), Some(gid))
 }
 
 /// Applies all but the owner, after which it has to come: a change of owner clears
@@ -77,7 +83,7 @@ pub(crate) fn set_owner(
 pub(crate) fn describe(object: impl AsFd, metadata: &Metadata) -> rustix::io::Result<usize> {
     let mut refused = 0;
     // Before the mode, which may forbid an ordinary user to set attributes.
-    for (name, value) in &metadata.xattrs {
+    for (name, value) in metadata.xattrs.iter() {
         if !owners().are_all() && name.starts_with(OVERLAY_XATTRS) {
             refused += 1;
             continue;
@@ -117,8 +123,7 @@ pub(crate) fn set_link_owner(
     if creator.already_owns(metadata) {
         return Ok(());
     }
-    let (uid, gid) = owner(metadata);
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let (uid, gid) = ids(metadata);
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     chownat(directory, name, Some(uid), Some(gid), flags)
 }

@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod metadata;
 pub(crate) mod name;
 pub(crate) mod path;
+mod special;
 pub(crate) mod tree;
 
 use std::io::{BufRead, Seek, SeekFrom, Write};
@@ -69,26 +70,27 @@ impl LeftOut {
 /// The entries of a layer as they come.
 #[derive(Debug, Default)]
 struct Listing {
-    entries: Vec<Entry>,
+    index: LayerIndex,
     left_out: LeftOut,
 }
 
 impl Listing {
     /// Takes a member that has its bytes, if any, at these places.
-    fn add(&mut self, decision: Decision, extents: Extents) {
+    fn add(&mut self, decision: Decision, extents: Extents) -> Result<()> {
         self.left_out.xattrs += decision.dropped_xattrs;
         match decision.action {
             Action::Skip(Skipped::ZeroDevice) => self.left_out.devices += 1,
             Action::Skip(Skipped::AufsMetadata) => {}
             action => {
                 let extents = matches!(action, Action::File(..)).then_some(extents);
-                self.entries.push(Entry { action, extents });
+                self.index.push(&Entry { action, extents })?;
             }
         }
+        Ok(())
     }
 
     fn finish(self) -> (LayerIndex, Vec<String>) {
-        (LayerIndex::new(self.entries), self.left_out.warnings())
+        (self.index, self.left_out.warnings())
     }
 }
 
@@ -149,7 +151,7 @@ pub(crate) fn layer(
             Action::Opaque(path) => tree.opaque(path)?,
             Action::Skip(_) => {}
         }
-        listing.add(decision, extents);
+        listing.add(decision, extents)?;
     }
     listing.left_out.xattrs += tree.finish()?;
     Ok(listing.finish())
@@ -178,7 +180,7 @@ pub(crate) fn index(stream: impl BufRead, budget: &Budget) -> Result<(LayerIndex
         budget.take_entry()?;
         let sparse = take_sparse(&mut member, budget)?;
         let extents = Extents::new(tar.position(), member.size, sparse);
-        listing.add(decide(member)?, extents);
+        listing.add(decide(member)?, extents)?;
     }
     Ok(listing.finish())
 }

@@ -29,8 +29,9 @@ use rustix::io::Errno;
 
 use super::entry::{Device, Metadata};
 use super::folding;
-use super::metadata::{Creator, apply, apply_to_link, mode};
+use super::metadata::{Creator, apply, apply_to_link, set_link_times};
 use super::name::{LayerPath, PATH_MAX};
+use super::special::Special;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::owners::owners;
 
@@ -176,12 +177,11 @@ impl<'a> Tree<'a> {
     ) -> Result<()> {
         let creator = self.creator;
         self.refused_xattrs += metadata.xattrs.len();
-        let mode = mode(metadata);
         self.create(path, |parent, name| {
-            mknodat(parent, name, kind, mode, number)?;
-            apply_to_link(parent, name, metadata, creator)?;
-            // Only special files, just made here in a directory nobody else can reach.
-            rustix::fs::chmodat(parent, name, mode, AtFlags::empty())
+            let node = Special::make(parent, name, kind, number, metadata)?;
+            node.set_owner(metadata, creator)?;
+            node.set_mode(metadata)?;
+            set_link_times(parent, name, metadata)
         })
     }
 

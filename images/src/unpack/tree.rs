@@ -6,14 +6,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, linkat, makedev, mkdirat, mknodat,
-    openat, openat2, symlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, linkat, makedev, mkdirat, openat, openat2,
+    symlinkat,
 };
 use rustix::io::Errno;
 
 use super::entry::Metadata;
 use super::folding;
-use super::metadata::{Creator, describe, mode, set_link_owner, set_link_times, set_owner};
+use super::metadata::{Creator, describe, set_link_owner, set_link_times, set_owner};
+use super::special::Special;
 use crate::Interrupt;
 use crate::error::{Error, IoContext, Result, quoted};
 use crate::tree::{Content, Node, NodeId, Tree};
@@ -141,7 +142,6 @@ impl<C: Contents> Writer<'_, C> {
         node: &Node,
     ) -> io::Result<bool> {
         let metadata = &node.metadata;
-        let mode = mode(metadata);
         let (kind, number) = match &node.content {
             Content::File(_) => {
                 let file = create(parent, name)?;
@@ -150,7 +150,7 @@ impl<C: Contents> Writer<'_, C> {
                 return Ok(true);
             }
             Content::Symlink(target) => {
-                symlinkat(target.as_slice(), parent, name)?;
+                symlinkat(&target[..], parent, name)?;
                 self.describe_link(parent, name, metadata)?;
                 return Ok(true);
             }
@@ -162,16 +162,16 @@ impl<C: Contents> Writer<'_, C> {
             // Made by the caller.
             Content::Directory(_) => return Ok(true),
         };
-        match mknodat(parent, name, kind, mode, number) {
+        let made = match Special::make(parent, name, kind, number, metadata) {
             Err(Errno::PERM) if matches!(node.content, Content::Device(_)) => {
                 self.left_out.devices += 1;
                 return Ok(false);
             }
             other => other?,
-        }
-        self.describe_link(parent, name, metadata)?;
-        // A node of our own making, in a directory that nobody else can reach.
-        chmodat(parent, name, mode, AtFlags::empty())?;
+        };
+        self.owned(made.set_owner(metadata, self.creator))?;
+        made.set_mode(metadata)?;
+        set_link_times(parent, name, metadata)?;
         Ok(true)
     }
 

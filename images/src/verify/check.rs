@@ -279,8 +279,7 @@ impl<'a> Check<'a> {
         else {
             return Ok(findings);
         };
-        let index = index.to_bytes()?;
-        let expected_record = LayerRecord::new(again.size, Digest::of(&index), again.warnings);
+        let expected_record = LayerRecord::new(again.size, index.digest, again.warnings);
         match record::read::<LayerRecord>(&layout.layer_record(diff_id)) {
             Some(record) if record == expected_record => {}
             found => {
@@ -293,7 +292,7 @@ impl<'a> Check<'a> {
         }
         let interrupt = self.progress.interrupt();
         let mut difference = tree::difference(&layout.layer(diff_id), &expected, &interrupt)?;
-        if difference.is_none() && !streams::has_index(layout, diff_id, &index)? {
+        if difference.is_none() && !streams::has_index(layout, diff_id, &index.digest)? {
             difference = Some("its index is damaged".to_owned());
         }
         findings

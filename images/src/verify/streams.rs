@@ -2,7 +2,7 @@
 //! images of whole root file systems.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 
 use super::FindingKind;
 use super::index::hash;
@@ -47,8 +47,8 @@ pub(super) fn stream(
     let mut budget = Budget::new(IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX);
     budget.interrupt = interrupt.clone();
     let (index, warnings) = unpack::index(BufReader::new(open().doing(failed)?), &budget)?;
-    let index = index.to_bytes()?;
-    if record != TarRecord::new(size, Digest::of(&index), warnings) {
+    let index = index.digest()?;
+    if record != TarRecord::new(size, index, warnings) {
         let what = "its record states another size, index or warnings";
         return Ok(Some((FindingKind::Record, what.to_owned())));
     }
@@ -60,9 +60,9 @@ pub(super) fn stream(
 }
 
 /// True if the index of a layer is as it should be.
-pub(super) fn has_index(layout: &Layout, diff_id: &Digest, expected: &[u8]) -> Result<bool> {
+pub(super) fn has_index(layout: &Layout, diff_id: &Digest, expected: &Digest) -> Result<bool> {
     let stored = read_small(&layout.index_of(diff_id), METADATA_MAX)?;
-    Ok(stored.as_deref() == Some(expected))
+    Ok(stored.map(Digest::of) == Some(*expected))
 }
 
 /// Compares an EROFS image with its record, and if the layers are known with what
@@ -83,7 +83,7 @@ pub(super) fn root(
     let Some(layers) = layers else {
         return Ok(None);
     };
-    match built::erofs(&Chain::new(layers), layout, &[]).map(|built| built.form) {
+    match built::erofs(&Chain::new(layers), layout, &[], io::sink()).map(|built| built.form) {
         Ok(BuiltForm::Erofs { record: again, .. }) if again == record => Ok(None),
         Ok(_) => {
             let what = "its record states other devices or warnings".to_owned();

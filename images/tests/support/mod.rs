@@ -267,6 +267,16 @@ pub(crate) fn write_bomb(layout: &Path, gigabytes: usize) {
 
 /// Writes a layout with one layer, which is this blob and claims to unpack to `tar`.
 pub(crate) fn write_layer(layout: &Path, blob: &[u8], media_type: &str, tar: &[u8]) {
+    write_layer_of(layout, blob, media_type, &lambent_images::Digest::of(tar));
+}
+
+/// The same, of a tar stream with this digest.
+pub(crate) fn write_layer_of(
+    layout: &Path,
+    blob: &[u8],
+    media_type: &str,
+    diff_id: &lambent_images::Digest,
+) {
     std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
     let write = |bytes: &[u8], media_type: &str| {
         let digest = lambent_images::Digest::of(bytes);
@@ -275,7 +285,7 @@ pub(crate) fn write_layer(layout: &Path, blob: &[u8], media_type: &str, tar: &[u
     };
     let platform = Platform::host();
     let config = serde_json::json!({ "os": platform.os, "architecture": platform.architecture,
-        "rootfs": { "type": "layers", "diff_ids": [lambent_images::Digest::of(tar)] } });
+        "rootfs": { "type": "layers", "diff_ids": [diff_id] } });
     let config = write(
         config.to_string().as_bytes(),
         "application/vnd.oci.image.config.v1+json",
