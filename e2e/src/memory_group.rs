@@ -1,0 +1,63 @@
+//! The memory cgroup of an environment, as whoever looks after the host sees it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The group that a process's memory counts in, in either version.
+#[derive(Debug)]
+pub struct MemoryGroup {
+    path: PathBuf,
+}
+
+impl MemoryGroup {
+    /// That of a process.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn of(pid: u32) -> Self {
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("groups");
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("the mount table");
+        let found = groups.lines().filter_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            let root = mounts.lines().find_map(|mount| {
+                let fields: Vec<_> = mount.split(' ').collect();
+                let ours = if controllers.is_empty() {
+                    fields[2] == "cgroup2"
+                } else {
+                    fields[2] == "cgroup" && fields[3].split(',').any(|name| name == "memory")
+                };
+                ours.then(|| Path::new(fields[1]))
+            })?;
+            let path = root.join(path.trim_start_matches('/'));
+            let ours =
+                controllers.is_empty() || controllers.split(',').any(|name| name == "memory");
+            (ours && (is_v1(&path) || path.join("memory.current").exists())).then_some(path)
+        });
+        let path = found.into_iter().next().expect("a memory group");
+        Self { path }
+    }
+
+    /// Bytes that count in it.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn charged(&self) -> u64 {
+        let file = if is_v1(&self.path) {
+            "memory.usage_in_bytes"
+        } else {
+            "memory.current"
+        };
+        let text = fs::read_to_string(self.path.join(file)).expect("a group");
+        text.trim().parse().expect("a number")
+    }
+
+    /// The file that takes the processes that shall count in it too.
+    pub fn members(&self) -> PathBuf {
+        self.path.join("cgroup.procs")
+    }
+}
+
+fn is_v1(group: &Path) -> bool {
+    group.join("memory.usage_in_bytes").exists()
+}
