@@ -74,6 +74,12 @@ const CALLS: &[Refused] = &[
     Refused("mmap(MAP_HUGETLB)", libc::SYS_mmap, "0, 2 << 20, 3, 0x40022, -1, 0", &[libc::ENOMEM]),
     Refused("memfd_create(MFD_HUGETLB)", libc::SYS_memfd_create, "b'x', 4", &[libc::ENOMEM]),
     Refused("shmget(SHM_HUGETLB)", libc::SYS_shmget, "0, 2 << 20, 0o5600", &[libc::ENOMEM]),
+    // What this host has of it is for all of its processes together.
+    Refused("io_setup", libc::SYS_io_setup, "1, b'\\0' * 8", &[libc::ENOSYS]),
+    // Counted for all processes of a user.
+    Refused("mq_open", libc::SYS_mq_open, "b'/q', 0o102, 0o600, 0", DENIED),
+    Refused("pidfd_getfd", libc::SYS_pidfd_getfd, "0, 0, 0", DENIED),
+    Refused("kexec_file_load", libc::SYS_kexec_file_load, "0, 0, 0, 0, 0", DENIED),
     Refused("kcmp", libc::SYS_kcmp, "1, 1, 0, 0, 0", DENIED),
 ];
 
