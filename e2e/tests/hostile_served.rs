@@ -352,6 +352,66 @@ fn answer_to_context(agent: &ureq::Agent, url: &str, context: &str) -> String {
     name.to_str().unwrap().to_owned()
 }
 
+/// Fills its `/tmp` with as many files as it takes.
+const FILES: &str = r"
+def handle(n):
+    made = 0
+    try:
+        while True:
+            os.mkdir(f'/tmp/{made}')
+            for name in range(1000):
+                os.close(os.open(f'/tmp/{made}/{name}', os.O_CREAT | os.O_WRONLY))
+            made += 1
+    except OSError: return made
+";
+
+#[test]
+fn privileged_a_quarter_of_a_million_files_hold_up_nobody_when_they_go() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    let mut settings = script::serving_config(FILES);
+    settings["MemorySize"] = json!(3008);
+    settings["Timeout"] = json!(120);
+    settings["EphemeralStorage"] = json!({"Size": 4096});
+    let image = Fixture::PythonOciArchive;
+    client.create("files", &image, settings).unwrap();
+    let settings = json!({"MemorySize": 1769, "Timeout": 60});
+    let image = Fixture::RustOciArchive;
+    client.create("counts", &image, settings).unwrap();
+    let count = || {
+        let begun = Instant::now();
+        let answer = client.invoke("counts", &json!({"action": "counter"}));
+        assert!(!answer.unwrap().failed);
+        begun.elapsed()
+    };
+    count();
+    let made = client.invoke("files", &json!({})).unwrap().payload;
+    assert!(made.as_u64() > Some(255), "{made}");
+    let devices = || {
+        let left = Leftovers::of(lambent.root(), &services);
+        left.loop_devices.len()
+    };
+    let before = devices();
+    let begun = Instant::now();
+    client.delete("files").unwrap();
+    let mut longest = Duration::ZERO;
+    // One that stands by may take its place among those that remain.
+    while devices() >= before {
+        longest = longest.max(count());
+        assert!(begun.elapsed() < wait::patiently(Duration::from_secs(60)));
+    }
+    let whole = begun.elapsed();
+    assert!(longest < whole * 3 / 4, "{longest:?} of {whole:?}");
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// A group of v1's freezer, which holds killed processes too, as a disk does that does
 /// not answer. It is gone when this is dropped.
 struct Freezer(PathBuf);
