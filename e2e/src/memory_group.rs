@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The group that a process's memory counts in, in either version.
 #[derive(Debug)]
@@ -52,9 +53,30 @@ impl MemoryGroup {
         text.trim().parse().expect("a number")
     }
 
-    /// The file that takes the processes that shall count in it too.
-    pub fn members(&self) -> PathBuf {
-        self.path.join("cgroup.procs")
+    /// Has the kernel look for somebody to kill in it, which is limited to so many
+    /// megabytes.
+    ///
+    /// # Panics
+    /// If it cannot be done.
+    pub fn exhaust(&self, limit_mb: u32) {
+        if !is_v1(&self.path) {
+            // Whoever came in here would be frozen too.
+            fs::write(self.path.join("memory.max"), "0").expect("a limit");
+            return;
+        }
+        // More than all of it, but nobody alone has as much as its rank takes a function
+        // to have: that goes first.
+        let hog_mb = limit_mb / 4;
+        let script = format!(
+            "echo $$ >\"$1\" || exit; \
+             for n in 1 2 3 4 5; do head -c {hog_mb}M /dev/zero | tail >/dev/null & done; \
+             wait"
+        );
+        let mut hogs = Command::new("sh");
+        hogs.args(["-c", &script, "sh"])
+            .arg(self.path.join("cgroup.procs"));
+        let status = hogs.status().expect("a shell");
+        assert!(status.success(), "{status}");
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a function makes the kernel keep for it is its own memory, or has an end.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use lambent_e2e::client::Client;
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};

@@ -340,7 +340,7 @@ fn invoke_without_loop_devices(lambent: &Lambent, image: &str, arguments: &[&str
         .args(arguments)
         .env("LAMBENT_ROOT", lambent.root())
         .output()
-        .unwrap();
+        .expect("lambent runs");
     output.into()
 }
 

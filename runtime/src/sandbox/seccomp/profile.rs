@@ -14,7 +14,7 @@ const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
     .cast_unsigned();
 
 /// The families of sockets that Lambda functions use, and the protocols of each.
-/// Everything else, AF_ALG, AF_VSOCK and NETLINK_AUDIT first of all, is kernel surface
+/// Everything else, AF_ALG, AF_VSOCK and `NETLINK_AUDIT` first of all, is kernel surface
 /// without a purpose here; and for each that the kernel does not know yet it would load
 /// a module.
 const SOCKETS: &[Group] = &[
