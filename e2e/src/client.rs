@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::fixtures::{Error, Fixture};
+use crate::wait;
 
 /// How long a function may take until it is active.
 const ACTIVE: Duration = Duration::from_secs(120);
@@ -37,7 +38,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(wait::patiently(PATIENCE)))
             .build();
         Self {
             agent: config.into(),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// The group that a process's memory counts in, in either version.
 #[derive(Debug)]
@@ -54,30 +54,34 @@ impl MemoryGroup {
     }
 
     /// Has the kernel look for somebody to kill in it, which is limited to so many
-    /// megabytes.
+    /// megabytes. Who wants them is to be waited for, if there is anybody.
     ///
     /// # Panics
     /// If it cannot be done.
-    pub fn exhaust(&self, limit_mb: u32) {
+    pub fn exhaust(&self, limit_mb: u32) -> Option<Child> {
         if !is_v1(&self.path) {
             // Whoever came in here would be frozen too.
             fs::write(self.path.join("memory.max"), "0").expect("a limit");
-            return;
+            return None;
         }
-        // More than all of it, but nobody alone has as much as its rank takes a function
-        // to have: that goes first.
+        // More than all of it, and for a while, but nobody alone has as much as its rank
+        // takes a function to have: that goes first.
         let hog_mb = limit_mb / 4;
         let script = format!(
             "echo $$ >\"$1\" || exit; \
-             for n in 1 2 3 4 5; do head -c {hog_mb}M /dev/zero | tail >/dev/null & done; \
+             for n in 1 2 3 4 5; do (head -c {hog_mb}M /dev/zero; sleep 30) | tail >/dev/null & done; \
              wait"
         );
         let mut hogs = Command::new("sh");
         hogs.args(["-c", &script, "sh"])
             .arg(self.path.join("cgroup.procs"));
-        let status = hogs.status().expect("a shell");
-        assert!(status.success(), "{status}");
+        Some(hogs.spawn().expect("a shell"))
     }
+}
+
+/// Whether groups here count buffers of sockets as memory, as v2 does.
+pub fn counts_sockets() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 fn is_v1(group: &Path) -> bool {

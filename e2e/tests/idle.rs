@@ -131,10 +131,14 @@ fn privileged_an_environment_that_is_out_of_memory_while_idle_is_missed_at_once(
     let image = Fixture::RustOciArchive.reference();
     ends_while_idle(&image, |init| {
         let runtime = leftovers::only_child(init);
-        MemoryGroup::of(init).exhaust(512);
+        let hogs = MemoryGroup::of(init).exhaust(512);
         until("the kernel has killed the runtime", || {
             !leftovers::alive(runtime)
         });
+        // Who misses the function kills whatever else is in its group.
+        if let Some(mut hogs) = hogs {
+            hogs.wait().expect("a status");
+        }
     });
 }
 
