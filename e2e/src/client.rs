@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::fixtures::{Error, Fixture};
+use crate::wait;
 
 /// How long a function may take until it is active.
 const ACTIVE: Duration = Duration::from_secs(120);
@@ -35,13 +36,14 @@ pub struct Client {
 impl Client {
     /// A client of the endpoint at `url`.
     pub fn new(url: &str) -> Self {
+        let patience = Some(wait::patiently(PATIENCE));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             // Not one for the whole request, which would also be one for finding the
             // address: that takes a thread for each.
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_recv_body(Some(PATIENCE))
+            .timeout_connect(patience)
+            .timeout_recv_response(patience)
+            .timeout_recv_body(patience)
             .build();
         Self {
             agent: config.into(),

@@ -18,6 +18,7 @@ pub mod leftovers;
 pub mod load;
 #[cfg(target_arch = "x86_64")]
 pub mod loader;
+pub mod memory_group;
 pub mod nested;
 pub mod ordinary;
 pub mod otlp;

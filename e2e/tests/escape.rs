@@ -74,6 +74,12 @@ const CALLS: &[Refused] = &[
     Refused("mmap(MAP_HUGETLB)", libc::SYS_mmap, "0, 2 << 20, 3, 0x40022, -1, 0", &[libc::ENOMEM]),
     Refused("memfd_create(MFD_HUGETLB)", libc::SYS_memfd_create, "b'x', 4", &[libc::ENOMEM]),
     Refused("shmget(SHM_HUGETLB)", libc::SYS_shmget, "0, 2 << 20, 0o5600", &[libc::ENOMEM]),
+    // What this host has of it is for all of its processes together.
+    Refused("io_setup", libc::SYS_io_setup, "1, b'\\0' * 8", &[libc::ENOSYS]),
+    // Counted for all processes of a user.
+    Refused("mq_open", libc::SYS_mq_open, "b'/q', 0o102, 0o600, 0", DENIED),
+    Refused("pidfd_getfd", libc::SYS_pidfd_getfd, "0, 0, 0", DENIED),
+    Refused("kexec_file_load", libc::SYS_kexec_file_load, "0, 0, 0, 0, 0", DENIED),
     Refused("kcmp", libc::SYS_kcmp, "1, 1, 0, 0, 0", DENIED),
 ];
 
@@ -205,6 +211,19 @@ for family in (2, 10):
     for protocol in (1, 58, 255):
         s = libc.socket(family, 3, protocol)
         answer['raw'] = answer.get('raw', True) and s < 0 and errno.errorcode[ctypes.get_errno()]
+# Everything that netlink and IP could carry.
+for family, kinds in ((2, (1, 2)), (10, (1, 2)), (16, (2, 3))):
+    found, refused = set(), {}
+    for protocol in range(400):
+        for kind in kinds:
+            ctypes.set_errno(0)
+            s = libc.socket(family, kind, protocol)
+            if s >= 0:
+                found.add(protocol)
+                os.close(s)
+            else: refused[protocol] = errno.errorcode[ctypes.get_errno()]
+    answer.setdefault('protocols', {})[family] = sorted(found)
+    answer.setdefault('refused', {})[family] = sorted({e for p, e in refused.items() if p not in (0, 1, 6, 17, 58, 255, 262)})
 ";
     let mut answer = findings(code, &["--timeout", "10"]);
     let mut take = |name: &str| answer.as_object_mut().unwrap().remove(name).unwrap();
@@ -212,6 +231,25 @@ for family in (2, 10):
     // By the filter: without it the kernel would have looked for the family's module.
     assert_eq!(take("refusals"), json!({"EAFNOSUPPORT": true}));
     assert_eq!(take("raw"), "EPERM");
+    let (protocols, refused) = (take("protocols"), take("refused"));
+    // Of netlink what getifaddrs and udev's library use: nothing for audit, which is the
+    // host's, nor for messages to others.
+    assert_eq!(protocols["16"], json!([0, 15]), "{protocols}");
+    for family in ["2", "10", "16"] {
+        // By the filter, as by a kernel that has nothing else.
+        assert_eq!(refused[family], json!(["EPROTONOSUPPORT"]), "{refused}");
+        if family != "16" && protocols[family] != json!([]) {
+            let found = protocols[family].as_array().unwrap();
+            // ICMP and MPTCP where the host has them.
+            for protocol in found {
+                let known = [0, 1, 6, 17, 58, 262].map(|known| json!(known));
+                assert!(known.contains(protocol), "{family}: {protocols}");
+            }
+            for protocol in [0, 6, 17] {
+                assert!(found.contains(&json!(protocol)), "{family}: {protocols}");
+            }
+        }
+    }
     // Streams and datagrams of UNIX (where a raw socket is a datagram one), IPv4
     // and IPv6; netlink, as getifaddrs uses it.
     let expected = json!({"1": [1, 2, 3], "2": [1, 2], "10": [1, 2], "16": [2, 3]});

@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::process::Child;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use lambent_e2e::client::Client;
+use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
+use lambent_e2e::serve::Served;
 use lambent_e2e::{Lambent, Run, privileged, script, wait};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
@@ -80,6 +84,7 @@ fn privileged_a_fork_bomb_is_ended_as_a_whole() {
     // out of memory first.
     let roomy = ["--timeout", "1", "--memory", "512"];
     timed_out(&run_from_init(&format!("{bomb}fork()"), &roomy));
+    timed_out(&run_from_init(&format!("{bomb}vfork()"), &roomy));
 }
 
 #[test]
@@ -87,9 +92,67 @@ fn privileged_a_thread_bomb_is_ended_as_a_whole() {
     if !privileged() {
         return;
     }
-    assert_timed_out(
-        "def f():\n  while 1: pass\nwhile 1:\n  try: threading.Thread(target=f).start()\n  except RuntimeError: pass",
-    );
+    let bomb = "import threading\ndef f():\n  while 1: pass\nwhile 1:\n  try: threading.Thread(target=f).start()\n  except RuntimeError: pass";
+    assert_timed_out(bomb);
+    timed_out(&run_from_init(bomb, &["--timeout", "1", "--memory", "512"]));
+}
+
+/// Busy in INIT, in all ways, while another function of the service is invoked.
+#[test]
+fn privileged_who_is_busy_in_init_holds_up_nobody() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    let settings = json!({"MemorySize": 256, "Timeout": 60});
+    let image = Fixture::RustOciArchive;
+    client.create("counts", &image, settings).unwrap();
+    let threads = "threading.Thread(target=f).start()";
+    let ways = [
+        ("processes", "while 1: os.fork()".to_owned()),
+        (
+            "waiting",
+            "import ctypes\nwhile 1: ctypes.CDLL(None).vfork()".to_owned(),
+        ),
+        (
+            "threads",
+            format!("def f():\n  while 1: pass\nfor _ in range(32): {threads}\nf()"),
+        ),
+    ];
+    for (name, code) in &ways {
+        let code = format!("import os, threading\n{code}");
+        let entry_point = json!(["/usr/bin/python3", "-c", code]);
+        let settings = json!({
+            "MemorySize": 1_769,
+            "Timeout": 1,
+            "ImageConfig": {"EntryPoint": entry_point, "Command": []},
+        });
+        let image = Fixture::PythonOciArchive;
+        client.create(name, &image, settings).unwrap();
+    }
+    thread::scope(|scope| {
+        let busy: Vec<_> = ways
+            .iter()
+            .map(|(name, _)| scope.spawn(|| Client::new(&served.url()).invoke(name, &json!({}))))
+            .collect();
+        let mut count = 0;
+        while !busy.iter().all(thread::ScopedJoinHandle::is_finished) {
+            let answer = client.invoke("counts", &json!({"action": "counter"}));
+            count += 1;
+            // One and the same environment, all the time.
+            assert_eq!(answer.unwrap().payload["count"], count);
+        }
+        for answer in busy {
+            let payload = answer.join().unwrap().unwrap().payload;
+            assert_eq!(payload["errorType"], "Sandbox.Timedout", "{payload}");
+        }
+    });
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

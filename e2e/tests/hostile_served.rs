@@ -4,10 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lambent_e2e::client::{Answer, Client};
 use lambent_e2e::fidelity::mixture::{self, Mixture};
@@ -239,6 +240,50 @@ fn privileged_a_functions_connections_cost_the_service_few_descriptors() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// More than a service has places for.
+const SILENT: usize = 1_100;
+
+#[test]
+fn privileged_clients_that_say_nothing_keep_nobody_out() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let own = getrlimit(Resource::Nofile);
+    let many = Rlimit {
+        current: Some(4 * SILENT as u64),
+        ..own
+    };
+    setrlimit(Resource::Nofile, many).unwrap();
+    let served = Served::start(&lambent, &[]);
+    let client = Client::new(&served.url());
+    let settings = json!({"MemorySize": 256, "Timeout": 60});
+    let image = Fixture::RustOciArchive;
+    client.create("counts", &image, settings).unwrap();
+    // Some have begun to say something.
+    let silent: Vec<_> = (0..SILENT)
+        .map(|number| {
+            let mut stream = TcpStream::connect(served.address()).unwrap();
+            if number % 2 == 0 {
+                stream.write_all(b"GET /health HT").unwrap();
+            }
+            stream
+        })
+        .collect();
+    wait::until("all places are taken", || {
+        Resources::of(served.pid()).descriptors > 1_000
+    });
+    // For each a new client.
+    for expected in 1..=5 {
+        let answer = Client::new(&served.url()).invoke("counts", &json!({"action": "counter"}));
+        assert_eq!(answer.unwrap().payload["count"], expected);
+    }
+    // Nobody has had to wait until all of the silent ones were disconnected.
+    let descriptors = Resources::of(served.pid()).descriptors;
+    assert!(descriptors > 1_000, "{descriptors}");
+    drop(silent);
+}
+
 #[test]
 fn privileged_events_are_json_whatever_their_size_and_depth() {
     if !privileged() {
@@ -307,6 +352,66 @@ fn answer_to_context(agent: &ureq::Agent, url: &str, context: &str) -> String {
     name.to_str().unwrap().to_owned()
 }
 
+/// Fills its `/tmp` with as many files as it takes.
+const FILES: &str = r"
+def handle(n):
+    made = 0
+    try:
+        while True:
+            os.mkdir(f'/tmp/{made}')
+            for name in range(1000):
+                os.close(os.open(f'/tmp/{made}/{name}', os.O_CREAT | os.O_WRONLY))
+            made += 1
+    except OSError: return made
+";
+
+#[test]
+fn privileged_a_quarter_of_a_million_files_hold_up_nobody_when_they_go() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let served = Served::start(&lambent, &[]);
+    let services = leftovers::services(lambent.root());
+    let client = Client::new(&served.url());
+    let mut settings = script::serving_config(FILES);
+    settings["MemorySize"] = json!(3008);
+    settings["Timeout"] = json!(120);
+    settings["EphemeralStorage"] = json!({"Size": 4096});
+    let image = Fixture::PythonOciArchive;
+    client.create("files", &image, settings).unwrap();
+    let settings = json!({"MemorySize": 1769, "Timeout": 60});
+    let image = Fixture::RustOciArchive;
+    client.create("counts", &image, settings).unwrap();
+    let count = || {
+        let begun = Instant::now();
+        let answer = client.invoke("counts", &json!({"action": "counter"}));
+        assert!(!answer.unwrap().failed);
+        begun.elapsed()
+    };
+    count();
+    let made = client.invoke("files", &json!({})).unwrap().payload;
+    assert!(made.as_u64() > Some(255), "{made}");
+    let devices = || {
+        let left = Leftovers::of(lambent.root(), &services);
+        left.loop_devices.len()
+    };
+    let before = devices();
+    let begun = Instant::now();
+    client.delete("files").unwrap();
+    let mut longest = Duration::ZERO;
+    // One that stands by may take its place among those that remain.
+    while devices() >= before {
+        longest = longest.max(count());
+        assert!(begun.elapsed() < wait::patiently(Duration::from_secs(60)));
+    }
+    let whole = begun.elapsed();
+    assert!(longest < whole * 3 / 4, "{longest:?} of {whole:?}");
+    served.end(Signal::TERM);
+    let left = Leftovers::of(lambent.root(), &services);
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// A group of v1's freezer, which holds killed processes too, as a disk does that does
 /// not answer. It is gone when this is dropped.
 struct Freezer(PathBuf);
@@ -345,7 +450,7 @@ impl Drop for Freezer {
 }
 
 #[test]
-fn privileged_who_cannot_be_killed_for_a_while_holds_up_nobody() {
+fn privileged_who_cannot_be_killed_is_given_up_and_holds_up_nobody() {
     if !privileged() {
         return;
     }
@@ -380,9 +485,24 @@ fn privileged_who_cannot_be_killed_for_a_while_holds_up_nobody() {
     count(1);
     assert!(leftovers::alive(init), "it can be killed");
     count(2);
+    // For a minute.
+    let (patience, begun) = (wait::patiently(Duration::from_secs(120)), Instant::now());
+    while !served.log().contains("has not ended") {
+        assert!(begun.elapsed() < patience, "{}", served.log());
+        sleep(Duration::from_millis(100));
+    }
+    let log = served.log();
+    let warned = "warning: hangs: a process of the environment was killed 60 seconds ago";
+    assert_eq!(log.matches(warned).count(), 1, "{log}");
+    count(3);
+    // Another one takes its place.
+    let event = json!({"action": "counter"});
+    let answer = client.invoke("hangs", &event).unwrap();
+    assert_eq!(answer.payload["count"], 1, "{}", answer.payload);
+    assert!(leftovers::alive(init), "it can be killed");
     drop(freezer);
     wait::until("it has ended", || !leftovers::alive(init));
-    count(3);
+    count(4);
     served.end(Signal::TERM);
     let left = Leftovers::of(lambent.root(), &services);
     assert!(left.is_empty(), "{left:?}");

@@ -9,6 +9,7 @@ use lambent_e2e::client::Client;
 use lambent_e2e::extension::{self, COUNTING, RUNTIME, program};
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
+use lambent_e2e::memory_group::MemoryGroup;
 use lambent_e2e::serve::{Served, environments};
 use lambent_e2e::wait::{patiently, seconds, until};
 use lambent_e2e::{Lambent, privileged, script};
@@ -120,15 +121,41 @@ fn privileged_an_extension_that_dies_while_idle_is_missed_at_once() {
     });
 }
 
+/// Or the kernel kills it, because the memory of its environment is wanted by somebody
+/// else who counts in it.
+#[test]
+fn privileged_an_environment_that_is_out_of_memory_while_idle_is_missed_at_once() {
+    if !privileged() {
+        return;
+    }
+    let image = Fixture::RustOciArchive.reference();
+    ends_while_idle(&image, |init| {
+        let runtime = leftovers::only_child(init);
+        let hogs = MemoryGroup::of(init).exhaust(512);
+        until("the kernel has killed the runtime", || {
+            !leftovers::alive(runtime)
+        });
+        // Who misses the function kills whatever else is in its group.
+        if let Some(mut hogs) = hogs {
+            hogs.wait().expect("a status");
+        }
+    });
+}
+
 /// Kills, by the pid of the container's process 1, what is idle after two invocations.
 fn dies_while_idle(image: &str, victim: impl Fn(u32) -> u32) {
+    ends_while_idle(image, |init| leftovers::kill(victim(init)));
+}
+
+/// Has an environment end that is idle after two invocations, by the pid of its process 1.
+fn ends_while_idle(image: &str, end: impl Fn(u32)) {
     let one = One::start(image, &[]);
     let first = one.invoke();
     assert!(!first.1, "{first:?}\n{}", one.served.log());
     assert_ne!(one.invoke(), first, "it is another environment");
     one.until_idle();
     let init = leftovers::only_init(one.served.pid());
-    leftovers::kill(victim(init));
+    end(init);
     if v2_freezes() {
         // Nobody asks for it in between.
         until("the service misses it", || {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lambent_e2e::fixtures::Fixture;
+use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::{Lambent, Run, privileged, script, wait};
 use serde_json::{Value, json};
 
@@ -315,29 +316,82 @@ fn privileged_without_loop_devices_the_error_is_stated() {
     if !privileged() {
         return;
     }
-    // A host (or a container) that offers none, by a mount namespace.
     let lambent = Lambent::new();
-    let program = lambent_e2e::program();
-    let command = format!(
-        "mount --bind /dev/null /dev/loop-control && exec {} invoke {} --output json --timeout {} \
-         --payload '{}'",
-        program.display(),
-        Fixture::RustOciArchive.reference(),
-        wait::seconds(30),
-        json!({"action": "fillTmp", "mb": 513}),
-    );
-    let output = std::process::Command::new("unshare")
-        .args(["--mount", "sh", "-c", &command])
-        .env("LAMBENT_ROOT", lambent.root())
-        .output()
-        .unwrap();
-    let run = lambent_e2e::Run::from(output);
+    let event = json!({"action": "fillTmp", "mb": 513}).to_string();
+    let image = Fixture::RustOciArchive.reference();
+    let timeout = wait::seconds(30);
+    let arguments = ["--timeout", &timeout, "--payload", &event];
+    let run = invoke_without_loop_devices(&lambent, &image, &arguments);
     let payload = run.payload();
     assert_eq!(payload["errno"], 28, "{run:?}");
     assert_eq!(payload["writtenBytes"], 512 << 20, "{run:?}");
     let warning = run.result()["warnings"][0].as_str().unwrap().to_owned();
     assert!(warning.contains("512 MB"), "{warning}");
     assert!(run.stderr.contains(&warning), "{run:?}");
+}
+
+/// On a host (or in a container) that offers no loop devices, by a mount namespace.
+fn invoke_without_loop_devices(lambent: &Lambent, image: &str, arguments: &[&str]) -> Run {
+    let script = "mount --bind /dev/null /dev/loop-control && exec \"$@\"";
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(lambent_e2e::program())
+        .args(["invoke", image, "--output", "json"])
+        .args(arguments)
+        .env("LAMBENT_ROOT", lambent.root())
+        .output()
+        .expect("lambent runs");
+    output.into()
+}
+
+/// Of each kind what `/tmp` takes, one after the other.
+const INODES: &str = r#"
+def fill(make):
+    n = 0
+    try:
+        while True:
+            make(f"/tmp/d/{n}")
+            n += 1
+    except OSError as e:
+        return [n, e.errno]
+def touch(path): os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+def handle(n):
+    import shutil
+    touch("/tmp/x")
+    answer = {}
+    for name, make in [
+        ("directories", os.mkdir),
+        ("links", lambda path: os.link("/tmp/x", path)),
+        ("symlinks", lambda path: os.symlink("x" * 4000, path)),
+        ("files", touch),
+    ]:
+        os.mkdir("/tmp/d")
+        answer[name] = fill(make)
+        if name != "files": shutil.rmtree("/tmp/d")
+    return answer
+"#;
+
+/// A tmpfs keeps in memory what it is, and not only what it holds.
+#[test]
+fn privileged_without_loop_devices_tmp_has_as_few_inodes() {
+    if !privileged() {
+        return;
+    }
+    let lambent = Lambent::new();
+    let image = Fixture::PythonOciArchive.reference();
+    let code = script::serving(INODES);
+    let ours = ["--memory", "1769", "--timeout", "120", "--payload", "{}"];
+    let arguments = [&code.each_ref().map(String::as_str), &ours[..]].concat();
+    let run = invoke_without_loop_devices(&lambent, &image, &arguments);
+    let payload = run.payload();
+    for kind in ["directories", "links", "symlinks", "files"] {
+        let count = payload[kind][0].as_u64().expect("a number");
+        // One for each 16 KiB, as an ext4 has them.
+        assert!((32_000..=32_768).contains(&count), "{kind}: {payload}");
+        assert_eq!(payload[kind][1], 28, "ENOSPC: {payload}");
+    }
+    let left = Leftovers::of(lambent.root(), &leftovers::services(lambent.root()));
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

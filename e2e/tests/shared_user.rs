@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// Takes of each kind what the kernel gives, says how much, and holds it. A second one
 /// that does the same says what is left.
 const TAKE: &str = r#"
-import array, ctypes, fcntl, json, time
+import array, ctypes, fcntl, itertools, json, select, time
 libc = ctypes.CDLL(None, use_errno=True)
 held = []
 def take(limit, one):
@@ -45,8 +45,29 @@ def in_flight():
 def timer():
     t = ctypes.c_void_p()
     if libc.timer_create(1, None, ctypes.byref(t)) < 0: raise OSError(ctypes.get_errno(), "")
+# As many watches as there are: of each file in each instance. Two instances are left.
+os.mkdir("/tmp/d")
+names = [f"/tmp/d/{n}".encode() for n in range(4000)]
+for name in names: os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+def watch_files():
+    fd = held[len(held) - 1 - watched[0] // len(names)]
+    if libc.inotify_add_watch(fd, names[watched[0] % len(names)], 2) < 0: raise OSError(ctypes.get_errno(), "")
+    watched[0] += 1
+watched = [0]
+polled = [os.eventfd(0) for _ in range(100)]
+def poll():
+    e = select.epoll()
+    held.append(e)
+    for fd in polled: e.register(fd, select.EPOLLIN)
+# Locks of files, one byte each, which no limit counts.
+locked = open("/tmp/locked", "w")
+place = itertools.count(0, 2)
+def lock(): fcntl.lockf(locked, fcntl.LOCK_EX, 1, next(place))
 answer = {}
 answer["inotify"] = take(400, watch)
+answer["watches"] = take(400000, watch_files) if held else 0
+answer["polls"] = take(300, poll)
+answer["locks"] = take(2000, lock)
 answer["pipes"] = take(100, pipe)
 answer["inFlight"] = take(200, in_flight)
 answer["timers"] = take(200000, timer)
@@ -91,7 +112,9 @@ fn privileged_a_function_answers_whatever_others_of_its_user_hold() {
     // It is frozen with all that it has.
     let first = client.invoke("first", &json!({})).expect("an answer");
     assert!(!first.failed, "{}", first.payload);
-    for kind in ["inotify", "pipes", "inFlight", "timers"] {
+    for kind in [
+        "inotify", "watches", "polls", "locks", "pipes", "inFlight", "timers",
+    ] {
         assert!(first.payload[kind].as_u64() > Some(0), "{}", first.payload);
     }
     for name in ["rust", "python", "node"] {

@@ -3,10 +3,12 @@
 //! frozen, so the function does not pay for it.
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+
+use super::meter::TmpDirectory;
 
 /// Files that are looked at; a function with more has a finding without their names.
 const MOST_FILES: usize = 100_000;
@@ -52,7 +54,7 @@ pub(crate) struct HeldByProcess {
 pub(super) struct Places {
     pub(super) memory_bytes: u64,
     pub(super) tmp_bytes: u64,
-    pub(super) tmp: OwnedFd,
+    pub(super) tmp: TmpDirectory,
     pub(super) processes: Vec<u32>,
 }
 
@@ -150,7 +152,7 @@ mod tests {
         fs::create_dir_all(path("a/b")).unwrap();
         fs::write(path("a/b/file"), vec![1; 10_000]).unwrap();
         symlink("/", path("root")).unwrap();
-        let tmp = fs::File::open(directory.path()).unwrap().into();
+        let tmp = std::os::fd::OwnedFd::from(fs::File::open(directory.path()).unwrap()).into();
         let places = Places {
             memory_bytes: 1,
             tmp_bytes: 2,

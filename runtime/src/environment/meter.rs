@@ -28,7 +28,7 @@ pub(super) struct Meter {
 /// `/tmp` of an environment.
 #[derive(Debug)]
 pub(super) struct Tmp {
-    pub(super) directory: OwnedFd,
+    pub(super) directory: TmpDirectory,
     /// Bytes that its file system takes for itself.
     pub(super) empty: u64,
     /// Its files are charged to the function's memory.
@@ -39,6 +39,32 @@ impl Tmp {
     /// Bytes in it.
     pub(super) fn used(&self) -> u64 {
         occupied(self.directory.as_fd()).saturating_sub(self.empty)
+    }
+}
+
+/// The directory of it. Whoever closes it last takes the file system down, for seconds
+/// where there are many files: that is never the thread that answers.
+#[derive(Debug)]
+pub(super) struct TmpDirectory(Option<OwnedFd>);
+
+impl From<OwnedFd> for TmpDirectory {
+    fn from(directory: OwnedFd) -> Self {
+        Self(Some(directory))
+    }
+}
+
+impl AsFd for TmpDirectory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_ref().expect("open until it is dropped").as_fd()
+    }
+}
+
+impl Drop for TmpDirectory {
+    fn drop(&mut self) {
+        let directory = self.0.take();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(directory));
+        }
     }
 }
 

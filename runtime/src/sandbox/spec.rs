@@ -25,6 +25,10 @@ pub(super) const MAX_PROCESSES: u32 = 1_024;
 /// that the user cares about more.
 const OOM_SCORE_ADJ: i32 = 500;
 
+/// Of a function's memory, what buffers of TCP and UDP may come to where they count
+/// apart from it: as much as a kernel gives them of the memory of its machine.
+const SOCKET_SHARE: (i64, i64) = (3, 32);
+
 /// What a function's host is called.
 pub(super) const HOSTNAME: &str = "localhost";
 
@@ -89,6 +93,8 @@ pub(crate) struct Placement<'a> {
     /// Whether this host can deny swap; where it cannot, asking for it would be an
     /// error, and the service has warned.
     pub(crate) limits_swap: bool,
+    /// Whether buffers of sockets count apart from the memory, and can be limited.
+    pub(crate) limits_sockets: bool,
 }
 
 /// Builds the spec of a sandbox.
@@ -241,7 +247,7 @@ fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciS
         linux = linux.resources(
             LinuxResourcesBuilder::default()
                 .devices([deny_all_devices()?])
-                .memory(memory_limits(memory, placement.limits_swap)?)
+                .memory(memory_limits(memory, placement)?)
                 .cpu(cpu.build()?)
                 .pids(
                     LinuxPidsBuilder::default()
@@ -269,13 +275,16 @@ fn linux(sandbox: &SandboxSpec, placement: &Placement<'_>) -> Result<Linux, OciS
 }
 
 /// Equal limits for memory and memory with swap: no swap.
-fn memory_limits(bytes: i64, limits_swap: bool) -> Result<LinuxMemory, OciSpecError> {
-    let limits = LinuxMemoryBuilder::default().limit(bytes);
-    if limits_swap {
-        limits.swap(bytes).build()
-    } else {
-        limits.build()
+fn memory_limits(bytes: i64, placement: &Placement<'_>) -> Result<LinuxMemory, OciSpecError> {
+    let mut limits = LinuxMemoryBuilder::default().limit(bytes);
+    if placement.limits_swap {
+        limits = limits.swap(bytes);
     }
+    if placement.limits_sockets {
+        let (parts, whole) = SOCKET_SHARE;
+        limits = limits.kernel_tcp(bytes / whole * parts);
+    }
+    limits.build()
 }
 
 fn namespaces(named: bool) -> Result<Vec<LinuxNamespace>, OciSpecError> {
@@ -322,13 +331,8 @@ mod tests {
     }
 
     fn built(tmp_charged_bytes: u64) -> serde_json::Value {
-        built_with_swap_limit(tmp_charged_bytes, true)
-    }
-
-    fn built_with_swap_limit(tmp_charged_bytes: u64, limits_swap: bool) -> serde_json::Value {
         built_at(&Placement {
             tmp_charged_bytes,
-            limits_swap,
             ..placement()
         })
     }
@@ -351,6 +355,7 @@ mod tests {
             named: false,
             sysfs: None,
             limits_swap: true,
+            limits_sockets: true,
         }
     }
 
@@ -427,6 +432,7 @@ mod tests {
         let resources = &spec["linux"]["resources"];
         assert_eq!(resources["memory"]["limit"], 128 << 20);
         assert_eq!(resources["memory"]["swap"], 128 << 20);
+        assert_eq!(resources["memory"]["kernelTCP"], 12 << 20);
         assert_eq!(resources["cpu"]["quota"], 20_000);
         assert_eq!(resources["cpu"]["period"], 20_000);
         assert_eq!(resources["cpu"]["cpus"], "1,3");
@@ -452,10 +458,18 @@ mod tests {
     }
 
     #[test]
-    fn swap_that_cannot_be_limited_is_left_out() {
-        let memory = &built_with_swap_limit(0, false)["linux"]["resources"]["memory"];
-        assert_eq!(memory["limit"], 128 << 20);
-        assert!(memory["swap"].is_null(), "{memory}");
+    fn what_cannot_be_limited_is_left_out() {
+        for (limits_swap, limits_sockets) in [(false, true), (true, false)] {
+            let spec = built_at(&Placement {
+                limits_swap,
+                limits_sockets,
+                ..placement()
+            });
+            let memory = &spec["linux"]["resources"]["memory"];
+            assert_eq!(memory["limit"], 128 << 20);
+            assert_eq!(memory["swap"].is_null(), !limits_swap, "{memory}");
+            assert_eq!(memory["kernelTCP"].is_null(), !limits_sockets, "{memory}");
+        }
     }
 
     #[test]

@@ -187,6 +187,7 @@ fn start(
             },
             limited,
             limits_swap: host.hierarchies.limits_swap(),
+            limits_sockets: host.hierarchies.limits_sockets(),
             one_id,
             named,
             sysfs: named.then_some(sysfs.as_path()),

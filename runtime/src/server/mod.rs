@@ -11,6 +11,7 @@ mod metrics;
 mod path;
 pub(crate) mod payload;
 mod reason;
+mod silent;
 mod slow_reader;
 mod stream;
 mod url;

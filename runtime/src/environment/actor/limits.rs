@@ -1,5 +1,6 @@
 //! The limits of the environment's processes, and what they use.
 
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use super::super::footprint::Places;
@@ -68,7 +69,7 @@ impl Actor {
         Some(Places {
             memory_bytes: reading.anonymous + reading.shared.saturating_sub(files_in_memory),
             tmp_bytes,
-            tmp: tmp.directory.try_clone().ok()?,
+            tmp: tmp.directory.as_fd().try_clone_to_owned().ok()?.into(),
             processes: meter.cgroup().processes().ok()?,
         })
     }

@@ -216,7 +216,7 @@ impl Actor {
             empty: *self
                 .tmp_empty
                 .get_or_insert_with(|| meter::occupied(tmp.as_fd())),
-            directory: tmp,
+            directory: tmp.into(),
             charged: started.storage == StorageKind::ChargedTmpfs,
         };
         let meter = Meter::new(cgroup, tmp);

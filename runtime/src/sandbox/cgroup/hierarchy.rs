@@ -85,6 +85,13 @@ impl Hierarchies {
             .is_none_or(|root| root.join("memory.memsw.limit_in_bytes").exists())
     }
 
+    /// Whether buffers of TCP and UDP count apart from a group's memory, and can be
+    /// limited. v1 does not count them at all until they are; v2 counts them as memory.
+    pub(crate) fn limits_sockets(&self) -> bool {
+        self.v1("memory")
+            .is_some_and(|root| root.join("memory.kmem.tcp.limit_in_bytes").exists())
+    }
+
     /// Every mount point, each once.
     pub(crate) fn mount_points(&self) -> impl Iterator<Item = &Path> {
         self.v1

@@ -1,6 +1,6 @@
 //! The system calls that a function may make.
 
-use super::{Action, Check, Profile};
+use super::{Action, Check, Group, Profile};
 
 /// Namespaces that `clone` could create (`clone3` is refused as a whole: its
 /// flags lie in memory, where a filter cannot see them; C libraries fall back).
@@ -13,15 +13,42 @@ const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP)
     .cast_unsigned();
 
-/// The families of sockets that Lambda functions use. Everything else, AF_ALG
-/// and AF_VSOCK first of all, is kernel surface without a purpose here.
-const SOCKET_FAMILIES: &[u32] = &[
-    libc::AF_UNIX.cast_unsigned(),
-    libc::AF_INET.cast_unsigned(),
-    libc::AF_INET6.cast_unsigned(),
-    // getifaddrs and resolvers ask the (own) network namespace through it.
-    libc::AF_NETLINK.cast_unsigned(),
+/// The families of sockets that Lambda functions use, and the protocols of each.
+/// Everything else, AF_ALG, AF_VSOCK and `NETLINK_AUDIT` first of all, is kernel surface
+/// without a purpose here; and for each that the kernel does not know yet it would load
+/// a module.
+const SOCKETS: &[Group] = &[
+    (&[libc::AF_UNIX.cast_unsigned()], &[]),
+    (
+        &[
+            libc::AF_INET.cast_unsigned(),
+            libc::AF_INET6.cast_unsigned(),
+        ],
+        &[
+            libc::IPPROTO_IP.cast_unsigned(),
+            libc::IPPROTO_TCP.cast_unsigned(),
+            libc::IPPROTO_UDP.cast_unsigned(),
+            // Go listens with it, and takes TCP where it is refused.
+            libc::IPPROTO_MPTCP.cast_unsigned(),
+            // For those that ask whether they may.
+            libc::IPPROTO_ICMP.cast_unsigned(),
+            libc::IPPROTO_ICMPV6.cast_unsigned(),
+            libc::IPPROTO_RAW.cast_unsigned(),
+        ],
+    ),
+    (
+        &[libc::AF_NETLINK.cast_unsigned()],
+        &[
+            // getifaddrs and resolvers ask the (own) network namespace through it.
+            libc::NETLINK_ROUTE.cast_unsigned(),
+            // Of udev's library, where nothing ever comes.
+            libc::NETLINK_KOBJECT_UEVENT.cast_unsigned(),
+        ],
+    ),
 ];
+
+/// The families that have pairs.
+const PAIRS: &[u32] = &[libc::AF_UNIX.cast_unsigned()];
 
 /// Asks for pages of the pool that somebody has set aside on this host: no cgroup's
 /// memory counts them. Lambda has none.
@@ -58,6 +85,8 @@ pub(crate) fn lambda_profile() -> Profile {
             }),
         ),
         (number(libc::SYS_clone3), Action::Errno(libc::ENOSYS)),
+        // Of `fs.aio-max-nr` this host has one, which a single call can use up for all.
+        (number(libc::SYS_io_setup), Action::Errno(libc::ENOSYS)),
         (
             number(libc::SYS_personality),
             Action::Check(Check::OneOf {
@@ -67,15 +96,25 @@ pub(crate) fn lambda_profile() -> Profile {
             }),
         ),
     ]);
-    // For either the kernel loads the module of a family that it does not know yet.
-    rules.extend([libc::SYS_socket, libc::SYS_socketpair].map(|call| {
-        let check = Check::OneOf {
-            argument: 0,
-            values: SOCKET_FAMILIES,
-            errno: libc::EAFNOSUPPORT,
-        };
-        (number(call), Action::Check(check))
-    }));
+    rules.extend([
+        (
+            number(libc::SYS_socket),
+            Action::Check(Check::Pairs {
+                arguments: (0, 2),
+                groups: SOCKETS,
+                errnos: (libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT),
+            }),
+        ),
+        (
+            number(libc::SYS_socketpair),
+            // Here too the kernel would load a family's module.
+            Action::Check(Check::OneOf {
+                argument: 0,
+                values: PAIRS,
+                errno: libc::EAFNOSUPPORT,
+            }),
+        ),
+    ]);
     rules.extend(HUGE_PAGES.iter().map(|(call, argument, mask)| {
         let check = Check::NoBits {
             argument: *argument,
@@ -183,11 +222,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_timerfd_create,
     libc::SYS_timerfd_settime,
     libc::SYS_timerfd_gettime,
-    libc::SYS_io_setup,
-    libc::SYS_io_submit,
-    libc::SYS_io_getevents,
-    libc::SYS_io_cancel,
-    libc::SYS_io_destroy,
     // Sockets; their family is checked when they are made.
     libc::SYS_bind,
     libc::SYS_listen,
