@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::Lambent;
+use crate::client::Client;
+use crate::leftovers::{self, Leftovers};
 
 /// A running `lambent serve`, ended when it is dropped.
 #[derive(Debug)]
@@ -155,4 +157,48 @@ fn append(log: &Mutex<String>, text: &str) {
 
 fn text(log: &Mutex<String>) -> String {
     log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// A service that is to leave nothing behind, and a client of it.
+#[derive(Debug)]
+pub struct Tidy {
+    /// Its installation.
+    pub lambent: Lambent,
+    /// The service.
+    pub served: Served,
+    /// A client with a connection of its own.
+    pub client: Client,
+    services: Vec<String>,
+}
+
+impl Tidy {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn start() -> Self {
+        let lambent = Lambent::new();
+        let served = Served::start(&lambent, &[]);
+        Self {
+            client: Client::new(&served.url()),
+            services: leftovers::services(lambent.root()),
+            served,
+            lambent,
+        }
+    }
+
+    /// What there is of it and its environments beside their processes.
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers::of(self.lambent.root(), &self.services)
+    }
+
+    /// Ends it.
+    ///
+    /// # Panics
+    /// If it leaves anything behind.
+    pub fn end(self) {
+        self.served.end(Signal::TERM);
+        let left = Leftovers::of(self.lambent.root(), &self.services);
+        assert!(left.is_empty(), "{left:?}");
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lambent_e2e::client::Client;
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
-use lambent_e2e::serve::Served;
+use lambent_e2e::serve::Tidy;
 use lambent_e2e::{Lambent, Run, privileged, script, wait};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
@@ -103,10 +103,8 @@ fn privileged_who_is_busy_in_init_holds_up_nobody() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let service = Tidy::start();
+    let (served, client) = (&service.served, &service.client);
     let settings = json!({"MemorySize": 256, "Timeout": 60});
     let image = Fixture::RustOciArchive;
     client.create("counts", &image, settings).unwrap();
@@ -150,9 +148,7 @@ fn privileged_who_is_busy_in_init_holds_up_nobody() {
             assert_eq!(payload["errorType"], "Sandbox.Timedout", "{payload}");
         }
     });
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
 
 #[test]

@@ -15,7 +15,7 @@ use lambent_e2e::fidelity::mixture::{self, Mixture};
 use lambent_e2e::fixtures::Fixture;
 use lambent_e2e::leftovers::{self, Leftovers};
 use lambent_e2e::resources::{self, Resources};
-use lambent_e2e::serve::{self, Served};
+use lambent_e2e::serve::{self, Served, Tidy};
 use lambent_e2e::{Lambent, privileged, script, wait};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::json;
@@ -73,10 +73,8 @@ fn privileged_a_service_keeps_nothing_of_a_flood() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let service = Tidy::start();
+    let (served, client) = (&service.served, &service.client);
     for (name, code) in FLOODS {
         let mut settings = script::serving_config(&format!("{POST}{code}"));
         settings["MemorySize"] = json!(1769);
@@ -89,7 +87,7 @@ fn privileged_a_service_keeps_nothing_of_a_flood() {
     for (name, _) in FLOODS {
         // Twice: the environment, or another one, goes on.
         for _ in 0..2 {
-            let answer = invoke_beside_others(&served, name);
+            let answer = invoke_beside_others(served, name);
             let payload = &answer.payload;
             if name == "log" {
                 assert_eq!(payload, "done", "{name}");
@@ -103,9 +101,7 @@ fn privileged_a_service_keeps_nothing_of_a_flood() {
         let grown = resources::peak_kb(served.pid()) - before;
         assert!(grown < GROWTH_KB, "{name}: {grown} KiB");
     }
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
 
 /// Time-outs at a time, and how often.
@@ -117,10 +113,8 @@ fn privileged_time_outs_leave_nothing_and_others_alone() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let service = Tidy::start();
+    let (served, client) = (&service.served, &service.client);
     for (name, timeout) in [("hangs", 1), ("counts", 60)] {
         let settings = json!({"MemorySize": 256, "Timeout": timeout});
         client
@@ -154,19 +148,17 @@ fn privileged_time_outs_leave_nothing_and_others_alone() {
             let payload = client.join().unwrap().payload;
             assert_eq!(payload["errorType"], "Sandbox.Timedout", "{payload}");
         }
-        settled.push((environments(&lambent), Resources::of(served.pid())));
+        settled.push((environments(&service.lambent), Resources::of(served.pid())));
     }
     // What there is after ten rounds is what there is after one, but for what is closed
     // or made ready in the background.
     let first = settled[0];
     wait::until("all is as after the first round", || {
         let descriptors = Resources::of(served.pid()).descriptors;
-        environments(&lambent) <= first.0 && descriptors <= first.1.descriptors + PARALLEL
+        environments(&service.lambent) <= first.0 && descriptors <= first.1.descriptors + PARALLEL
     });
     count();
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
 
 /// Descriptors that a service may have when it starts: fewer than it needs in the end.
@@ -370,10 +362,8 @@ fn privileged_a_quarter_of_a_million_files_hold_up_nobody_when_they_go() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let service = Tidy::start();
+    let client = &service.client;
     let mut settings = script::serving_config(FILES);
     settings["MemorySize"] = json!(3008);
     settings["Timeout"] = json!(120);
@@ -393,7 +383,7 @@ fn privileged_a_quarter_of_a_million_files_hold_up_nobody_when_they_go() {
     let made = client.invoke("files", &json!({})).unwrap().payload;
     assert!(made.as_u64() > Some(255), "{made}");
     let devices = || {
-        let left = Leftovers::of(lambent.root(), &services);
+        let left = service.leftovers();
         left.loop_devices.len()
     };
     let before = devices();
@@ -407,9 +397,7 @@ fn privileged_a_quarter_of_a_million_files_hold_up_nobody_when_they_go() {
     }
     let whole = begun.elapsed();
     assert!(longest < whole * 3 / 4, "{longest:?} of {whole:?}");
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
 
 /// A group of v1's freezer, which holds killed processes too, as a disk does that does
@@ -457,10 +445,8 @@ fn privileged_who_cannot_be_killed_is_given_up_and_holds_up_nobody() {
     let Some(freezer) = Freezer::new() else {
         return;
     };
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let service = Tidy::start();
+    let (served, client) = (&service.served, &service.client);
     for (name, timeout) in [("hangs", 3), ("counts", 60)] {
         let settings = json!({"MemorySize": 256, "Timeout": timeout});
         let image = Fixture::RustOciArchive;
@@ -503,9 +489,7 @@ fn privileged_who_cannot_be_killed_is_given_up_and_holds_up_nobody() {
     drop(freezer);
     wait::until("it has ended", || !leftovers::alive(init));
     count(4);
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
 
 /// A moment of what `make bench-limits` does for long.

@@ -1,12 +1,10 @@
 //! What a function makes the kernel keep for it is its own memory, or has an end.
 
-use lambent_e2e::client::Client;
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::leftovers::{self, Leftovers};
+use lambent_e2e::leftovers;
 use lambent_e2e::memory_group::{MemoryGroup, counts_sockets};
-use lambent_e2e::serve::Served;
+use lambent_e2e::serve::Tidy;
 use lambent_e2e::{Lambent, privileged, script};
-use rustix::process::Signal;
 use serde_json::json;
 
 /// Names in `/tmp` that are long enough to have a piece of memory each, half of them
@@ -30,10 +28,8 @@ fn privileged_names_that_the_kernel_remembers_are_the_functions_memory() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let service = Tidy::start();
+    let (served, client) = (&service.served, &service.client);
     let mut settings = script::serving_config(NAMES);
     settings["MemorySize"] = NAMES_MB.into();
     settings["Timeout"] = json!(300);
@@ -49,9 +45,7 @@ fn privileged_names_that_the_kernel_remembers_are_the_functions_memory() {
     let answer = client.invoke("names", &json!({})).unwrap();
     assert_eq!(answer.payload, 800 << 20);
     assert_eq!(leftovers::only_init(served.pid()), init);
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
 
 /// As many pairs of sockets as a function may have, each filled in both directions until

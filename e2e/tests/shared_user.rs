@@ -1,12 +1,9 @@
 //! What environments share because they have one user: the kernel counts some things
 //! for each user of the host, not for each environment.
 
-use lambent_e2e::client::Client;
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::leftovers::{self, Leftovers};
-use lambent_e2e::serve::Served;
-use lambent_e2e::{Lambent, privileged, script};
-use rustix::process::Signal;
+use lambent_e2e::serve::Tidy;
+use lambent_e2e::{privileged, script};
 use serde_json::{Value, json};
 
 /// Takes of each kind what the kernel gives, says how much, and holds it. A second one
@@ -91,10 +88,8 @@ fn privileged_a_function_answers_whatever_others_of_its_user_hold() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
-    let served = Served::start(&lambent, &[]);
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let service = Tidy::start();
+    let client = &service.client;
     let settings = json!({"MemorySize": 512, "Timeout": 30});
     for (name, image) in [
         ("rust", Fixture::RustOciArchive),
@@ -131,7 +126,5 @@ fn privileged_a_function_answers_whatever_others_of_its_user_hold() {
         &mut std::io::stderr(),
         format!("first {}\nsecond {}\n", first.payload, second.payload).as_bytes(),
     );
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
