@@ -267,6 +267,8 @@ type Subscribers = HashMap<EnvironmentId, mpsc::UnboundedSender<SandboxEvent>>;
 /// all subscribers' channels close.
 async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<ClientCommand>) {
     let mut subscribers = Subscribers::new();
+    // The launcher may be as busy telling as we are: who only sends would wait for ever.
+    let mut outgoing: Option<(Request, Vec<OwnedFd>)> = None;
     loop {
         tokio::select! {
             notice = socket.async_io(Interest::READABLE, || channel::receive::<Notice>(&socket)) => {
@@ -279,19 +281,19 @@ async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<Cl
                     }
                 }
             }
-            command = commands.recv() => match command {
+            sent = send(&socket, outgoing.as_ref()), if outgoing.is_some() => {
+                if let (Err(error), Some((request, _))) = (sent, &outgoing) {
+                    refuse(&subscribers, request, &error);
+                }
+                outgoing = None;
+            }
+            command = commands.recv(), if outgoing.is_none() => match command {
                 None => return,
                 Some(ClientCommand::Register(id, sender)) => {
                     subscribers.insert(id, sender);
                 }
                 Some(ClientCommand::Request(request, descriptors)) => {
-                    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-                    let sent = socket
-                        .async_io(Interest::WRITABLE, || channel::send(&socket, &request, &descriptors))
-                        .await;
-                    if let Err(error) = sent {
-                        refuse(&subscribers, &request, &error);
-                    }
+                    outgoing = Some((request, descriptors));
                 }
                 Some(ClientCommand::Close(done)) => {
                     drop(socket);
@@ -301,6 +303,18 @@ async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<Cl
             },
         }
     }
+}
+
+async fn send(socket: &UnixDatagram, outgoing: Option<&(Request, Vec<OwnedFd>)>) -> io::Result<()> {
+    let Some((request, descriptors)) = outgoing else {
+        return Ok(());
+    };
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    socket
+        .async_io(Interest::WRITABLE, || {
+            channel::send(socket, request, &descriptors)
+        })
+        .await
 }
 
 /// A request that could not be sent: too large, as only the image or the user can make it,
