@@ -389,10 +389,15 @@ impl SchedulerAttributes {
         Ok((usual && attributes.runtime > 0).then_some(attributes))
     }
 
-    fn set_for_this_thread(mut self) -> io::Result<()> {
-        self.size = Self::SIZE;
+    /// Changes those of the calling thread, if there is anything to change.
+    fn change(change: impl FnOnce(&mut Self)) -> io::Result<()> {
+        let Some(mut attributes) = Self::of_this_thread()? else {
+            return Ok(());
+        };
+        attributes.size = Self::SIZE;
+        change(&mut attributes);
         // SAFETY: the kernel reads `size` bytes.
-        check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const self, 0) })
+        check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
     }
 }
 
@@ -401,22 +406,16 @@ impl SchedulerAttributes {
 /// but has it sooner when it wakes up.
 pub(crate) fn shorten_slice(nanoseconds: u64) -> io::Result<()> {
     const RESET_ON_FORK: u64 = 1;
-    let Some(mut attributes) = SchedulerAttributes::of_this_thread()? else {
-        return Ok(());
-    };
-    attributes.flags = RESET_ON_FORK;
-    attributes.runtime = nanoseconds;
-    attributes.set_for_this_thread()
+    SchedulerAttributes::change(|attributes| {
+        attributes.flags = RESET_ON_FORK;
+        attributes.runtime = nanoseconds;
+    })
 }
 
 /// Gives the calling thread, and those that it starts, a time slice that is so many
 /// nanoseconds longer.
 pub(crate) fn lengthen_slice(by_ns: u64) -> io::Result<()> {
-    let Some(mut attributes) = SchedulerAttributes::of_this_thread()? else {
-        return Ok(());
-    };
-    attributes.runtime += by_ns;
-    attributes.set_for_this_thread()
+    SchedulerAttributes::change(|attributes| attributes.runtime += by_ns)
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {
