@@ -97,7 +97,7 @@ impl Turns {
     }
 
     /// Counts a chunk. True if the turn is over.
-    pub(crate) fn is_over(&mut self, now: Instant, bytes: usize) -> bool {
+    fn is_over(&mut self, now: Instant, bytes: usize) -> bool {
         if bytes >= SMALL {
             return false;
         }

@@ -281,7 +281,7 @@ async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<Cl
                     }
                 }
             }
-            sent = send(&socket, outgoing.as_ref()), if outgoing.is_some() => {
+            sent = send(&socket, outgoing.as_ref()) => {
                 if let (Err(error), Some((request, _))) = (sent, &outgoing) {
                     refuse(&subscribers, request, &error);
                 }
@@ -305,9 +305,10 @@ async fn converse(socket: UnixDatagram, mut commands: mpsc::UnboundedReceiver<Cl
     }
 }
 
+/// Sends what there is to send, for which it waits for ever if there is nothing.
 async fn send(socket: &UnixDatagram, outgoing: Option<&(Request, Vec<OwnedFd>)>) -> io::Result<()> {
     let Some((request, descriptors)) = outgoing else {
-        return Ok(());
+        return std::future::pending().await;
     };
     let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     socket
