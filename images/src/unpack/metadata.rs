@@ -30,7 +30,7 @@ impl Creator {
         })
     }
 
-    pub(super) fn already_owns(self, metadata: &Metadata) -> bool {
+    fn already_owns(self, metadata: &Metadata) -> bool {
         (self.uid, self.gid) == owner(metadata)
     }
 }
@@ -44,7 +44,7 @@ fn owner(metadata: &Metadata) -> (u32, u32) {
 }
 
 /// The same, for system calls.
-pub(super) fn ids(metadata: &Metadata) -> (Uid, Gid) {
+fn ids(metadata: &Metadata) -> (Uid, Gid) {
     let (uid, gid) = owner(metadata);
     (Uid::from_raw(uid), Gid::from_raw(gid))
 }
@@ -120,11 +120,27 @@ pub(crate) fn set_link_owner(
     metadata: &Metadata,
     creator: Creator,
 ) -> rustix::io::Result<()> {
+    set_owner_at(
+        directory,
+        name,
+        AtFlags::SYMLINK_NOFOLLOW,
+        metadata,
+        creator,
+    )
+}
+
+/// Gives what a directory and a name lead to its owner.
+pub(super) fn set_owner_at(
+    directory: impl AsFd,
+    name: &[u8],
+    flags: AtFlags,
+    metadata: &Metadata,
+    creator: Creator,
+) -> rustix::io::Result<()> {
     if creator.already_owns(metadata) {
         return Ok(());
     }
     let (uid, gid) = ids(metadata);
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
     chownat(directory, name, Some(uid), Some(gid), flags)
 }
 

@@ -5,11 +5,11 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmod, chownat, fstat, mknodat, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmod, fstat, mknodat, openat};
 use rustix::io::Errno;
 
 use super::entry::Metadata;
-use super::metadata::{Creator, ids, mode};
+use super::metadata::{Creator, mode, set_owner_at};
 
 /// A special file, whatever becomes of its name.
 #[derive(Debug)]
@@ -44,11 +44,7 @@ impl Special {
         metadata: &Metadata,
         creator: Creator,
     ) -> rustix::io::Result<()> {
-        if creator.already_owns(metadata) {
-            return Ok(());
-        }
-        let (uid, gid) = ids(metadata);
-        chownat(&self.0, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+        set_owner_at(&self.0, b"", AtFlags::EMPTY_PATH, metadata, creator)
     }
 
     /// Sets the mode, of which making it has left out what the umask says; after the
