@@ -187,7 +187,7 @@ impl Tidy {
         }
     }
 
-    /// What there is of it and its environments beside their processes.
+    /// What there is of it and its environments outside of its directory.
     pub fn leftovers(&self) -> Leftovers {
         Leftovers::of(self.lambent.root(), &self.services)
     }

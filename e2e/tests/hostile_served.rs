@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use lambent_e2e::client::{Answer, Client};
 use lambent_e2e::fidelity::mixture::{self, Mixture};
 use lambent_e2e::fixtures::Fixture;
-use lambent_e2e::leftovers::{self, Leftovers};
+use lambent_e2e::leftovers;
 use lambent_e2e::resources::{self, Resources};
 use lambent_e2e::serve::{self, Served, Tidy};
 use lambent_e2e::{Lambent, privileged, script, wait};
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 /// How much more memory a service may have had, whatever a function sends.
@@ -191,7 +191,6 @@ fn privileged_a_functions_connections_cost_the_service_few_descriptors() {
     if !privileged() {
         return;
     }
-    let lambent = Lambent::new();
     // As a session gives it, only less.
     let own = getrlimit(Resource::Nofile);
     let few = Rlimit {
@@ -199,10 +198,9 @@ fn privileged_a_functions_connections_cost_the_service_few_descriptors() {
         ..own
     };
     setrlimit(Resource::Nofile, few).unwrap();
-    let served = Served::start(&lambent, &[]);
+    let service = Tidy::start();
     setrlimit(Resource::Nofile, own).unwrap();
-    let services = leftovers::services(lambent.root());
-    let client = Client::new(&served.url());
+    let (served, client) = (&service.served, &service.client);
     let mut settings = script::serving_config(CONNECTIONS);
     settings["MemorySize"] = json!(1769);
     settings["Timeout"] = json!(60);
@@ -227,9 +225,7 @@ fn privileged_a_functions_connections_cost_the_service_few_descriptors() {
         hostile.join().unwrap().unwrap().payload
     });
     assert!(taken.as_u64().unwrap() > 10_000, "{taken}");
-    served.end(Signal::TERM);
-    let left = Leftovers::of(lambent.root(), &services);
-    assert!(left.is_empty(), "{left:?}");
+    service.end();
 }
 
 /// More than a service has places for.
